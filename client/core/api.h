@@ -1,0 +1,234 @@
+// What the façades (libcudart, libcuda, …) stand on: the driver-level operations of the one session
+// of this process. Façades translate an API's ways (error codes, default streams, current device,
+// argument quirks) into these; nothing here knows the runtime API.
+//
+// Everything is thread-safe, throws nothing, and returns a CUresult. The first call that needs the
+// server connects; when the server is lost every call returns kServerLost for ever. Errors of
+// posted commands are returned by the next call that reports errors (any function here marked
+// [reports]), once; sticky ones by every such call.
+//
+// Streams, events, modules, functions, libraries, kernels and contexts are client-made names in the
+// shape of CUDA's handle types; each is looked up with its kind, so that a stale or foreign handle
+// is an error and not a crash. A CUstream may be 0 or CU_STREAM_LEGACY (the legacy default stream
+// of the current device) or CU_STREAM_PER_THREAD.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#define FARLANE_CORE_API __attribute__((visibility("default")))
+
+namespace farlane::client {
+
+// The error of a session whose server is gone or never was: CUDA's code for a device that fell off.
+inline constexpr CUresult kServerLost = CUDA_ERROR_SYSTEM_NOT_READY;
+
+// ---- session
+// -----------------------------------------------------------------------------------------------
+
+// Connects if that has not happened yet. The session's final error when it is lost;
+// CUDA_ERROR_NOT_INITIALIZED in a forked child whose parent had a session. Does not report posted
+// errors.
+FARLANE_CORE_API CUresult session_start();
+// [reports] Takes the error of earlier posted commands, if one has arrived. No network.
+FARLANE_CORE_API CUresult session_error();
+// Says once per name, in the log, that a program called something Farlane does not implement.
+FARLANE_CORE_API void unsupported(const char* function_name);
+
+// ---- devices (answered from what the welcome said; no network after session_start)
+// ----------------------------
+
+struct DeviceFacts {
+  std::string name;
+  CUuuid uuid;
+  size_t memory_bytes = 0;
+  std::string pci_bus_id;  // "0000:1b:00.0"
+  int stream_priority_least = 0;
+  int stream_priority_greatest = 0;
+};
+FARLANE_CORE_API int
+device_count();  // visible ones (CUDA_VISIBLE_DEVICES honoured); 0 without a session
+FARLANE_CORE_API const DeviceFacts* device_facts(int device);  // null: no such device
+// CUDA_ERROR_INVALID_VALUE for an attribute the server's driver did not know.
+FARLANE_CORE_API CUresult device_attribute(int device, CUdevice_attribute attribute, int* value);
+FARLANE_CORE_API int
+driver_version();  // e.g. 13000: what this client implements, at most what the server has
+FARLANE_CORE_API bool can_access_peer(int device, int peer);
+
+// ---- the calling thread's current context
+// -----------------------------------------------------------------
+
+// One primary context per device, and created ones, which share the primary's resources. The stack
+// is per thread and shared by all façades.
+FARLANE_CORE_API CUresult context_primary(int device,
+                                          CUcontext* context);  // retains nothing, always the same
+FARLANE_CORE_API CUresult context_create(int device, unsigned flags, CUcontext* context);
+FARLANE_CORE_API CUresult context_destroy(CUcontext context);
+FARLANE_CORE_API CUresult context_device(CUcontext context, int* device);
+FARLANE_CORE_API CUresult context_flags(CUcontext context, unsigned* flags);
+FARLANE_CORE_API CUcontext context_current();                      // null: none
+FARLANE_CORE_API CUresult context_set_current(CUcontext context);  // replaces the top; null pops
+FARLANE_CORE_API CUresult context_push(CUcontext context);
+FARLANE_CORE_API CUresult context_pop(CUcontext* context);
+// The device of the current context, or -1.
+FARLANE_CORE_API int current_device();
+// Makes the primary context of `device` the thread's current one (what cudaSetDevice means).
+FARLANE_CORE_API CUresult make_device_current(int device);
+
+FARLANE_CORE_API CUresult device_synchronize(int device);  // [reports]
+FARLANE_CORE_API CUresult device_reset(int device);
+FARLANE_CORE_API CUresult limit_get(int device, CUlimit limit, size_t* value);
+FARLANE_CORE_API CUresult limit_set(int device, CUlimit limit, size_t value);
+
+// ---- memory
+// --------------------------------------------------------------------------------------------------
+
+// Exact and immediate: CUDA_ERROR_OUT_OF_MEMORY when the server cannot back it. 512-byte aligned,
+// zero bytes is CUDA_ERROR_INVALID_VALUE.
+FARLANE_CORE_API CUresult memory_allocate(int device, size_t bytes, CUdeviceptr* address);
+// CUDA_ERROR_INVALID_VALUE for anything that is not the start of a live block.
+FARLANE_CORE_API CUresult memory_free(CUdeviceptr address);
+// Stream-ordered. Zero bytes is CUDA_ERROR_INVALID_VALUE.
+FARLANE_CORE_API CUresult memory_allocate_async(int device, size_t bytes, CUstream stream,
+                                                CUdeviceptr* address);
+FARLANE_CORE_API CUresult memory_free_async(CUdeviceptr address, CUstream stream);
+FARLANE_CORE_API CUresult memory_info(int device, size_t* free_bytes, size_t* total_bytes);
+// Bytes in live blocks of one device, made by either pair above, now and at most so far.
+FARLANE_CORE_API void memory_in_use(int device, size_t* now_bytes, size_t* high_bytes);
+
+FARLANE_CORE_API CUresult host_allocate(size_t bytes, unsigned flags,
+                                        void** address);  // CU_MEMHOSTALLOC_*
+FARLANE_CORE_API CUresult host_free(void* address);
+FARLANE_CORE_API CUresult host_register(void* address, size_t bytes, unsigned flags);
+FARLANE_CORE_API CUresult host_unregister(void* address);
+
+struct PointerFacts {
+  enum class Kind : uint8_t { kUnknown, kPinnedHost, kDevice };  // kUnknown: ordinary host memory
+  Kind kind = Kind::kUnknown;
+  int device = -1;  // kDevice
+  uint64_t base = 0;
+  size_t bytes = 0;
+  uint64_t id = 0;              // unique per allocation for the life of the process
+  unsigned host_flags = 0;      // kPinnedHost: as given to host_allocate or host_register
+  bool registered = false;      // kPinnedHost: by host_register
+  bool stream_ordered = false;  // kDevice: by memory_allocate_async
+  bool variable = false;        // kDevice: a module's variable
+};
+FARLANE_CORE_API PointerFacts pointer_facts(uint64_t address);
+
+// ---- copies and fills
+// ----------------------------------------------------------------------------------------
+
+enum class Place : uint8_t { kByAddress, kHost, kDevice };
+
+// A box of `width` bytes × `height` rows × `depth` slices. Pitches in bytes; slice pitches in bytes
+// too. 1-D: height = depth = 1 and pitches are not looked at.
+struct Copy {
+  uint64_t to = 0;
+  uint64_t from = 0;
+  Place to_place = Place::kByAddress;
+  Place from_place = Place::kByAddress;
+  size_t width = 0, height = 1, depth = 1;
+  size_t to_pitch = 0, from_pitch = 0;
+  size_t to_slice = 0, from_slice = 0;
+};
+// [reports] `async` false: CUDA's synchronous semantics (a copy to the host has arrived when it
+// returns). CUDA_ERROR_INVALID_VALUE when a device range is not inside a live allocation.
+FARLANE_CORE_API CUresult copy(const Copy& copy, CUstream stream, bool async);
+// Sets `width` elements of 1, 2 or 4 bytes in `height` rows. [reports]
+FARLANE_CORE_API CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_bytes,
+                               size_t width, size_t height, CUstream stream, bool async);
+
+// ---- streams and events
+// -------------------------------------------------------------------------------------
+
+FARLANE_CORE_API CUresult stream_create(int device, unsigned flags, int priority, CUstream* stream);
+FARLANE_CORE_API CUresult stream_destroy(CUstream stream);
+FARLANE_CORE_API CUresult stream_synchronize(CUstream stream);  // [reports]
+FARLANE_CORE_API CUresult stream_query(CUstream stream);        // [reports]
+FARLANE_CORE_API CUresult stream_wait_event(CUstream stream, CUevent event, unsigned flags);
+FARLANE_CORE_API CUresult stream_flags(CUstream stream, unsigned* flags);
+FARLANE_CORE_API CUresult stream_priority(CUstream stream, int* priority);
+FARLANE_CORE_API CUresult stream_id(CUstream stream, unsigned long long* id);
+FARLANE_CORE_API CUresult stream_device(CUstream stream, int* device);
+
+FARLANE_CORE_API CUresult event_create(int device, unsigned flags, CUevent* event);
+FARLANE_CORE_API CUresult event_destroy(CUevent event);
+FARLANE_CORE_API CUresult event_record(CUevent event, CUstream stream, unsigned flags);
+FARLANE_CORE_API CUresult event_synchronize(CUevent event);  // [reports]
+FARLANE_CORE_API CUresult event_query(CUevent event);        // [reports]
+FARLANE_CORE_API CUresult event_elapsed(CUevent start, CUevent end, float* milliseconds);
+
+// ---- modules, libraries, kernels
+// ------------------------------------------------------------------------------
+
+// A library is a set of images linked into one, independent of devices; on each device it becomes a
+// module at first use. What the runtime registers and what cuLibraryLoadData loads are libraries.
+// `images` point at a fat binary (container or wrapper), a cubin or NUL-terminated PTX; their bytes
+// are read when the first module is made, and must stay until then unless `copy` is set. No
+// network.
+FARLANE_CORE_API CUresult library_load(std::span<const void* const> images, bool copy,
+                                       CUlibrary* library);
+FARLANE_CORE_API CUresult library_unload(CUlibrary library);
+FARLANE_CORE_API CUresult library_module(CUlibrary library, int device, CUmodule* module);
+// Names a kernel without asking whether it exists (that shows at its first use); see
+// library_kernel_checked.
+FARLANE_CORE_API CUresult library_kernel(CUlibrary library, const char* name, CUkernel* kernel);
+// CUDA_ERROR_NOT_FOUND if the library has no such kernel (loads it on the current device to know).
+FARLANE_CORE_API CUresult library_kernel_checked(CUlibrary library, const char* name,
+                                                 CUkernel* kernel);
+FARLANE_CORE_API CUresult library_kernel_names(CUlibrary library, std::vector<std::string>* names);
+FARLANE_CORE_API CUresult library_variable(CUlibrary library, int device, const char* name,
+                                           CUdeviceptr* address, size_t* bytes);
+FARLANE_CORE_API CUresult kernel_library(CUkernel kernel, CUlibrary* library);
+FARLANE_CORE_API CUresult kernel_name(CUkernel kernel,
+                                      const char** name);  // lives as long as the kernel
+FARLANE_CORE_API CUresult kernel_function(CUkernel kernel, int device, CUfunction* function);
+
+// A module of one device. `log` gets the server's JIT log (may be null).
+FARLANE_CORE_API CUresult module_load(int device, std::span<const void* const> images,
+                                      CUmodule* module, std::string* log);
+FARLANE_CORE_API CUresult module_unload(CUmodule module);
+FARLANE_CORE_API CUresult module_function(CUmodule module, const char* name, CUfunction* function);
+FARLANE_CORE_API CUresult module_function_names(CUmodule module, std::vector<std::string>* names);
+FARLANE_CORE_API CUresult module_variable(CUmodule module, const char* name, CUdeviceptr* address,
+                                          size_t* bytes);
+
+// Functions below take a CUfunction, or a CUkernel cast to one (then the current device's), as CUDA
+// does.
+FARLANE_CORE_API CUresult function_attribute(CUfunction function, CUfunction_attribute attribute,
+                                             int* value);
+FARLANE_CORE_API CUresult function_set_attribute(CUfunction function,
+                                                 CUfunction_attribute attribute, int value);
+FARLANE_CORE_API CUresult function_set_cache(CUfunction function, CUfunc_cache config);
+FARLANE_CORE_API CUresult function_name(CUfunction function, const char** name);
+FARLANE_CORE_API CUresult function_module(CUfunction function, CUmodule* module);
+FARLANE_CORE_API CUresult function_param(CUfunction function, size_t index, size_t* offset,
+                                         size_t* bytes);
+FARLANE_CORE_API CUresult occupancy_blocks(CUfunction function, int block_threads,
+                                           size_t shared_dynamic_bytes, unsigned flags,
+                                           int* blocks);
+FARLANE_CORE_API CUresult occupancy_shared(CUfunction function, int blocks, int block_threads,
+                                           size_t* bytes);
+
+struct Launch {
+  unsigned grid[3] = {1, 1, 1};
+  unsigned block[3] = {1, 1, 1};
+  size_t shared_bytes = 0;
+  CUstream stream = nullptr;
+  const CUlaunchAttribute* attributes = nullptr;
+  unsigned attribute_count = 0;
+  void** params = nullptr;              // one pointer per parameter, or
+  const void* packed_params = nullptr;  // all of them packed
+  size_t packed_bytes = 0;
+};
+// [reports] Checks the configuration on the spot with cuLaunchKernel's error codes.
+FARLANE_CORE_API CUresult launch(CUfunction function, const Launch& launch);
+
+}  // namespace farlane::client
