@@ -32,7 +32,8 @@ enum class SendStatus : uint8_t {
   kSent,  // the frame is the channel's business now; `head` may be reused at once
   kBusy,  // nothing of it was taken: an earlier frame is still leaving. flush() or wait(), then
           // again
-  kGone,  // the peer is gone or the channel closed; every later call says so too
+  kGone,  // the peer is gone or the channel closed; every later send() and flush() says so too.
+          // Frames that came whole before are still received
 };
 
 enum class ReceiveStatus : uint8_t {
@@ -77,18 +78,22 @@ class Channel {
   // Pushes out what send() took and the network has not taken yet. kBusy: some is still left.
   [[nodiscard]] virtual SendStatus flush() = 0;
   // True when nothing that send() took is left in this process's hands (body memory is free again).
+  // Any thread. After the end it turns true with the first send() or flush() that says kGone.
   virtual bool drained() const = 0;
 
-  // Takes at most one frame. After kGone nothing is ever delivered.
+  // Takes at most one frame. After kGone nothing is ever delivered. When the peer ends, the frames
+  // that were whole before are delivered first; a close() on this side drops them.
   [[nodiscard]] virtual ReceiveStatus receive(FrameSink& sink) = 0;
 
   // Blocks until reading, or (only if asked) writing, can make progress, wake() is called, the
-  // channel is closed or the deadline passes. At most one thread at a time waits.
+  // channel is closed or the deadline passes. At most one thread at a time waits. After kStalled,
+  // `for_read` has no effect until receive() was called again: whoever frees a place calls wake().
   virtual Ready wait(bool for_read, bool for_write, Deadline deadline) = 0;
   // Makes a present or the next wait() return. Any thread.
   virtual void wake() = 0;
 
-  // Ends the connection for both sides. Idempotent, any thread; a wait() returns.
+  // Ends the connection for both sides. Idempotent, any thread; a wait() returns. What is not
+  // drained() by then is lost. A receive() under way on another thread may still deliver its frame.
   virtual void close() = 0;
 
   // Why it ended: "" while open; for the log, e.g. "connection reset by peer", "frame head of
