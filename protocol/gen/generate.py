@@ -7,7 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from farlane_gen import emit_describe, emit_dispatch, emit_messages, output, wire_model
+from farlane_gen import (emit_describe, emit_dispatch, emit_driver_table, emit_messages, output,
+                         wire_model)
 
 PROTOCOL = Path(__file__).resolve().parent.parent
 
@@ -30,7 +31,14 @@ def make_wire(out: Path) -> None:
     output.write(folder / "describe.cc", emit_describe.describe_cc(wire))
 
 
-MAKERS = {"wire": make_wire}
+def make_driver(out: Path) -> None:
+    functions = emit_driver_table.read_driver((PROTOCOL / "api" / "driver.api").read_text())
+    folder = out / "server"
+    output.write(folder / "driver_table.h", emit_driver_table.driver_table_h(functions))
+    output.write(folder / "driver_table.cc", emit_driver_table.driver_table_cc(functions))
+
+
+MAKERS = {"wire": make_wire, "driver": make_driver}
 
 
 def main() -> int:
