@@ -1,0 +1,137 @@
+#include "conf/client_settings.h"
+
+#include <unistd.h>
+
+#include <exception>
+#include <thread>
+
+namespace farlane {
+namespace {
+
+using conf::kGiB;
+using conf::kKiB;
+using conf::kMiB;
+using conf::kTiB;
+using S = ClientSettings;
+
+constexpr const char* kLogLevels[] = {"off", "error", "warning", "info", "debug"};
+
+constexpr conf::Setting kSettings[] = {
+    conf::text<&S::server>("server", "FARLANE_SERVER",
+                           "The GPU server to use, as HOST:PORT. An IPv6 address stands in "
+                           "brackets: [::1]:4713."),
+    conf::integer<&S::devices>("devices", "FARLANE_DEVICES", 0, 64,
+                               "How many of the server's GPUs the program sees. 0 is all of them."),
+
+    conf::integer<&S::connect_timeout_ms>(
+        "timeouts.connect_timeout_ms", "FARLANE_CONNECT_TIMEOUT_MS", 10, 600'000,
+        "How long connecting to the server and opening a session on it may take. After that the "
+        "program's CUDA calls fail."),
+    conf::integer<&S::call_timeout_ms>(
+        "timeouts.call_timeout_ms", "FARLANE_CALL_TIMEOUT_MS", 100, 3'600'000,
+        "How long the server may be silent before the session counts as lost. A kernel may run "
+        "longer than this: a busy server still sends heartbeats."),
+
+    conf::integer<&S::spin_us>(
+        "waiting.spin_us", "FARLANE_SPIN_US", -1, 1'000'000,
+        "How long a thread that waits for the server watches the network before it goes to sleep. "
+        "Longer means quicker synchronisation and a busier CPU. -1 is automatic: 0 on a machine "
+        "with fewer than 4 CPUs, else 50."),
+    conf::integer<&S::sender_spin_us>(
+        "waiting.sender_spin_us", "FARLANE_SENDER_SPIN_US", -1, 1'000'000,
+        "How long the sending thread looks for more commands before it goes to sleep. -1 is "
+        "automatic, as for waiting.spin_us."),
+
+    conf::flag<&S::batching>(
+        "batching.enabled", "FARLANE_BATCHING",
+        "Gather commands into batches while the line is busy. Off sends each by itself, which is "
+        "slower and useful only to find faults."),
+    conf::bytes<&S::flush_bytes>(
+        "batching.flush_bytes", "FARLANE_FLUSH_BYTES", 1 * kKiB, 256 * kKiB,
+        "The most command bytes that one batch gathers before it is sent."),
+    conf::bytes<&S::credit_bytes_max>(
+        "batching.credit_bytes_max", "FARLANE_CREDIT_BYTES_MAX", 0, 1 * kGiB,
+        "The most command bytes that may be on their way and not yet executed. The server's own "
+        "limit holds as well. 0 leaves it to the server."),
+
+    conf::bytes<&S::inline_bytes_max>(
+        "copies.inline_bytes_max", "FARLANE_INLINE_BYTES_MAX", 0, 128 * kKiB,
+        "Copies up to this size travel inside the batch of commands; larger ones are sent by "
+        "themselves, in chunks."),
+    conf::bytes<&S::copy_chunk_bytes>("copies.copy_chunk_bytes", "FARLANE_COPY_CHUNK_BYTES",
+                                      1 * kMiB, 8 * kMiB,
+                                      "The size of the chunks of a large copy."),
+
+    conf::bytes<&S::extent_bytes_min>(
+        "memory.extent_bytes_min", "FARLANE_EXTENT_BYTES_MIN", 2 * kMiB, 16 * kGiB,
+        "GPU memory is asked from the server in pieces of at least this size; smaller allocations "
+        "are carved from them without asking."),
+    conf::bytes<&S::cached_bytes_max>(
+        "memory.cached_bytes_max", "FARLANE_CACHED_BYTES_MAX", 0, 1 * kTiB,
+        "How much freed GPU memory per device stays with the program for its next allocation, "
+        "instead of going back to the server."),
+    conf::address<&S::window_base>(
+        "memory.window_base", "FARLANE_WINDOW_BASE", 0, 0x7000'0000'0000,
+        "Where the program's device addresses begin. 0 is automatic; set it when something else "
+        "in the process needs those addresses."),
+    conf::flag<&S::reuse_without_fence>(
+        "memory.reuse_without_fence", "FARLANE_REUSE_WITHOUT_FENCE",
+        "A fault on purpose, for tests: hand out freed GPU memory without waiting for the work "
+        "that may still use it."),
+
+    conf::choice<&S::log_level>("log.level", "FARLANE_LOG_LEVEL", kLogLevels,
+                                "How much the client libraries log."),
+    conf::text<&S::log_file>("log.file", "FARLANE_LOG_FILE",
+                             "The file that log lines are appended to. Empty is standard error."),
+};
+
+const char* non_empty(const conf::Environment& environment, const char* name) {
+  const char* value = environment(name);
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+}  // namespace
+
+const conf::Table& client_settings_table() {
+  // Never destroyed: programs make CUDA calls from their own destructors.
+  static const auto* const defaults = new ClientSettings;
+  static const conf::Table table{"client", "client.toml", "FARLANE_", kSettings, defaults};
+  return table;
+}
+
+std::string client_settings_file(const conf::Environment& environment) {
+  if (const char* file = non_empty(environment, "FARLANE_CONFIG")) return file;
+  std::string user;
+  if (const char* home = non_empty(environment, "XDG_CONFIG_HOME")) {
+    user = std::string(home) + "/farlane/client.toml";
+  } else if (const char* home_folder = non_empty(environment, "HOME")) {
+    user = std::string(home_folder) + "/.config/farlane/client.toml";
+  }
+  for (const std::string& file : {user, std::string("/etc/farlane/client.toml")}) {
+    if (!file.empty() && ::access(file.c_str(), F_OK) == 0) return file;
+  }
+  return {};
+}
+
+bool load_client_settings(const conf::Environment& environment, ClientSettings* settings,
+                          conf::Origins* origins, std::string* error) {
+  *settings = ClientSettings{};
+  const conf::Sources sources{client_settings_file(environment), environment, {}};
+  return conf::load(client_settings_table(), sources, settings, origins, error);
+}
+
+bool load_client_settings(ClientSettings* settings, std::string* error) noexcept {
+  try {
+    return load_client_settings(conf::process_environment(), settings, nullptr, error);
+  } catch (const std::exception&) {  // nothing but memory running out throws
+    *error = "out of memory";        // short enough to need none
+    return false;
+  }
+}
+
+int64_t effective_spin_us(int64_t spin_us) {
+  if (spin_us >= 0) return spin_us;
+  return std::thread::hardware_concurrency() < 4 ? 0 : 50;
+}
+
+}  // namespace farlane

@@ -1,0 +1,124 @@
+#include "conf/server_settings.h"
+
+#include <unistd.h>
+
+namespace farlane {
+namespace {
+
+using conf::kGiB;
+using conf::kKiB;
+using conf::kMiB;
+using conf::kTiB;
+using S = ServerSettings;
+
+constexpr const char* kLogLevels[] = {"off", "error", "warning", "info", "debug"};
+constexpr const char* kDevices[] = {"auto", "cuda", "software"};
+
+constexpr conf::Setting kSettings[] = {
+    conf::text<&S::listen>(
+        "listen", "FARLANE_GPUSERVERD_LISTEN",
+        "The address to listen on, as HOST:PORT. Port 0 takes a free one. Sessions are neither "
+        "encrypted nor authenticated yet: use an address other than loopback only on a network "
+        "where everybody may use the GPUs."),
+    conf::text<&S::port_file>(
+        "port_file", "FARLANE_GPUSERVERD_PORT_FILE",
+        "A file to write HOST:PORT to once the server accepts connections; for scripts that listen "
+        "on port 0. Empty is none."),
+    conf::choice<&S::device>("device", "FARLANE_GPUSERVERD_DEVICE", kDevices,
+                             "What executes the work: the machine's NVIDIA GPUs (cuda), the "
+                             "software device on the CPU (software), or cuda where there is a "
+                             "usable driver and software otherwise (auto)."),
+    conf::text<&S::software_library>(
+        "software_library", "FARLANE_GPUSERVERD_SOFTWARE_LIBRARY",
+        "Where libsoftcuda.so, the software device, is. Empty looks beside gpuserverd, in "
+        "../lib/farlane."),
+    conf::integer<&S::software_threads>(
+        "software_threads", "FARLANE_GPUSERVERD_SOFTWARE_THREADS", 0, 1024,
+        "How many CPU threads the software device uses per session. 0 is one per CPU."),
+
+    conf::integer<&S::max_sessions>(
+        "sessions.max_sessions", "FARLANE_GPUSERVERD_MAX_SESSIONS", 1, 4096,
+        "How many programs may use this server at once. One more is told that the server is busy."),
+    conf::integer<&S::warm_workers>(
+        "sessions.warm_workers", "FARLANE_GPUSERVERD_WARM_WORKERS", 0, 64,
+        "How many workers per GPU wait ready for the next session, so that a program starts "
+        "quickly. Each holds a CUDA context, a few hundred MiB of GPU memory."),
+    conf::integer<&S::drain_s>("sessions.drain_s", "FARLANE_GPUSERVERD_DRAIN_S", 0, 86'400,
+                               "How long running sessions may go on after SIGTERM before they are "
+                               "ended. New ones are refused meanwhile."),
+
+    conf::integer<&S::handshake_timeout_ms>(
+        "timeouts.handshake_timeout_ms", "FARLANE_GPUSERVERD_HANDSHAKE_TIMEOUT_MS", 10, 600'000,
+        "How long a new connection may take to say what it wants before it is closed."),
+    conf::integer<&S::heartbeat_ms>(
+        "timeouts.heartbeat_ms", "FARLANE_GPUSERVERD_HEARTBEAT_MS", 10, 60'000,
+        "How often the server tells an idle client that it is alive. Keep it well below the "
+        "client's timeouts.call_timeout_ms."),
+    conf::integer<&S::client_timeout_ms>(
+        "timeouts.client_timeout_ms", "FARLANE_GPUSERVERD_CLIENT_TIMEOUT_MS", 100, 86'400'000,
+        "How long a client may be silent, heartbeats included, before its session is ended and its "
+        "GPU memory freed."),
+
+    conf::integer<&S::spin_us>(
+        "waiting.spin_us", "FARLANE_GPUSERVERD_SPIN_US", -1, 1'000'000,
+        "How long a worker without work watches the network before it goes to sleep. Longer means "
+        "quicker answers and a busier CPU. -1 is automatic: 0 on a machine with fewer than 4 CPUs, "
+        "else 50."),
+
+    conf::bytes<&S::staging_slot_bytes>(
+        "copies.staging_slot_bytes", "FARLANE_GPUSERVERD_STAGING_SLOT_BYTES", 64 * kKiB, 64 * kMiB,
+        "The size of one pinned buffer between network and GPU."),
+    conf::integer<&S::staging_slots>("copies.staging_slots", "FARLANE_GPUSERVERD_STAGING_SLOTS", 2,
+                                     256, "How many such buffers a worker has."),
+
+    conf::text<&S::module_cache_dir>(
+        "modules.module_cache_dir", "FARLANE_GPUSERVERD_MODULE_CACHE_DIR",
+        "The folder for programs' device code, so that it is sent only once. Empty is "
+        "$XDG_CACHE_HOME/farlane/modules, or ~/.cache/farlane/modules."),
+    conf::bytes<&S::module_cache_bytes_max>(
+        "modules.module_cache_bytes_max", "FARLANE_GPUSERVERD_MODULE_CACHE_BYTES_MAX", 0, 16 * kTiB,
+        "The most that folder may hold; the longest unused goes first. 0 keeps nothing on disk."),
+
+    conf::bytes<&S::credit_bytes>(
+        "memory.credit_bytes", "FARLANE_GPUSERVERD_CREDIT_BYTES", 256 * kKiB, 1 * kGiB,
+        "The most command bytes that a client may have sent and the worker not yet executed."),
+    conf::address<&S::window_base>(
+        "memory.window_base", "FARLANE_GPUSERVERD_WINDOW_BASE", 0x1'0000'0000, 0x7000'0000'0000,
+        "Where the device addresses begin that warm workers reserve ahead of their session. The "
+        "same on every server that a session may move between."),
+    conf::bytes<&S::window_bytes>("memory.window_bytes", "FARLANE_GPUSERVERD_WINDOW_BYTES",
+                                  1 * kGiB, 16 * kTiB,
+                                  "How many bytes of addresses each device of a session has; at "
+                                  "least the memory of the largest GPU."),
+
+    conf::choice<&S::log_level>("log.level", "FARLANE_GPUSERVERD_LOG_LEVEL", kLogLevels,
+                                "How much the server logs."),
+    conf::text<&S::log_file>("log.file", "FARLANE_GPUSERVERD_LOG_FILE",
+                             "The file that log lines are appended to. Empty is standard error."),
+};
+
+}  // namespace
+
+const conf::Table& server_settings_table() {
+  static const ServerSettings defaults;
+  static const conf::Table table{"gpuserverd", "server.toml", "FARLANE_GPUSERVERD_", kSettings,
+                                 &defaults};
+  return table;
+}
+
+std::string server_settings_file(const conf::Environment& environment) {
+  const char* file = environment("FARLANE_GPUSERVERD_CONFIG");
+  if (file != nullptr && *file != '\0') return file;
+  const char* const system = "/etc/farlane/server.toml";
+  return ::access(system, F_OK) == 0 ? system : "";
+}
+
+bool load_server_settings(const std::string& file, const conf::Environment& environment,
+                          const std::vector<conf::Override>& overrides, ServerSettings* settings,
+                          conf::Origins* origins, std::string* error) {
+  *settings = ServerSettings{};
+  return conf::load(server_settings_table(), {file, environment, overrides}, settings, origins,
+                    error);
+}
+
+}  // namespace farlane
