@@ -5,8 +5,25 @@ find_program(FARLANE_NVCC nvcc
 if(NOT FARLANE_NVCC)
   message(FATAL_ERROR "no CUDA toolkit found: set CUDA_HOME, put nvcc on PATH, or run scripts/setup.sh")
 endif()
-get_filename_component(FARLANE_NVCC_REAL ${FARLANE_NVCC} REALPATH)
-get_filename_component(FARLANE_CUDA_ROOT ${FARLANE_NVCC_REAL}/../.. ABSOLUTE)
+# nvcc on PATH may be a link or a wrapper script; in a dry run it says where its toolkit is ("#$ TOP=...").
+execute_process(COMMAND ${FARLANE_NVCC} -dryrun -E -x cu /dev/null
+  OUTPUT_VARIABLE nvcc_says ERROR_VARIABLE nvcc_says)
+if(nvcc_says MATCHES "#\\$ TOP=([^\n]+)")
+  get_filename_component(FARLANE_CUDA_ROOT ${CMAKE_MATCH_1} REALPATH)
+else()
+  get_filename_component(nvcc_real ${FARLANE_NVCC} REALPATH)
+  get_filename_component(FARLANE_CUDA_ROOT ${nvcc_real}/../.. ABSOLUTE)
+endif()
+if(NOT EXISTS ${FARLANE_CUDA_ROOT}/include/cuda_runtime_api.h)
+  message(FATAL_ERROR "${FARLANE_NVCC} belongs to ${FARLANE_CUDA_ROOT}, which has no include/cuda_runtime_api.h: "
+    "set CUDA_HOME to a whole toolkit, or run scripts/setup.sh")
+endif()
+# Our libraries are checked against the declarations of this version while they are compiled.
+file(STRINGS ${FARLANE_CUDA_ROOT}/include/cuda.h cuda_version REGEX "^#define CUDA_VERSION ")
+if(NOT cuda_version MATCHES " 130[0-9][0-9]$")
+  message(FATAL_ERROR "the CUDA toolkit in ${FARLANE_CUDA_ROOT} is not 13.0 (${cuda_version}): "
+    "set CUDA_HOME to one that is, or run scripts/setup.sh")
+endif()
 message(STATUS "CUDA toolkit: ${FARLANE_CUDA_ROOT}")
 
 # Headers only. -isystem: the vendor's headers are not held to our warnings.
