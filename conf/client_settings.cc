@@ -55,7 +55,7 @@ constexpr conf::Setting kSettings[] = {
         "limit holds as well. 0 leaves it to the server."),
 
     conf::bytes<&S::inline_bytes_max>(
-        "copies.inline_bytes_max", "FARLANE_INLINE_BYTES_MAX", 0, 128 * kKiB,
+        "copies.inline_bytes_max", "FARLANE_INLINE_BYTES_MAX", 0, 64 * kKiB,
         "Copies up to this size travel inside the batch of commands; larger ones are sent by "
         "themselves, in chunks."),
     conf::bytes<&S::copy_chunk_bytes>("copies.copy_chunk_bytes", "FARLANE_COPY_CHUNK_BYTES",

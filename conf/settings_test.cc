@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "conf/client_settings.h"
+#include "conf/host_port.h"
 #include "conf/render.h"
 #include "conf/server_settings.h"
 
@@ -268,6 +269,23 @@ TEST(Bytes, TextBothWays) {
   EXPECT_EQ(conf::bytes_text(1023), "1023");
   EXPECT_EQ(conf::bytes_text(1536 * 1024), "1536KiB");
   EXPECT_EQ(conf::bytes_text(int64_t{4} << 40), "4TiB");
+}
+
+TEST(HostPort, AcceptsAndRefuses) {
+  std::string error;
+  conf::HostPort found;
+  ASSERT_TRUE(conf::parse_host_port("gpu7:4713", &found, &error));
+  EXPECT_EQ(found.host, "gpu7");
+  EXPECT_EQ(found.port, 4713);
+  ASSERT_TRUE(conf::parse_host_port("[fe80::1]:1", &found, &error));
+  EXPECT_EQ(found.host, "fe80::1");
+  ASSERT_TRUE(conf::parse_host_port("0.0.0.0:0", &found, &error));
+  for (const char* text : {"", ":", "gpu7", "gpu7:", ":4713", "gpu7:65536", "gpu7:-1", "gpu7:1x",
+                           "::1:4713", "[]:1", "[::1]", "[::1]4713"}) {
+    error.clear();
+    EXPECT_FALSE(conf::parse_host_port(text, &found, &error)) << text;
+    EXPECT_FALSE(error.empty());
+  }
 }
 
 TEST(EditDistance, KnownValues) {
