@@ -215,7 +215,7 @@ Ready LoopbackChannel::wait(bool for_read, bool for_write, Deadline deadline) {
   if (deadline == Deadline::max()) {
     me_.changed.wait(lock, something);
   } else {
-    ready.timed_out = !me_.changed.wait_until(lock, deadline, something);
+    ready.timed_out = !me_.changed.wait_until(lock, std::max(deadline, Deadline{}), something);
   }
   me_.woken = false;
   return ready;

@@ -87,7 +87,7 @@ Endpoints resolve(const std::string& host, uint16_t port, Deadline deadline, std
   const auto done = [&] { return lookup->done; };
   if (deadline == Deadline::max()) {
     lookup->changed.wait(lock, done);
-  } else if (!lookup->changed.wait_until(lock, deadline, done)) {
+  } else if (!lookup->changed.wait_until(lock, std::max(deadline, Deadline{}), done)) {
     *error = "the name \"" + host +
              "\" was not resolved in time; check the name service, or give the IP address";
     return {};

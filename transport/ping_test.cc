@@ -1,0 +1,37 @@
+#include "transport/ping.h"
+
+#include <gtest/gtest.h>
+
+namespace farlane::transport {
+namespace {
+
+TEST(Ping, GivesFiguresThatFitEachOther) {
+  for (const bool spinning : {true, false}) {
+    const PingResult result =
+        measure_ping({.round_trips = 200, .warm_up_round_trips = 10, .spinning = spinning});
+    EXPECT_EQ(result.error, "");
+    EXPECT_GT(result.min_us, 0.0);
+    EXPECT_LE(result.min_us, result.median_us);
+    EXPECT_LE(result.median_us, result.p99_us);
+  }
+}
+
+TEST(Ping, StreamsOverSeveralConnections) {
+  for (const uint32_t connections : {1u, 3u, 8u}) {
+    // Not a multiple of anything: the last write of each connection is a short one.
+    const StreamResult result =
+        measure_stream({.connections = connections, .total_bytes = 10'000'019});
+    EXPECT_EQ(result.error, "");
+    EXPECT_GT(result.gb_per_s, 0.0);
+  }
+}
+
+TEST(Ping, RefusesToMeasureNothing) {
+  EXPECT_NE(measure_ping({.round_trips = 0}).error, "");
+  EXPECT_NE(measure_ping({.message_bytes = 0}).error, "");
+  EXPECT_NE(measure_stream({.connections = 0}).error, "");
+  EXPECT_NE(measure_stream({.chunk_bytes = 0}).error, "");
+}
+
+}  // namespace
+}  // namespace farlane::transport
