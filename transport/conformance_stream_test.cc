@@ -1,6 +1,7 @@
 // Long streams over every transport: nothing lost, doubled, reordered or altered.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -61,7 +62,7 @@ class Checker final : public FrameSink {
     std::memcpy(&head, head_bytes.data(), sizeof(head));
     failed_ = failed_ || head.index != frames_ || body.size() != body_bytes_of(frames_) ||
               head.checksum != checksum_of(body) ||
-              std::memcmp(body.data(), expected_.data() + offset_of(frames_), body.size()) != 0;
+              !std::equal(body.begin(), body.end(), expected_.begin() + offset_of(frames_));
     ++frames_;
     bytes_ += body.size();
   }
