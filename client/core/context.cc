@@ -1,0 +1,245 @@
+// Devices and the calling thread's current context: all answered here.
+#include <algorithm>
+
+#include "client/core/log_line.h"
+#include "client/core/session.h"
+
+namespace farlane::client {
+namespace {
+
+// Contexts are shared by all façades, so the stack lives here and not in one of them. A plain
+// array: nothing to destroy when a thread ends.
+struct ContextStack {
+  static constexpr int kDepthMax = 64;
+  CUcontext entries[kDepthMax];
+  int depth;
+};
+thread_local constinit ContextStack t_stack{};
+
+}  // namespace
+
+int device_count() {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  return s == nullptr ? 0 : static_cast<int>(s->devices.size());
+}
+
+const DeviceFacts* device_facts(int device) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Device* found = s == nullptr ? nullptr : s->device(device);
+  return found == nullptr ? nullptr : &found->facts;
+}
+
+CUresult device_attribute(int device, CUdevice_attribute attribute, int* value) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  if (attribute <= 0 || attribute >= Device::kAttributesMax || !found->attribute_known[attribute]) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *value = found->attributes[attribute];
+  return CUDA_SUCCESS;
+}
+
+int driver_version() {
+  Session* s = session_if_any();
+  return s == nullptr ? CUDA_VERSION : s->driver_version;
+}
+
+bool can_access_peer(int device, int peer) {
+  Session* s = session_if_any();
+  Device* from = s == nullptr ? nullptr : s->device(device);
+  Device* to = s == nullptr ? nullptr : s->device(peer);
+  return from != nullptr && to != nullptr &&
+         std::find(from->peers.begin(), from->peers.end(), to->server_ordinal) != from->peers.end();
+}
+
+CUresult context_primary(int device, CUcontext* context) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  *context = found->primary;
+  return CUDA_SUCCESS;
+}
+
+CUresult context_create(int device, unsigned flags, CUcontext* context) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  uint64_t bits = 0;
+  Context* made = s->contexts.create(&bits);
+  if (made == nullptr) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  made->device = found;
+  made->flags = flags;
+  made->primary = false;
+  *context = handle_of<CUcontext>(bits);
+  return CUDA_SUCCESS;
+}
+
+CUresult context_destroy(CUcontext context) {
+  Session* s = session_if_any();
+  Context* found = s == nullptr ? nullptr : s->contexts.find(bits_of(context));
+  if (found == nullptr || found->primary) {
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  s->contexts.destroy(bits_of(context));
+  if (context_current() == context) {
+    --t_stack.depth;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult context_device(CUcontext context, int* device) {
+  Session* s = session_if_any();
+  Context* found = s == nullptr ? nullptr : s->contexts.find(bits_of(context));
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  *device = found->device->ordinal;
+  return CUDA_SUCCESS;
+}
+
+CUresult context_flags(CUcontext context, unsigned* flags) {
+  Session* s = session_if_any();
+  Context* found = s == nullptr ? nullptr : s->contexts.find(bits_of(context));
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  *flags = found->flags;
+  return CUDA_SUCCESS;
+}
+
+CUcontext context_current() {
+  return t_stack.depth == 0 ? nullptr : t_stack.entries[t_stack.depth - 1];
+}
+
+CUresult context_set_current(CUcontext context) {
+  if (context == nullptr) {
+    if (t_stack.depth > 0) {
+      --t_stack.depth;
+    }
+    return CUDA_SUCCESS;
+  }
+  int device = 0;
+  if (const CUresult result = context_device(context, &device); result != CUDA_SUCCESS) {
+    return result;
+  }
+  if (t_stack.depth == 0) {
+    t_stack.depth = 1;
+  }
+  t_stack.entries[t_stack.depth - 1] = context;
+  return CUDA_SUCCESS;
+}
+
+CUresult context_push(CUcontext context) {
+  int device = 0;
+  if (const CUresult result = context_device(context, &device); result != CUDA_SUCCESS) {
+    return result;
+  }
+  if (t_stack.depth == ContextStack::kDepthMax) {
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  t_stack.entries[t_stack.depth++] = context;
+  return CUDA_SUCCESS;
+}
+
+CUresult context_pop(CUcontext* context) {
+  if (t_stack.depth == 0) {
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  const CUcontext top = t_stack.entries[--t_stack.depth];
+  if (context != nullptr) {
+    *context = top;
+  }
+  return CUDA_SUCCESS;
+}
+
+int current_device() {
+  int device = -1;
+  const CUcontext context = context_current();
+  if (context == nullptr || context_device(context, &device) != CUDA_SUCCESS) {
+    return -1;
+  }
+  return device;
+}
+
+CUresult make_device_current(int device) {
+  CUcontext context = nullptr;
+  if (const CUresult result = context_primary(device, &context); result != CUDA_SUCCESS) {
+    return result;
+  }
+  return context_set_current(context);
+}
+
+CUresult limit_get(int device, CUlimit limit, size_t* value) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  Answer<message::LimitGet> answer;
+  const CUresult result = s->ask(
+      message::LimitGet{.device = found->server_ordinal, .limit = static_cast<uint32_t>(limit)},
+      &answer);
+  if (result == CUDA_SUCCESS) {
+    *value = answer.reply.value;
+  }
+  return result;
+}
+
+CUresult limit_set(int device, CUlimit limit, size_t value) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  return s->ask(message::LimitSet{
+      .device = found->server_ordinal, .limit = static_cast<uint32_t>(limit), .value = value});
+}
+
+void unsupported(const char* function_name) {
+  // Once per name: few names, so a short list under a lock does.
+  static std::mutex* const mutex = new std::mutex;
+  static auto* const said = new std::vector<std::string>;
+  {
+    std::lock_guard lock(*mutex);
+    if (std::find(said->begin(), said->end(), function_name) != said->end()) {
+      return;
+    }
+    said->emplace_back(function_name);
+  }
+  log_line(LogLevel::kWarning, std::string(function_name) +
+                                   " is not supported by Farlane yet and returns an error "
+                                   "(docs/coverage.md lists what is)");
+}
+
+}  // namespace farlane::client

@@ -1,0 +1,295 @@
+// Copies and fills. Host memory is read when the call is made and written by the time CUDA
+// promises; device ranges are checked here, so that a bad pointer is an error of the call that has
+// it.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "client/core/session.h"
+#include "protocol/limits.h"
+
+namespace farlane::client {
+namespace {
+
+namespace limits = protocol::limits;
+
+// One slice of a box: `height` rows of `width` bytes.
+struct Plane {
+  uint64_t to = 0;
+  uint64_t from = 0;
+  size_t to_pitch = 0;
+  size_t from_pitch = 0;
+  size_t width = 0;
+  size_t height = 0;
+};
+
+// From the first byte of a plane to behind its last.
+uint64_t span_bytes(size_t pitch, size_t width, size_t height) {
+  return pitch * (height - 1) + width;
+}
+
+// Rows that follow each other without a gap are one row.
+bool is_packed(size_t pitch, size_t width, size_t height) {
+  return height == 1 || pitch == width;
+}
+
+size_t inline_bytes_max(const Session* s) {
+  return std::min<size_t>(static_cast<size_t>(s->settings().inline_bytes_max),
+                          limits::inline_bytes_max);
+}
+
+size_t chunk_bytes_max(const Session* s) {
+  return std::min<size_t>(static_cast<size_t>(s->settings().copy_chunk_bytes),
+                          limits::body_bytes_max);
+}
+
+void pack_rows(const Plane& plane, std::byte* out) {
+  for (size_t row = 0; row < plane.height; ++row) {
+    std::memcpy(out + row * plane.width,
+                reinterpret_cast<const std::byte*>(plane.from + row * plane.from_pitch),
+                plane.width);
+  }
+}
+
+// Posts one piece that fits a chunk.
+CUresult copy_in_piece(Session* s, Stream* stream, const Plane& plane) {
+  const size_t bytes = plane.width * plane.height;
+  const bool packed = is_packed(plane.from_pitch, plane.width, plane.height);
+  message::CopyIn command{.stream = stream->id,
+                          .to = plane.to,
+                          .to_pitch = plane.to_pitch,
+                          .width = plane.width,
+                          .height = plane.height,
+                          .data = {}};
+  std::vector<std::byte> rows;
+  if (!packed) {
+    rows.resize(bytes);
+    pack_rows(plane, rows.data());
+  }
+  const transport::Bytes data{packed ? reinterpret_cast<const std::byte*>(plane.from) : rows.data(),
+                              bytes};
+  uint64_t sequence = 0;
+  if (bytes <= inline_bytes_max(s)) {
+    command.data = data;
+    sequence = s->post(command);
+  } else {
+    sequence = s->post_with_body(command, {&data, 1});
+  }
+  s->touch(stream, sequence);
+  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+}
+
+CUresult copy_in(Session* s, Stream* stream, Plane plane) {
+  const size_t chunk = chunk_bytes_max(s);
+  if (is_packed(plane.from_pitch, plane.width, plane.height) &&
+      is_packed(plane.to_pitch, plane.width, plane.height)) {
+    plane.width *= plane.height;
+    plane.height = 1;
+  }
+  // Whole rows where they fit a chunk, parts of a row where they do not.
+  for (size_t row = 0; row < plane.height;) {
+    const size_t rows = std::clamp<size_t>(chunk / plane.width, 1, plane.height - row);
+    for (size_t column = 0; column < plane.width; column += chunk) {
+      Plane piece = plane;
+      piece.to += row * plane.to_pitch + column;
+      piece.from += row * plane.from_pitch + column;
+      piece.width = std::min(chunk, plane.width - column);
+      piece.height = rows;
+      if (const CUresult result = copy_in_piece(s, stream, piece); result != CUDA_SUCCESS) {
+        return result;
+      }
+    }
+    row += rows;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
+  // On the heap: when the session is lost in between, the receiver may still look at it.
+  auto* ticket = new Inbox::Ticket;
+  ticket->id = s->next_ticket.fetch_add(1);
+  ticket->stream = stream->id.bits();
+  ticket->to = reinterpret_cast<std::byte*>(plane.to);
+  ticket->pitch = plane.to_pitch;
+  ticket->width = plane.width;
+  ticket->height = plane.height;
+  ticket->detached = async;
+  const uint64_t sequence = s->log().append(message::CopyOut{.stream = stream->id,
+                                                             .from = plane.from,
+                                                             .from_pitch = plane.from_pitch,
+                                                             .width = plane.width,
+                                                             .height = plane.height,
+                                                             .ticket = ticket->id},
+                                            [&](uint64_t number) {
+                                              ticket->sequence = number;
+                                              s->inbox().expect(ticket);
+                                            });
+  if (sequence == 0) {
+    return kServerLost;
+  }
+  s->touch(stream, sequence);
+  if (async) {
+    s->courier().wake();
+    return CUDA_SUCCESS;
+  }
+  if (!s->log().flush() ||
+      !s->inbox().wait_until([&] { return ticket->done.load(std::memory_order_acquire); },
+                             "a copy to the host")) {
+    return kServerLost;
+  }
+  const CUresult result = ticket->result;
+  delete ticket;
+  // It was the last thing on its stream, and it is done.
+  raise_to(stream->finished_sequence, stream->is_legacy() ? 0 : sequence);
+  return result;
+}
+
+CUresult copy_within(Session* s, Stream* stream, const Plane& plane) {
+  const uint64_t sequence = s->post(message::CopyWithin{.stream = stream->id,
+                                                        .to = plane.to,
+                                                        .to_pitch = plane.to_pitch,
+                                                        .from = plane.from,
+                                                        .from_pitch = plane.from_pitch,
+                                                        .width = plane.width,
+                                                        .height = plane.height});
+  s->touch(stream, sequence);
+  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+}
+
+CUresult copy_on_host(CUstream stream, const Plane& plane) {
+  if (const CUresult result = stream_synchronize(stream); result != CUDA_SUCCESS) {
+    return result;
+  }
+  for (size_t row = 0; row < plane.height; ++row) {
+    std::memmove(reinterpret_cast<void*>(plane.to + row * plane.to_pitch),
+                 reinterpret_cast<const void*>(plane.from + row * plane.from_pitch), plane.width);
+  }
+  return CUDA_SUCCESS;
+}
+
+bool is_device(Session* s, Place place, uint64_t address) {
+  switch (place) {
+    case Place::kHost:
+      return false;
+    case Place::kDevice:
+      return true;
+    case Place::kByAddress:
+      return s->is_device_address(address);
+  }
+  return false;
+}
+
+// Pageable memory may be reused as soon as the call returns, in CUDA too.
+bool is_pinned(uint64_t address) {
+  return pointer_facts(address).kind == PointerFacts::Kind::kPinnedHost;
+}
+
+bool fits(uint64_t pitch, uint64_t width, uint64_t height) {
+  uint64_t bytes = 0;
+  return !__builtin_mul_overflow(pitch, height, &bytes) && bytes < uint64_t{1} << 62 &&
+         (height <= 1 || pitch >= width);
+}
+
+}  // namespace
+
+CUresult copy(const Copy& box, CUstream stream, bool async) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
+    return earlier;
+  }
+  Stream* ordered = s->resolve(stream, &error);
+  if (ordered == nullptr) {
+    return error;
+  }
+  if (box.width == 0 || box.height == 0 || box.depth == 0) {
+    return CUDA_SUCCESS;
+  }
+  const bool flat = box.height == 1 && box.depth == 1;
+  const size_t to_pitch = flat ? box.width : box.to_pitch;
+  const size_t from_pitch = flat ? box.width : box.from_pitch;
+  if (!fits(to_pitch, box.width, box.height) || !fits(from_pitch, box.width, box.height)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const bool to_device = is_device(s, box.to_place, box.to);
+  const bool from_device = is_device(s, box.from_place, box.from);
+  // All slices are checked before the first one moves.
+  for (size_t slice = 0; slice < box.depth; ++slice) {
+    Device* owner = nullptr;
+    if (to_device && !s->is_device_range(box.to + slice * box.to_slice,
+                                         span_bytes(to_pitch, box.width, box.height), &owner)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (from_device && !s->is_device_range(box.from + slice * box.from_slice,
+                                           span_bytes(from_pitch, box.width, box.height), &owner)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+  }
+  for (size_t slice = 0; slice < box.depth; ++slice) {
+    const Plane plane{box.to + slice * box.to_slice,
+                      box.from + slice * box.from_slice,
+                      to_pitch,
+                      from_pitch,
+                      box.width,
+                      box.height};
+    CUresult result = CUDA_SUCCESS;
+    if (to_device) {
+      result = from_device ? copy_within(s, ordered, plane) : copy_in(s, ordered, plane);
+    } else if (from_device) {
+      result = copy_out(s, ordered, plane, async && is_pinned(plane.to));
+    } else {
+      result = copy_on_host(stream, plane);
+    }
+    if (result != CUDA_SUCCESS) {
+      return result;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_bytes, size_t width,
+              size_t height, CUstream stream, bool /*async: a fill never waits*/) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
+    return earlier;
+  }
+  Stream* ordered = s->resolve(stream, &error);
+  if (ordered == nullptr) {
+    return error;
+  }
+  if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (width == 0 || height == 0) {
+    return CUDA_SUCCESS;
+  }
+  size_t row_bytes = 0;
+  if (__builtin_mul_overflow(width, static_cast<size_t>(element_bytes), &row_bytes) ||
+      to % element_bytes != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const size_t row_pitch = height == 1 ? row_bytes : pitch;
+  Device* owner = nullptr;
+  if (!fits(row_pitch, row_bytes, height) || row_pitch % element_bytes != 0 ||
+      !s->is_device_range(to, span_bytes(row_pitch, row_bytes, height), &owner)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const uint64_t sequence = s->post(message::Fill{.stream = ordered->id,
+                                                  .to = to,
+                                                  .pitch = row_pitch,
+                                                  .value = value,
+                                                  .element_bytes = element_bytes,
+                                                  .width = width,
+                                                  .height = height});
+  s->touch(ordered, sequence);
+  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+}
+
+}  // namespace farlane::client

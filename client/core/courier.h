@@ -1,0 +1,51 @@
+// The session's one background thread. It sends what the log has gathered when no asking thread
+// does, and takes in copies to the host that nobody waits for yet. It starts with the session,
+// never before.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+#include "client/core/command_log.h"
+#include "client/core/inbox.h"
+#include "client/core/loss.h"
+#include "transport/channel.h"
+
+namespace farlane::client {
+
+class Courier {
+ public:
+  Courier(transport::Channel* channel, int64_t spin_us, Loss* loss);
+  ~Courier();
+
+  void start(CommandLog* log, Inbox* inbox);
+  // Something was appended, or a copy to the host was posted. Cheap when the courier is awake.
+  void wake() {
+    if (state_.load(std::memory_order_seq_cst) != State::kAwake) {
+      wake_slow();
+    }
+  }
+
+ private:
+  enum class State : uint8_t { kAwake, kAsleep, kReceiving };
+
+  void run();
+  void wake_slow();
+  void sleep();
+
+  transport::Channel* const channel_;
+  const int64_t spin_us_;
+  Loss* const loss_;
+  CommandLog* log_ = nullptr;
+  Inbox* inbox_ = nullptr;
+  std::atomic<State> state_ = State::kAwake;
+  std::mutex mutex_;
+  std::condition_variable woken_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace farlane::client

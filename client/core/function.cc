@@ -1,0 +1,204 @@
+// Facts about kernels: told once per module, kept here.
+#include "client/core/session.h"
+
+namespace farlane::client {
+namespace {
+
+Function* find(CUfunction function, Session** s, CUresult* error) {
+  *s = session(error);
+  return *s == nullptr ? nullptr : (*s)->resolve(function, error);
+}
+
+}  // namespace
+
+Function* Session::resolve(CUfunction function, CUresult* error) {
+  if (Function* found = functions.find(bits_of(function)); found != nullptr) {
+    return found;
+  }
+  if (library_kernels().find(bits_of(function)) == nullptr) {
+    *error = CUDA_ERROR_INVALID_HANDLE;
+    return nullptr;
+  }
+  const int current = current_device();
+  if (current < 0) {
+    *error = CUDA_ERROR_INVALID_CONTEXT;
+    return nullptr;
+  }
+  CUfunction on_device = nullptr;
+  *error = kernel_function(reinterpret_cast<CUkernel>(function), current, &on_device);
+  return *error == CUDA_SUCCESS ? functions.find(bits_of(on_device)) : nullptr;
+}
+
+CUresult function_attribute(CUfunction function, CUfunction_attribute attribute, int* value) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  const Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  if (attribute < 0 || attribute >= CU_FUNC_ATTRIBUTE_MAX) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *value = found->facts.attributes[attribute];
+  return CUDA_SUCCESS;
+}
+
+CUresult function_set_attribute(CUfunction function, CUfunction_attribute attribute, int value) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  // What programs branch on is decided here; the rest is the driver's to say.
+  switch (static_cast<int>(attribute)) {
+    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: {
+      const int most =
+          found->device->attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN) -
+          found->facts.attributes[CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES];
+      if (value < 0 || value > most) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+      break;
+    }
+    case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+      if (value < -1 || value > 100) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+      break;
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
+    case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+    case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+      if (value < 0) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+      break;
+    default:
+      return CUDA_ERROR_INVALID_VALUE;  // the others cannot be set
+  }
+  if (s->post(message::KernelSet{.kernel = found->id, .attribute = attribute, .value = value}) ==
+      0) {
+    return kServerLost;
+  }
+  found->facts.attributes[attribute] = value;
+  std::lock_guard lock(found->mutex);
+  found->occupancy.clear();
+  return CUDA_SUCCESS;
+}
+
+CUresult function_set_cache(CUfunction function, CUfunc_cache config) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  const Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  if (config < CU_FUNC_CACHE_PREFER_NONE || config > CU_FUNC_CACHE_PREFER_EQUAL) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return s->post(message::KernelCache{.kernel = found->id, .config = config}) == 0 ? kServerLost
+                                                                                   : CUDA_SUCCESS;
+}
+
+CUresult function_name(CUfunction function, const char** name) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  const Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  *name = found->facts.name.c_str();
+  return CUDA_SUCCESS;
+}
+
+CUresult function_module(CUfunction function, CUmodule* module) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  const Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  *module = found->module;
+  return CUDA_SUCCESS;
+}
+
+CUresult function_param(CUfunction function, size_t index, size_t* offset, size_t* bytes) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  const Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  if (index >= found->facts.params.size()) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (offset != nullptr) {
+    *offset = found->facts.params[index].offset;
+  }
+  if (bytes != nullptr) {
+    *bytes = found->facts.params[index].bytes;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult occupancy_blocks(CUfunction function, int block_threads, size_t shared_dynamic_bytes,
+                          unsigned flags, int* blocks) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  if (block_threads <= 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const std::array<uint64_t, 3> key{static_cast<uint64_t>(block_threads), shared_dynamic_bytes,
+                                    flags};
+  {
+    std::lock_guard lock(found->mutex);
+    if (auto known = found->occupancy.find(key); known != found->occupancy.end()) {
+      *blocks = known->second;
+      return CUDA_SUCCESS;
+    }
+  }
+  Answer<message::OccupancyBlocks> answer;
+  const CUresult result =
+      s->ask(message::OccupancyBlocks{.kernel = found->id,
+                                      .block_threads = static_cast<uint32_t>(block_threads),
+                                      .flags = flags,
+                                      .shared_bytes = shared_dynamic_bytes},
+             &answer);
+  if (result != CUDA_SUCCESS) {
+    return result;
+  }
+  std::lock_guard lock(found->mutex);
+  found->occupancy[key] = answer.reply.blocks;
+  *blocks = answer.reply.blocks;
+  return CUDA_SUCCESS;
+}
+
+CUresult occupancy_shared(CUfunction function, int blocks, int block_threads, size_t* bytes) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  const Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  if (blocks <= 0 || block_threads <= 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  Answer<message::OccupancyShared> answer;
+  const CUresult result =
+      s->ask(message::OccupancyShared{.kernel = found->id,
+                                      .blocks = static_cast<uint32_t>(blocks),
+                                      .block_threads = static_cast<uint32_t>(block_threads)},
+             &answer);
+  if (result == CUDA_SUCCESS) {
+    *bytes = answer.reply.bytes;
+  }
+  return result;
+}
+
+}  // namespace farlane::client

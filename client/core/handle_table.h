@@ -1,0 +1,123 @@
+// The client's side of a kind of names: a table from handle to object.
+//
+// Looking up takes no lock: chunks never move and are never freed, so that a stale handle meets
+// either its old slot with another generation or nothing. Objects are made once and reused; reset()
+// brings one back to its initial state.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "protocol/handles.h"
+
+namespace farlane::client {
+
+// Kinds of names that never leave the client; they continue protocol::HandleKind.
+enum class LocalKind : uint8_t {
+  kContext = 0x81,
+  kLibrary = 0x82,
+  kLibraryKernel = 0x83,
+  kPool = 0x84
+};
+
+template <class T, auto kKindValue>
+class HandleTable {
+ public:
+  static constexpr uint64_t kKind = static_cast<uint8_t>(kKindValue);
+  static constexpr uint32_t kChunkSlots = 1024;
+  static constexpr uint32_t kChunksMax = 4096;
+  // protocol::Handle reserves the last generation.
+  static constexpr uint32_t kGenerationMax = 0xfffffe;
+
+  // A fresh object and its name, or null when there are too many.
+  T* create(uint64_t* bits) {
+    std::lock_guard lock(mutex_);
+    uint32_t index = 0;
+    if (!free_.empty()) {
+      index = free_.back();
+      free_.pop_back();
+    } else {
+      if (used_ == kChunkSlots * kChunksMax) {
+        return nullptr;
+      }
+      index = used_++;
+      if (index % kChunkSlots == 0) {
+        chunks_[index / kChunkSlots].store(new Slot[kChunkSlots], std::memory_order_release);
+      }
+    }
+    Slot& slot = chunks_[index / kChunkSlots].load(std::memory_order_relaxed)[index % kChunkSlots];
+    const uint32_t generation = slot.generation;
+    slot.object.reset();
+    *bits = kKind << 56 | uint64_t{generation} << 32 | index;
+    slot.live_bits.store(*bits, std::memory_order_release);
+    return &slot.object;
+  }
+
+  T* find(uint64_t bits) const {
+    if (bits >> 56 != kKind) {
+      return nullptr;
+    }
+    const uint32_t index = static_cast<uint32_t>(bits);
+    if (index >= kChunkSlots * kChunksMax) {
+      return nullptr;
+    }
+    Slot* chunk = chunks_[index / kChunkSlots].load(std::memory_order_acquire);
+    if (chunk == nullptr) {
+      return nullptr;
+    }
+    Slot& slot = chunk[index % kChunkSlots];
+    return slot.live_bits.load(std::memory_order_acquire) == bits ? &slot.object : nullptr;
+  }
+
+  // False when there is no such object. The name is never valid again.
+  bool destroy(uint64_t bits) {
+    std::lock_guard lock(mutex_);
+    if (find(bits) == nullptr) {
+      return false;
+    }
+    const uint32_t index = static_cast<uint32_t>(bits);
+    Slot& slot = chunks_[index / kChunkSlots].load(std::memory_order_relaxed)[index % kChunkSlots];
+    slot.live_bits.store(0, std::memory_order_release);
+    // An index whose generations are used up is not used again.
+    if (slot.generation++ < kGenerationMax) {
+      free_.push_back(index);
+    }
+    return true;
+  }
+
+  // Calls visit(bits, object) for every live object. Objects made meanwhile may be missed.
+  template <class Visit>
+  void for_each(Visit visit) const {
+    uint32_t used = 0;
+    {
+      std::lock_guard lock(mutex_);
+      used = used_;
+    }
+    for (uint32_t index = 0; index < used; ++index) {
+      Slot& slot =
+          chunks_[index / kChunkSlots].load(std::memory_order_acquire)[index % kChunkSlots];
+      const uint64_t bits = slot.live_bits.load(std::memory_order_acquire);
+      if (bits != 0) {
+        visit(bits, slot.object);
+      }
+    }
+  }
+
+ private:
+  struct Slot {
+    std::atomic<uint64_t> live_bits = 0;  // the whole handle while the object lives, else 0
+    uint32_t generation = 0;
+    T object;
+  };
+
+  mutable std::mutex mutex_;
+  uint32_t used_ = 0;
+  std::vector<uint32_t> free_;
+  std::array<std::atomic<Slot*>, kChunksMax> chunks_{};
+};
+
+}  // namespace farlane::client

@@ -1,0 +1,43 @@
+// What a session's two sides tell each other before the first command.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "conf/client_settings.h"
+#include "protocol/control_client.h"
+#include "transport/channel.h"
+
+namespace farlane::client {
+
+class Session;
+
+// "host:port", "[::1]:port". False: *error names the setting.
+bool split_host_port(const std::string& server, std::string* host, uint16_t* port,
+                     std::string* error);
+std::unique_ptr<transport::Channel> connect_server(const std::string& host, uint16_t port,
+                                                   transport::Deadline deadline,
+                                                   std::string* error);
+
+protocol::control::Hello make_hello(const ClientSettings& settings);
+// Versions and ops. False: *error says which side is older.
+bool check_welcome(const protocol::control::Welcome& welcome, const std::string& server,
+                   std::string* error);
+// The devices that CUDA_VISIBLE_DEVICES leaves visible, in its order.
+void make_devices(const protocol::control::Welcome& welcome, Session* session);
+// Which of `devices` a CUDA_VISIBLE_DEVICES value names: ordinals or UUID prefixes ("GPU-…"), up to
+// the first that names none, as CUDA has it. Null value: all.
+std::vector<uint32_t> visible_devices(const char* value,
+                                      std::span<const protocol::control::Device> devices);
+
+// Where a session's device addresses may lie.
+struct Window {
+  uint64_t base = 0;
+  uint64_t bytes_per_device = 0;
+};
+// `base` 0: the usual ones; else only that.
+std::span<const Window> window_candidates(uint64_t base);
+
+}  // namespace farlane::client

@@ -1,0 +1,380 @@
+#include "client/core/inbox.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "client/core/log_line.h"
+#include "generated/protocol/dispatch.h"
+
+namespace farlane::client {
+namespace {
+
+using transport::Clock;
+using transport::ReceiveStatus;
+
+// A sleeping receiver looks at the clock at least this often.
+constexpr auto kWaitSlice = std::chrono::milliseconds(250);
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
+      .count();
+}
+
+void spin_pause() {
+  __builtin_ia32_pause();
+}
+
+}  // namespace
+
+bool is_sticky(CUresult result) {
+  switch (static_cast<int>(result)) {
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_ASSERT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_TENSOR_MEMORY_LEAK:
+    case CUDA_ERROR_ECC_UNCORRECTABLE:
+    case CUDA_ERROR_EXTERNAL_DEVICE:
+    case CUDA_ERROR_CONTAINED:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void PostedErrors::note(CUresult result, bool sticky) {
+  int none = CUDA_SUCCESS;
+  (sticky ? sticky_ : pending_).compare_exchange_strong(none, result);
+}
+
+CUresult PostedErrors::take() {
+  if (const int result = sticky_.load(std::memory_order_acquire); result != CUDA_SUCCESS) {
+    return static_cast<CUresult>(result);
+  }
+  if (pending_.load(std::memory_order_relaxed) == CUDA_SUCCESS) {
+    return CUDA_SUCCESS;
+  }
+  return static_cast<CUresult>(pending_.exchange(CUDA_SUCCESS));
+}
+
+void PostedErrors::clear() {
+  sticky_ = CUDA_SUCCESS;
+  pending_ = CUDA_SUCCESS;
+}
+
+Inbox::Inbox(transport::Channel* channel, const InboxOptions& options, Loss* loss,
+             PostedErrors* errors)
+    : channel_(channel), options_(options), loss_(loss), errors_(errors) {
+  last_received_ns_ = now_ns();
+}
+
+Inbox::~Inbox() {
+  for (auto& [id, ticket] : tickets_) {
+    if (ticket->detached) {
+      delete ticket;
+    }
+  }
+}
+
+void Inbox::expect(Waiter* waiter, uint64_t sequence) {
+  std::lock_guard lock(mutex_);
+  waiter->sequence = sequence;
+  waiter->done.store(false, std::memory_order_relaxed);
+  waiters_.push_back(waiter);
+}
+
+void Inbox::forget(Waiter* waiter) {
+  std::lock_guard lock(mutex_);
+  std::erase(waiters_, waiter);
+}
+
+void Inbox::expect(Ticket* ticket) {
+  std::lock_guard lock(mutex_);
+  tickets_.emplace(ticket->id, ticket);
+  tickets_open_.fetch_add(1, std::memory_order_release);
+}
+
+bool Inbox::tickets_pending(uint64_t sequence, const std::function<bool(uint64_t)>& concerns) {
+  if (!has_tickets()) {
+    return false;
+  }
+  std::lock_guard lock(mutex_);
+  return std::any_of(tickets_.begin(), tickets_.end(), [&](const auto& entry) {
+    return entry.second->sequence <= sequence && concerns(entry.second->stream);
+  });
+}
+
+bool Inbox::tickets_into(uint64_t start, size_t bytes) {
+  if (!has_tickets()) {
+    return false;
+  }
+  std::lock_guard lock(mutex_);
+  return std::any_of(tickets_.begin(), tickets_.end(), [&](const auto& entry) {
+    const Ticket& ticket = *entry.second;
+    const auto to = reinterpret_cast<uint64_t>(ticket.to);
+    return to < start + bytes && start < to + ticket.pitch * (ticket.height - 1) + ticket.width;
+  });
+}
+
+bool Inbox::take_control(std::vector<std::byte>* message) {
+  if (!control_arrived_.load(std::memory_order_acquire)) {
+    return false;
+  }
+  *message = std::move(control_);
+  control_arrived_.store(false, std::memory_order_release);
+  return true;
+}
+
+bool Inbox::check_silence(Clock::time_point waiting_since, const char* reason) {
+  const int64_t since_ns = std::max(
+      last_received_ns_.load(std::memory_order_relaxed),
+      static_cast<int64_t>(
+          std::chrono::duration_cast<std::chrono::nanoseconds>(waiting_since.time_since_epoch())
+              .count()));
+  const int64_t silent_ms = (now_ns() - since_ns) / 1'000'000;
+  if (silent_ms < options_.silence_ms) {
+    return false;
+  }
+  loss_->declare("the server " + channel_->peer_name() + " has said nothing for " +
+                 std::to_string(silent_ms) + " ms while the program waited for " + reason +
+                 "; the session is lost (limit: timeouts.call_timeout_ms = " +
+                 std::to_string(options_.silence_ms) + ")");
+  channel_->close();
+  return true;
+}
+
+bool Inbox::receive_available() {
+  bool any = false;
+  for (;;) {
+    switch (channel_->receive(*this)) {
+      case ReceiveStatus::kDelivered:
+        any = true;
+        counters_.frames.fetch_add(1, std::memory_order_relaxed);
+        continue;
+      case ReceiveStatus::kStalled:  // place() always has a place
+      case ReceiveStatus::kNothing:
+        if (any) {
+          last_received_ns_.store(now_ns(), std::memory_order_relaxed);
+        }
+        return any;
+      case ReceiveStatus::kGone:
+        loss_->declare("the connection to the server " + channel_->peer_name() +
+                       " ended: " + channel_->close_reason() +
+                       "; the session is lost (the server's log says more; see `farlane doctor`)");
+        return true;
+    }
+  }
+}
+
+void Inbox::receive_until(const std::function<bool()>& done, const char* reason,
+                          Clock::time_point since) {
+  const auto spin_end = since + std::chrono::microseconds(options_.spin_us);
+  bool spinning = options_.spin_us > 0;
+  while (!done() && !loss_->declared()) {
+    const bool any = receive_available();
+    if (any) {
+      wake_followers();
+      continue;
+    }
+    if (spinning) {
+      spin_pause();
+      spinning = Clock::now() < spin_end;
+      continue;
+    }
+    counters_.sleeps.fetch_add(1, std::memory_order_relaxed);
+    channel_->wait(true, false, Clock::now() + kWaitSlice);
+    if (!receive_available()) {
+      check_silence(since, reason);
+    } else {
+      wake_followers();
+    }
+  }
+}
+
+void Inbox::leave_role() {
+  role_taken_.store(false, std::memory_order_seq_cst);
+  wake_followers();
+}
+
+void Inbox::wake_followers() {
+  if (followers_.load(std::memory_order_seq_cst) != 0) {
+    std::lock_guard lock(follow_mutex_);
+    follow_.notify_all();
+  }
+}
+
+bool Inbox::wait_slow(const std::function<bool()>& done, const char* reason) {
+  const auto since = Clock::now();
+  while (!done()) {
+    if (loss_->declared()) {
+      return false;
+    }
+    if (take_role()) {
+      receive_until(done, reason, since);
+      leave_role();
+      continue;
+    }
+    std::unique_lock lock(follow_mutex_);
+    followers_.fetch_add(1, std::memory_order_seq_cst);
+    if (role_taken_.load(std::memory_order_seq_cst) && !done() && !loss_->declared()) {
+      follow_.wait_for(lock, kWaitSlice);
+    }
+    followers_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+  return true;
+}
+
+bool Inbox::pump_once(bool for_write, transport::Deadline deadline) {
+  if (!take_role()) {
+    return false;
+  }
+  channel_->wait(true, for_write, deadline);
+  receive_available();
+  leave_role();
+  return true;
+}
+
+void Inbox::drain() {
+  if (take_role()) {
+    receive_available();
+    leave_role();
+  }
+}
+
+Inbox::Ticket* Inbox::find_ticket(uint64_t id) {
+  std::lock_guard lock(mutex_);
+  auto found = tickets_.find(id);
+  return found == tickets_.end() ? nullptr : found->second;
+}
+
+transport::MutableBytes Inbox::place(transport::Bytes head, uint32_t body_bytes) {
+  // Straight into the program's memory when the rows there are packed too.
+  protocol::RecordCursor records(head);
+  protocol::Record record;
+  protocol::message::CopyOutData data;
+  protocol::Fault fault;
+  while (records.next(record)) {
+  }
+  if (static_cast<protocol::Op>(record.header.op) == protocol::Op::kCopyOutData &&
+      decode(record, data, fault)) {
+    const Ticket* ticket = find_ticket(data.ticket);
+    if (ticket != nullptr && (ticket->height == 1 || ticket->pitch == ticket->width)) {
+      const uint64_t bytes = uint64_t{ticket->width} * ticket->height;
+      if (data.offset <= bytes && body_bytes <= bytes - data.offset) {
+        return {ticket->to + data.offset, body_bytes};
+      }
+    }
+  }
+  if (scratch_.size() < body_bytes) {
+    scratch_.resize(body_bytes);
+  }
+  return {scratch_.data(), body_bytes};
+}
+
+void Inbox::deliver(transport::Bytes head, transport::MutableBytes body) {
+  const protocol::DispatchResult result = protocol::dispatch_event_frame(head, body, *this);
+  if (result.status == protocol::DispatchStatus::kMalformed) {
+    fail("sent a malformed frame (" + result.fault.text() + ")");
+  }
+}
+
+void Inbox::fail(const std::string& what) {
+  loss_->declare("the server " + channel_->peer_name() + " " + what +
+                 "; the session is lost (are client and server of the same release? see `farlane "
+                 "doctor`)");
+  channel_->close();
+}
+
+void Inbox::on_reply(const protocol::Record& record) {
+  std::lock_guard lock(mutex_);
+  auto found = std::find_if(waiters_.begin(), waiters_.end(), [&](const Waiter* waiter) {
+    return waiter->sequence == record.header.sequence;
+  });
+  if (found == waiters_.end()) {
+    return;  // its caller gave up
+  }
+  Waiter* waiter = *found;
+  waiters_.erase(found);
+  waiter->words.resize((record.payload.size() + 7) / 8);
+  std::memcpy(waiter->words.data(), record.payload.data(), record.payload.size());
+  waiter->record.header = record.header;
+  waiter->record.payload = {reinterpret_cast<const std::byte*>(waiter->words.data()),
+                            record.payload.size()};
+  waiter->done.store(true, std::memory_order_release);
+}
+
+bool Inbox::on(const protocol::RecordHeader&, const protocol::message::ControlReply& reply) {
+  if (control_arrived_.load(std::memory_order_acquire)) {
+    return true;  // one at a time is all that a server sends; a second one has nothing to say to us
+  }
+  control_.assign(reply.message.begin(), reply.message.end());
+  control_arrived_.store(true, std::memory_order_release);
+  return true;
+}
+
+void Inbox::on(const protocol::RecordHeader&, const protocol::message::Ack& ack) {
+  taken_bytes_.store(ack.taken_bytes, std::memory_order_release);
+}
+
+void Inbox::on(const protocol::RecordHeader&, const protocol::message::PostedError& error) {
+  const auto result = static_cast<CUresult>(error.result);
+  log_line(LogLevel::kInfo, error.what);
+  errors_->note(result, error.sticky != 0 || is_sticky(result));
+}
+
+void Inbox::on(const protocol::RecordHeader&, const protocol::message::Output& output) {
+  // Through stdio, so that it keeps its order with what the program itself prints.
+  std::FILE* file = output.fd == 2 ? stderr : stdout;
+  std::fwrite(output.text.data(), 1, output.text.size(), file);
+}
+
+bool Inbox::on(const protocol::RecordHeader&, const protocol::message::CopyOutData& data,
+               std::span<std::byte> body) {
+  Ticket* ticket = find_ticket(data.ticket);
+  if (ticket == nullptr) {
+    return true;
+  }
+  const std::span<const std::byte> bytes =
+      data.data.empty() ? std::span<const std::byte>(body) : data.data;
+  const uint64_t total = uint64_t{ticket->width} * ticket->height;
+  if (data.offset > total || bytes.size() > total - data.offset) {
+    fail("sent more bytes than a copy asked for");
+    return false;
+  }
+  if (bytes.data() != ticket->to + data.offset) {
+    size_t done = 0;
+    while (done < bytes.size()) {
+      const uint64_t at = data.offset + done;
+      const size_t row = at / ticket->width;
+      const size_t column = at % ticket->width;
+      const size_t part = std::min(bytes.size() - done, ticket->width - column);
+      std::memcpy(ticket->to + row * ticket->pitch + column, bytes.data() + done, part);
+      done += part;
+    }
+  }
+  if (data.last != 0) {
+    ticket->result = static_cast<CUresult>(data.result);
+    if (is_sticky(ticket->result)) {
+      errors_->note(ticket->result, true);
+    }
+    {
+      std::lock_guard lock(mutex_);
+      tickets_.erase(ticket->id);
+      tickets_open_.fetch_sub(1, std::memory_order_release);
+    }
+    if (ticket->detached) {
+      delete ticket;
+    } else {
+      ticket->done.store(true, std::memory_order_release);
+    }
+  }
+  return true;
+}
+
+}  // namespace farlane::client

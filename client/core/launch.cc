@@ -1,0 +1,153 @@
+// A launch: find the kernel, check the configuration against what is known, pack the arguments,
+// append.
+#include <cstring>
+
+#include "client/core/session.h"
+#include "protocol/limits.h"
+
+namespace farlane::client {
+namespace {
+
+namespace limits = protocol::limits;
+
+// Only values may travel; what holds a handle or a host address belongs to functions not
+// implemented yet.
+bool is_plain(CUlaunchAttributeID id) {
+  switch (static_cast<int>(id)) {
+    case CU_LAUNCH_ATTRIBUTE_IGNORE:
+    case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
+    case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
+    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
+    case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
+    case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+CUresult check(const Function& function, const Launch& launch) {
+  const Device& device = *function.device;
+  constexpr CUdevice_attribute kGridMax[] = {CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X,
+                                             CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y,
+                                             CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z};
+  constexpr CUdevice_attribute kBlockMax[] = {CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X,
+                                              CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y,
+                                              CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z};
+  for (int axis = 0; axis < 3; ++axis) {
+    if (launch.grid[axis] == 0 || launch.block[axis] == 0 ||
+        launch.grid[axis] > static_cast<unsigned>(device.attribute(kGridMax[axis])) ||
+        launch.block[axis] > static_cast<unsigned>(device.attribute(kBlockMax[axis]))) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+  }
+  const uint64_t threads = uint64_t{launch.block[0]} * launch.block[1] * launch.block[2];
+  if (threads >
+      static_cast<uint64_t>(device.attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK))) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const auto& facts = function.facts.attributes;
+  if (threads > static_cast<uint64_t>(facts[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK])) {
+    return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+  }
+  if (launch.shared_bytes >
+      static_cast<uint64_t>(facts[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES])) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+CUresult launch(CUfunction function, const Launch& launch) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
+    return earlier;
+  }
+  Function* kernel = s->resolve(function, &error);
+  if (kernel == nullptr) {
+    return error;
+  }
+  Stream* stream = s->resolve(launch.stream, &error);
+  if (stream == nullptr) {
+    return error;
+  }
+  if (stream->device != kernel->device) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  if (const CUresult wrong = check(*kernel, launch); wrong != CUDA_SUCCESS) {
+    return wrong;
+  }
+
+  alignas(16) std::byte packed[limits::param_bytes_max];
+  std::span<const std::byte> params;
+  const KernelFacts& facts = kernel->facts;
+  if (launch.params == nullptr && launch.packed_params != nullptr) {
+    if (launch.packed_bytes < facts.param_bytes || launch.packed_bytes > limits::param_bytes_max) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    params = {static_cast<const std::byte*>(launch.packed_params), launch.packed_bytes};
+  } else if (!facts.params.empty()) {
+    if (launch.params == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    size_t end = 0;
+    for (size_t i = 0; i < facts.params.size(); ++i) {
+      const message::Param& param = facts.params[i];
+      if (param.offset > sizeof packed || param.bytes > sizeof packed - param.offset ||
+          launch.params[i] == nullptr) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+      // Gaps are zeroed: what happened to lie on the stack is nobody's business.
+      if (param.offset > end) {
+        std::memset(packed + end, 0, param.offset - end);
+      }
+      std::memcpy(packed + param.offset, launch.params[i], param.bytes);
+      end = param.offset + param.bytes;
+    }
+    params = {packed, end};
+  }
+
+  message::LaunchAttribute attributes[limits::launch_attributes_max];
+  if (launch.attribute_count > limits::launch_attributes_max) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (unsigned i = 0; i < launch.attribute_count; ++i) {
+    if (!is_plain(launch.attributes[i].id)) {
+      return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    attributes[i].id = launch.attributes[i].id;
+    static_assert(sizeof launch.attributes[i].value == sizeof attributes[i].value);
+    std::memcpy(attributes[i].value.data(), &launch.attributes[i].value,
+                sizeof attributes[i].value);
+  }
+
+  const uint64_t sequence =
+      s->post(message::Launch{.stream = stream->id,
+                              .kernel = kernel->id,
+                              .grid_x = launch.grid[0],
+                              .grid_y = launch.grid[1],
+                              .grid_z = launch.grid[2],
+                              .block_x = launch.block[0],
+                              .block_y = launch.block[1],
+                              .block_z = launch.block[2],
+                              .shared_bytes = static_cast<uint32_t>(launch.shared_bytes),
+                              .attributes = {attributes, launch.attribute_count},
+                              .params = params});
+  if (sequence == 0) {
+    return kServerLost;
+  }
+  s->touch(stream, sequence);
+  return s->launch_blocking ? stream_synchronize(launch.stream) : CUDA_SUCCESS;
+}
+
+}  // namespace farlane::client

@@ -1,0 +1,134 @@
+// Device memory: the allocator of address_space.h, backed by the server.
+#include <algorithm>
+
+#include "client/core/session.h"
+
+namespace farlane::client {
+
+CUresult Device::extent_create(uint64_t address, uint64_t bytes) {
+  return session->ask(
+      message::ExtentCreate{.device = server_ordinal, .address = address, .bytes = bytes});
+}
+
+void Device::extent_release(uint64_t address, uint64_t bytes) {
+  session->post(
+      message::ExtentRelease{.device = server_ordinal, .address = address, .bytes = bytes});
+}
+
+void Device::reuse_fence() {
+  // With one stream its order is fence enough.
+  if (several_streams.load(std::memory_order_acquire)) {
+    raise_to(last_sequence, session->post(message::ReuseFence{.device = server_ordinal}));
+  }
+}
+
+CUresult memory_allocate(int device, size_t bytes, CUdeviceptr* address) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  std::lock_guard lock(found->memory_mutex);
+  uint64_t start = 0;
+  const CUresult result = found->memory.allocate(bytes, AddressSpace::kAnyStream, false, &start);
+  if (result == CUDA_SUCCESS) {
+    *address = start;
+  }
+  return result;
+}
+
+CUresult memory_free(CUdeviceptr address) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* owner = s->device_of(address);
+  if (owner == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::lock_guard lock(owner->memory_mutex);
+  return owner->memory.free(address, AddressSpace::kAnyStream) ? CUDA_SUCCESS
+                                                               : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult memory_allocate_async(int device, size_t bytes, CUstream stream, CUdeviceptr* address) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  const Stream* user = s->resolve(stream, &error);
+  if (user == nullptr) {
+    return error;
+  }
+  std::lock_guard lock(found->memory_mutex);
+  uint64_t start = 0;
+  const CUresult result = found->memory.allocate(bytes, user->id.bits(), true, &start);
+  if (result == CUDA_SUCCESS) {
+    *address = start;
+  }
+  return result;
+}
+
+CUresult memory_free_async(CUdeviceptr address, CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  const Stream* user = s->resolve(stream, &error);
+  if (user == nullptr) {
+    return error;
+  }
+  Device* owner = s->device_of(address);
+  if (owner == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::lock_guard lock(owner->memory_mutex);
+  return owner->memory.free(address, user->id.bits()) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  Answer<message::MemoryInfo> answer;
+  const CUresult result = s->ask(message::MemoryInfo{.device = found->server_ordinal}, &answer);
+  if (result != CUDA_SUCCESS) {
+    return result;
+  }
+  std::lock_guard lock(found->memory_mutex);
+  // What is held here for the next allocation is free to the program.
+  *free_bytes =
+      std::min(answer.reply.free_bytes + found->memory.bytes_free(), answer.reply.total_bytes);
+  *total_bytes = answer.reply.total_bytes;
+  return CUDA_SUCCESS;
+}
+
+void memory_in_use(int device, size_t* now_bytes, size_t* high_bytes) {
+  Session* s = session_if_any();
+  Device* found = s == nullptr ? nullptr : s->device(device);
+  *now_bytes = *high_bytes = 0;
+  if (found != nullptr) {
+    std::lock_guard lock(found->memory_mutex);
+    *now_bytes = found->memory.bytes_in_use();
+    *high_bytes = found->memory.bytes_in_use_high();
+  }
+}
+
+}  // namespace farlane::client

@@ -1,0 +1,256 @@
+// Modules: offered by content hash, uploaded only when the server lacks them; one answer tells
+// everything about every kernel.
+#include <algorithm>
+
+#include "client/core/image.h"
+#include "client/core/log_line.h"
+#include "client/core/session.h"
+#include "protocol/limits.h"
+
+namespace farlane::client {
+namespace {
+
+namespace limits = protocol::limits;
+
+CUresult upload(Session* s, const message::ImageHash& hash, std::span<const std::byte> image) {
+  const size_t chunk =
+      std::min<size_t>(static_cast<size_t>(s->settings().copy_chunk_bytes), limits::body_bytes_max);
+  for (size_t offset = 0; offset < image.size(); offset += chunk) {
+    const transport::Bytes part = image.subspan(offset, std::min(chunk, image.size() - offset));
+    const message::ImagePart command{.hash = hash, .image_bytes = image.size(), .offset = offset};
+    if (s->post_with_body(command, {&part, 1}) == 0) {
+      return kServerLost;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+void take_kernels(std::span<const message::KernelFacts> told, Module* module) {
+  for (const message::KernelFacts& one : told) {
+    KernelFacts facts;
+    facts.assign(one);
+    module->kernel_order.push_back(facts.name);
+    module->kernels[facts.name] = std::move(facts);
+  }
+}
+
+// Loads until the server has every image; fills the module's kernels.
+CUresult load(Session* s, Module* module, std::span<const message::ImageHash> hashes,
+              std::span<const std::span<const std::byte>> images, std::string* log) {
+  // Twice: once to hear what is missing, once with everything there. A third time only when the
+  // server's cache dropped something in between.
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    Answer<message::ModuleLoad> answer;
+    const CUresult result = s->ask(
+        message::ModuleLoad{
+            .module = module->id, .device = module->device->server_ordinal, .images = hashes},
+        &answer);
+    if (log != nullptr) {
+      *log = answer.reply.log;
+    }
+    if (result != CUDA_SUCCESS) {
+      if (!answer.reply.log.empty()) {
+        log_line(LogLevel::kInfo, "module load failed: " + std::string(answer.reply.log));
+      }
+      return result;
+    }
+    if (answer.reply.missing.empty()) {
+      take_kernels(answer.reply.kernels, module);
+      while (module->kernel_order.size() < answer.reply.kernels_total) {
+        Answer<message::KernelsMore> more;
+        const auto first = static_cast<uint32_t>(module->kernel_order.size());
+        const CUresult told =
+            s->ask(message::KernelsMore{.module = module->id, .first = first}, &more);
+        if (told != CUDA_SUCCESS || more.reply.kernels.empty()) {
+          return told != CUDA_SUCCESS ? told : CUDA_ERROR_UNKNOWN;
+        }
+        take_kernels(more.reply.kernels, module);
+      }
+      return CUDA_SUCCESS;
+    }
+    for (const message::ImageHash& hash : answer.reply.missing) {
+      const auto found = std::find(hashes.begin(), hashes.end(), hash);
+      if (found == hashes.end()) {
+        return CUDA_ERROR_UNKNOWN;
+      }
+      const CUresult sent = upload(s, hash, images[found - hashes.begin()]);
+      if (sent != CUDA_SUCCESS) {
+        return sent;
+      }
+    }
+  }
+  log_line(LogLevel::kWarning, "the server keeps losing a module image that was just uploaded");
+  return CUDA_ERROR_INVALID_IMAGE;
+}
+
+}  // namespace
+
+void KernelFacts::assign(const message::KernelFacts& told) {
+  name = told.name;
+  params.assign(told.params.begin(), told.params.end());
+  param_bytes = told.param_bytes;
+  attributes[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK] = told.max_threads_per_block;
+  attributes[CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES] = told.shared_static_bytes;
+  attributes[CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES] = told.const_bytes;
+  attributes[CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES] = told.local_bytes;
+  attributes[CU_FUNC_ATTRIBUTE_NUM_REGS] = told.registers;
+  attributes[CU_FUNC_ATTRIBUTE_PTX_VERSION] = told.ptx_version;
+  attributes[CU_FUNC_ATTRIBUTE_BINARY_VERSION] = told.binary_version;
+  attributes[CU_FUNC_ATTRIBUTE_CACHE_MODE_CA] = told.cache_mode_ca;
+  attributes[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES] = told.shared_dynamic_bytes_max;
+  attributes[CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT] = told.shared_carveout;
+  attributes[CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET] = told.cluster_size_must_be_set;
+  attributes[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH] = told.cluster_width;
+  attributes[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT] = told.cluster_height;
+  attributes[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH] = told.cluster_depth;
+  attributes[CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED] =
+      told.non_portable_cluster_allowed;
+  attributes[CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE] =
+      told.cluster_scheduling_policy;
+}
+
+CUresult module_load(int device, std::span<const void* const> images, CUmodule* module,
+                     std::string* log) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  std::vector<std::span<const std::byte>> contents;
+  std::vector<message::ImageHash> hashes;
+  for (const void* image : images) {
+    const std::span<const std::byte> bytes = image_bytes(image);
+    if (bytes.empty() || bytes.size() > limits::image_bytes_max) {
+      return CUDA_ERROR_INVALID_IMAGE;
+    }
+    contents.push_back(bytes);
+    hashes.push_back(image_hash(bytes));
+  }
+  if (hashes.empty() || hashes.size() > limits::link_images_max) {
+    return CUDA_ERROR_INVALID_IMAGE;
+  }
+  uint64_t bits = 0;
+  Module* made = s->modules.create(&bits);
+  if (made == nullptr) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  made->id = protocol::ModuleId::from_bits(bits);
+  made->device = found;
+  const CUresult result = load(s, made, hashes, contents, log);
+  if (result != CUDA_SUCCESS) {
+    s->modules.destroy(bits);
+    return result;
+  }
+  *module = handle_of<CUmodule>(bits);
+  return CUDA_SUCCESS;
+}
+
+CUresult module_unload(CUmodule module) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Module* found = s->modules.find(bits_of(module));
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  {
+    std::lock_guard lock(found->mutex);
+    for (const auto& [name, function] : found->functions) {
+      s->functions.destroy(bits_of(function));
+    }
+  }
+  {
+    std::unique_lock lock(s->variables_mutex);
+    std::erase_if(s->variables,
+                  [&](const auto& entry) { return entry.second.module == bits_of(module); });
+  }
+  const protocol::ModuleId id = found->id;
+  s->modules.destroy(bits_of(module));
+  s->post(message::ModuleUnload{.module = id});
+  return CUDA_SUCCESS;
+}
+
+CUresult module_function(CUmodule module, const char* name, CUfunction* function) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Module* found = s->modules.find(bits_of(module));
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  std::lock_guard lock(found->mutex);
+  if (auto known = found->functions.find(std::string_view(name)); known != found->functions.end()) {
+    *function = known->second;
+    return CUDA_SUCCESS;
+  }
+  auto facts = found->kernels.find(std::string_view(name));
+  if (facts == found->kernels.end()) {
+    return CUDA_ERROR_NOT_FOUND;
+  }
+  uint64_t bits = 0;
+  Function* made = s->functions.create(&bits);
+  if (made == nullptr) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  made->id = protocol::KernelId::from_bits(bits);
+  made->module = module;
+  made->device = found->device;
+  made->facts = facts->second;
+  s->post(message::KernelBind{.kernel = made->id, .module = found->id, .name = facts->second.name});
+  *function = handle_of<CUfunction>(bits);
+  found->functions.emplace(facts->first, *function);
+  return CUDA_SUCCESS;
+}
+
+CUresult module_function_names(CUmodule module, std::vector<std::string>* names) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Module* found = s == nullptr ? nullptr : s->modules.find(bits_of(module));
+  if (found == nullptr) {
+    return s == nullptr ? error : CUDA_ERROR_INVALID_HANDLE;
+  }
+  *names = found->kernel_order;
+  return CUDA_SUCCESS;
+}
+
+CUresult module_variable(CUmodule module, const char* name, CUdeviceptr* address, size_t* bytes) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Module* found = s->modules.find(bits_of(module));
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  if (std::string_view(name).size() > limits::name_bytes_max) {
+    return CUDA_ERROR_NOT_FOUND;
+  }
+  Answer<message::VariableFind> answer;
+  const CUresult result = s->ask(message::VariableFind{.module = found->id, .name = name}, &answer);
+  if (result != CUDA_SUCCESS) {
+    return result;
+  }
+  std::unique_lock lock(s->variables_mutex);
+  Session::Variable& variable = s->variables[answer.reply.address];
+  if (variable.device == nullptr) {
+    variable = {answer.reply.bytes, found->device, bits_of(module), s->next_unique_id.fetch_add(1)};
+  }
+  if (address != nullptr) {
+    *address = answer.reply.address;
+  }
+  if (bytes != nullptr) {
+    *bytes = answer.reply.bytes;
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace farlane::client

@@ -1,0 +1,283 @@
+#include "client/core/session.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "client/core/handshake.h"
+#include "client/core/log_line.h"
+
+namespace farlane::client {
+namespace {
+
+using transport::Clock;
+
+enum class State : uint8_t { kNone, kStarted, kFailed, kForked };
+
+std::atomic<State> g_state = State::kNone;
+std::atomic<Session*> g_session = nullptr;
+std::mutex g_start_mutex;
+std::unique_ptr<transport::Channel>* g_given_channel = nullptr;
+ClientSettings* g_given_settings = nullptr;
+
+// A child of fork() shares the parent's socket; using it would garble the parent's session.
+// Everything the child asks for is an error, as in CUDA.
+void in_forked_child() {
+  if (g_state.load() != State::kNone) {
+    g_state.store(State::kForked);
+    g_session.store(nullptr);
+  }
+}
+
+InboxOptions inbox_options(const ClientSettings& settings) {
+  return {effective_spin_us(settings.spin_us), settings.call_timeout_ms};
+}
+
+CommandLogOptions log_options(const ClientSettings& settings) {
+  return {static_cast<size_t>(settings.flush_bytes), settings.batching, 0};
+}
+
+std::unique_ptr<transport::Channel> connect(const ClientSettings& settings, std::string* error) {
+  std::string host;
+  uint16_t port = 0;
+  if (!split_host_port(settings.server, &host, &port, error)) {
+    return nullptr;
+  }
+  const auto deadline = Clock::now() + std::chrono::milliseconds(settings.connect_timeout_ms);
+  return connect_server(host, port, deadline, error);
+}
+
+CUresult start() {
+  std::lock_guard lock(g_start_mutex);
+  if (g_state.load() != State::kNone) {
+    return g_state.load() == State::kStarted ? CUDA_SUCCESS : kServerLost;
+  }
+  ClientSettings settings;
+  std::string error;
+  std::unique_ptr<transport::Channel> channel;
+  bool ready = true;
+  if (g_given_channel != nullptr) {
+    settings = *g_given_settings;
+    channel = std::move(*g_given_channel);
+  } else {
+    ready = load_client_settings(&settings, &error);
+    log_open(settings.log_level, settings.log_file);
+  }
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork(nullptr, nullptr, in_forked_child); });
+  if (ready && channel == nullptr) {
+    channel = connect(settings, &error);
+    ready = channel != nullptr;
+  }
+  std::unique_ptr<Session> made;
+  if (ready) {
+    made = Session::open(settings, std::move(channel), &error);
+  }
+  if (made == nullptr) {
+    log_line(LogLevel::kError, error);
+    g_state.store(State::kFailed);
+    return kServerLost;
+  }
+  g_session.store(made.release(), std::memory_order_release);
+  g_state.store(State::kStarted);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+void use_channel_for_session(std::unique_ptr<transport::Channel> channel,
+                             const ClientSettings& settings) {
+  std::lock_guard lock(g_start_mutex);
+  // Tests run one session after the other; the one before is abandoned as it is.
+  g_given_channel = new std::unique_ptr<transport::Channel>(std::move(channel));
+  g_given_settings = new ClientSettings(settings);
+  g_session.store(nullptr);
+  g_state.store(State::kNone);
+}
+
+Session* session_if_any() {
+  return g_session.load(std::memory_order_acquire);
+}
+
+Session* session(CUresult* error) {
+  Session* found = g_session.load(std::memory_order_acquire);
+  if (found == nullptr) {
+    if (g_state.load() == State::kForked) {
+      *error = CUDA_ERROR_NOT_INITIALIZED;
+      return nullptr;
+    }
+    *error = start();
+    found = g_session.load(std::memory_order_acquire);
+    if (*error != CUDA_SUCCESS || found == nullptr) {
+      return nullptr;
+    }
+  }
+  if (found->lost()) {
+    *error = kServerLost;
+    return nullptr;
+  }
+  return found;
+}
+
+CUresult session_start() {
+  CUresult error = CUDA_SUCCESS;
+  session(&error);
+  return error;
+}
+
+CUresult session_error() {
+  Session* s = session_if_any();
+  if (s == nullptr) {
+    return CUDA_SUCCESS;
+  }
+  return s->lost() ? kServerLost : s->errors.take();
+}
+
+Session::Session(const ClientSettings& settings, std::unique_ptr<transport::Channel> channel)
+    : settings_(settings),
+      channel_(std::move(channel)),
+      inbox_(channel_.get(), inbox_options(settings), &loss_, &errors),
+      courier_(channel_.get(), effective_spin_us(settings.sender_spin_us), &loss_),
+      log_(channel_.get(), log_options(settings), &inbox_, &loss_, [this] { courier_.wake(); }) {}
+
+std::unique_ptr<Session> Session::open(const ClientSettings& settings,
+                                       std::unique_ptr<transport::Channel> channel,
+                                       std::string* error) {
+  std::unique_ptr<Session> made(new Session(settings, std::move(channel)));
+  if (!made->shake_hands(error) || !made->reserve_windows(error)) {
+    made->channel_->close();
+    return nullptr;
+  }
+  const char* blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
+  made->launch_blocking = blocking != nullptr && std::strcmp(blocking, "0") != 0;
+  made->loss_.announce();
+  made->courier_.start(&made->log_, &made->inbox_);
+  return made;
+}
+
+void Session::give_up(const std::string& what) {
+  loss_.declare("the server " + channel_->peer_name() + " sent " + what +
+                "; the session is lost (are client and server of the same release?)");
+  channel_->close();
+}
+
+bool Session::shake_hands(std::string* error) {
+  namespace control = protocol::control;
+  const std::string hello = control::encode(make_hello(settings_));
+  if (log_.append(message::Control{std::as_bytes(std::span(hello))}, [](uint64_t) {}) == 0 ||
+      !log_.flush() || !inbox_.wait_until([&] { return inbox_.has_control(); }, "its welcome")) {
+    *error = loss_.sentence();
+    return false;
+  }
+  std::vector<std::byte> encoded;
+  inbox_.take_control(&encoded);
+  control::Control answer;
+  std::string what;
+  if (!control::decode(encoded, &answer, &what)) {
+    *error = "the server " + settings_.server + " answered with a malformed welcome: " + what;
+    return false;
+  }
+  if (const auto* goodbye = std::get_if<control::Goodbye>(&answer)) {
+    *error = "the server " + settings_.server + " refused the session: " + goodbye->text;
+    return false;
+  }
+  const auto* welcome = std::get_if<control::Welcome>(&answer);
+  if (welcome == nullptr || welcome->devices.empty()) {
+    *error = "the server " + settings_.server + " offered no device";
+    return false;
+  }
+  if (!check_welcome(*welcome, settings_.server, error)) {
+    return false;
+  }
+  driver_version = std::min(welcome->driver_version, CUDA_VERSION);
+  uint64_t credit = welcome->credit_bytes;
+  const auto credit_max = static_cast<uint64_t>(settings_.credit_bytes_max);
+  if (credit_max != 0 && (credit == 0 || credit > credit_max)) {
+    credit = credit_max;
+  }
+  log_.set_credit_bytes(credit);
+  make_devices(*welcome, this);
+  return true;
+}
+
+bool Session::reserve_windows(std::string* error) {
+  // Somewhere the host has nothing mapped, and keeps nothing mapped: reserved here too, so that an
+  // address is either the device's or the host's. Sanitizers and odd programs occupy some
+  // candidates.
+  const auto count = static_cast<uint64_t>(std::max<size_t>(devices.size(), 1));
+  for (const Window& window : window_candidates(static_cast<uint64_t>(settings_.window_base))) {
+    const uint64_t bytes = window.bytes_per_device * count;
+    void* at = ::mmap(reinterpret_cast<void*>(window.base), bytes, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (at == MAP_FAILED) {
+      continue;
+    }
+    if (at != reinterpret_cast<void*>(window.base)) {
+      ::munmap(at, bytes);
+      continue;
+    }
+    const CUresult result = ask(
+        message::WindowsReserve{.base = window.base, .bytes_per_device = window.bytes_per_device});
+    if (result == CUDA_SUCCESS) {
+      for (auto& device : devices) {
+        AddressSpaceOptions options;
+        options.base = window.base + device->server_ordinal * window.bytes_per_device;
+        options.bytes = window.bytes_per_device;
+        options.extent_bytes_min = static_cast<uint64_t>(settings_.extent_bytes_min);
+        options.cached_bytes_max = static_cast<uint64_t>(settings_.cached_bytes_max);
+        std::lock_guard lock(device->memory_mutex);
+        device->memory.open(options, device.get());
+      }
+      return true;
+    }
+    ::munmap(at, bytes);
+    if (lost()) {
+      *error = loss_.sentence();
+      return false;
+    }
+  }
+  *error = "no range of device addresses is free both here and on the server " + settings_.server +
+           " (setting: memory.window_base)";
+  return false;
+}
+
+Device* Session::device_of(uint64_t address) {
+  for (auto& device : devices) {
+    if (device->memory.contains(address)) {
+      return device.get();
+    }
+  }
+  return nullptr;
+}
+
+bool Session::is_device_address(uint64_t address) {
+  if (device_of(address) != nullptr) {
+    return true;
+  }
+  std::shared_lock lock(variables_mutex);
+  auto after = variables.upper_bound(address);
+  return after != variables.begin() &&
+         address - std::prev(after)->first < std::prev(after)->second.bytes;
+}
+
+bool Session::is_device_range(uint64_t address, uint64_t bytes, Device** device) {
+  if (Device* owner = device_of(address); owner != nullptr) {
+    *device = owner;
+    std::lock_guard lock(owner->memory_mutex);
+    return owner->memory.is_inside(address, bytes);
+  }
+  std::shared_lock lock(variables_mutex);
+  auto after = variables.upper_bound(address);
+  if (after == variables.begin()) {
+    return false;
+  }
+  const auto& [start, variable] = *std::prev(after);
+  *device = variable.device;
+  return address - start < variable.bytes && bytes <= variable.bytes - (address - start);
+}
+
+}  // namespace farlane::client

@@ -1,0 +1,335 @@
+// The one session of this process: the connection, the log, and the client's side of every name in
+// it.
+//
+// Made at the first call that needs the server, and never destroyed: programs make CUDA calls from
+// their own destructors. The functions of api.h are written against it, one file per subject.
+#pragma once
+
+#include <cuda.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "client/core/address_space.h"
+#include "client/core/api.h"
+#include "client/core/command_log.h"
+#include "client/core/courier.h"
+#include "client/core/handle_table.h"
+#include "client/core/inbox.h"
+#include "client/core/loss.h"
+#include "conf/client_settings.h"
+#include "generated/protocol/messages.h"
+#include "protocol/handles.h"
+#include "transport/channel.h"
+
+namespace farlane::client {
+
+namespace message = protocol::message;
+class Session;
+struct Device;
+
+// The largest value so far; threads may arrive out of order.
+inline void raise_to(std::atomic<uint64_t>& value, uint64_t to) {
+  uint64_t now = value.load(std::memory_order_relaxed);
+  while (now < to && !value.compare_exchange_weak(now, to, std::memory_order_acq_rel)) {
+  }
+}
+
+struct Stream {
+  protocol::StreamId id;
+  Device* device = nullptr;
+  unsigned flags = 0;
+  int priority = 0;
+  uint64_t unique_id = 0;                       // what cuStreamGetId tells
+  std::atomic<uint64_t> last_sequence = 0;      // of the last command posted to it
+  std::atomic<uint64_t> finished_sequence = 0;  // known to have finished on the device
+
+  bool is_legacy() const { return id.is_legacy(); }
+  // Not a non-blocking stream: ordered with the legacy default stream.
+  bool is_blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
+  void reset() {
+    device = nullptr;
+    last_sequence = 0;
+    finished_sequence = 0;
+  }
+};
+
+struct Event {
+  protocol::EventId id;
+  Device* device = nullptr;
+  unsigned flags = 0;
+  std::atomic<uint64_t> recorded_sequence = 0;  // 0: never recorded
+  std::atomic<uint64_t> recorded_stream = 0;    // StreamId bits
+  std::atomic<uint64_t> finished_sequence = 0;  // the record known to have finished
+  void reset() {
+    device = nullptr;
+    recorded_sequence = 0;
+    recorded_stream = 0;
+    finished_sequence = 0;
+  }
+};
+
+// What the server told about a kernel.
+struct KernelFacts {
+  std::string name;
+  std::vector<message::Param> params;
+  uint32_t param_bytes = 0;
+  std::array<int, CU_FUNC_ATTRIBUTE_MAX> attributes{};
+  void assign(const message::KernelFacts& facts);
+};
+
+struct Function;
+
+struct Module {
+  protocol::ModuleId id;
+  Device* device = nullptr;
+  std::mutex mutex;  // guards the two maps
+  std::map<std::string, KernelFacts, std::less<>> kernels;
+  std::map<std::string, CUfunction, std::less<>> functions;
+  std::vector<std::string> kernel_order;  // as the server lists them
+  void reset() {
+    device = nullptr;
+    kernels.clear();
+    functions.clear();
+    kernel_order.clear();
+  }
+};
+
+// A kernel of a module.
+struct Function {
+  protocol::KernelId id;
+  CUmodule module = nullptr;
+  Device* device = nullptr;
+  KernelFacts facts;
+  std::mutex mutex;  // guards `occupancy`
+  std::map<std::array<uint64_t, 3>, int>
+      occupancy;  // by block threads, dynamic shared bytes, flags
+  void reset() {
+    module = nullptr;
+    device = nullptr;
+    facts = {};
+    occupancy.clear();
+  }
+};
+
+struct Library {
+  std::vector<const void*> images;
+  std::vector<std::vector<std::byte>> owned;  // copies of them, if asked for
+  std::mutex mutex;                           // guards the rest
+  std::map<int, CUmodule> modules;            // by device
+  std::map<std::string, CUkernel, std::less<>> kernels;
+  void reset() {
+    images.clear();
+    owned.clear();
+    modules.clear();
+    kernels.clear();
+  }
+};
+
+// A kernel of a library, on any device.
+struct LibraryKernel {
+  CUlibrary library = nullptr;
+  std::string name;
+  static constexpr int kDevicesMax = 64;
+  std::array<std::atomic<CUfunction>, kDevicesMax> functions{};  // by device; null until used there
+  std::mutex mutex;
+  std::map<int, int>
+      attributes;  // set before the kernel was used on a device: applied at first use
+  void reset() {
+    library = nullptr;
+    name.clear();
+    attributes.clear();
+    for (auto& function : functions) {
+      function = nullptr;
+    }
+  }
+};
+
+struct Context {
+  Device* device = nullptr;
+  unsigned flags = 0;
+  bool primary = false;
+  void reset() { device = nullptr; }
+};
+
+// A visible device.
+struct Device final : Backing {
+  Session* session = nullptr;
+  int ordinal = 0;              // as the program counts
+  uint32_t server_ordinal = 0;  // as the session's log counts
+  DeviceFacts facts;
+  static constexpr int kAttributesMax = 512;
+  std::array<int, kAttributesMax> attributes{};
+  std::array<bool, kAttributesMax> attribute_known{};
+  std::vector<uint32_t> peers;  // server ordinals
+  CUcontext primary = nullptr;
+  Stream legacy;
+  std::atomic<uint64_t> last_sequence = 0;      // posted to any stream of the device
+  std::atomic<uint64_t> finished_sequence = 0;  // everything up to here has finished
+  std::atomic<bool> several_streams = false;    // a second stream was ever made
+
+  std::mutex memory_mutex;
+  AddressSpace memory;  // guarded by memory_mutex
+
+  int attribute(CUdevice_attribute which) const { return attributes[which]; }
+
+  // Backing, with memory_mutex held.
+  CUresult extent_create(uint64_t address, uint64_t bytes) override;
+  void extent_release(uint64_t address, uint64_t bytes) override;
+  void reuse_fence() override;
+};
+
+// A reply, decoded, with the memory its views point into.
+template <class M>
+struct Answer {
+  Inbox::Waiter waiter;
+  typename M::Reply reply;
+};
+
+class Session {
+ public:
+  // Connects and shakes hands. Null: *error is a sentence to act on.
+  static std::unique_ptr<Session> open(const ClientSettings& settings,
+                                       std::unique_ptr<transport::Channel> channel,
+                                       std::string* error);
+
+  bool lost() const { return loss_.declared(); }
+
+  // Appends a command. Its sequence number; 0 when the session is lost.
+  template <class M>
+  uint64_t post(const M& command) {
+    return log_.post(command);
+  }
+  template <class M>
+  uint64_t post_with_body(const M& command, std::span<const transport::Bytes> body) {
+    return log_.post_with_body(command, body);
+  }
+  // Asks and waits. The server's result, or kServerLost.
+  template <class M>
+  CUresult ask(const M& question, Answer<M>* answer) {
+    Inbox::Waiter& waiter = answer->waiter;
+    const uint64_t sequence =
+        log_.append(question, [&](uint64_t number) { inbox_.expect(&waiter, number); });
+    asked_.fetch_add(1, std::memory_order_relaxed);
+    if (sequence == 0) {
+      return kServerLost;
+    }
+    const bool answered =
+        log_.flush() &&
+        inbox_.wait_until([&] { return waiter.done.load(std::memory_order_acquire); }, M::kName);
+    if (!answered) {
+      inbox_.forget(&waiter);
+      return kServerLost;
+    }
+    protocol::Fault fault;
+    if (!decode(waiter.record, answer->reply, fault)) {
+      give_up("a malformed answer to " + std::string(M::kName) + " (" + fault.text() + ")");
+      return kServerLost;
+    }
+    const auto result = static_cast<CUresult>(answer->reply.result);
+    if (is_sticky(result)) {
+      errors.note(result, true);
+    }
+    return result;
+  }
+  template <class M>
+  CUresult ask(const M& question) {
+    Answer<M> answer;
+    return ask(question, &answer);
+  }
+
+  CommandLog& log() { return log_; }
+  Inbox& inbox() { return inbox_; }
+  Courier& courier() { return courier_; }
+  const ClientSettings& settings() const { return settings_; }
+  uint64_t asked() const { return asked_.load(std::memory_order_relaxed); }
+
+  Device* device(int ordinal) {
+    return ordinal >= 0 && ordinal < static_cast<int>(devices.size()) ? devices[ordinal].get()
+                                                                      : nullptr;
+  }
+  // The device whose window holds the address; null: none.
+  Device* device_of(uint64_t address);
+  // A range of device memory that a copy may touch: in a live block or a known module variable.
+  bool is_device_range(uint64_t address, uint64_t bytes, Device** device);
+  bool is_device_address(uint64_t address);
+
+  // 0, CU_STREAM_LEGACY, CU_STREAM_PER_THREAD or a stream's name. Null with *error set.
+  Stream* resolve(CUstream stream, CUresult* error);
+  // The function a CUfunction or CUkernel means on the calling thread's device. Null with *error
+  // set.
+  Function* resolve(CUfunction function, CUresult* error);
+  // The command with this number now belongs to the stream's work.
+  void touch(Stream* stream, uint64_t sequence) {
+    raise_to(stream->last_sequence, sequence);
+    raise_to(stream->device->last_sequence, sequence);
+  }
+
+  PostedErrors errors;
+  std::vector<std::unique_ptr<Device>> devices;
+  int driver_version = 0;
+  bool launch_blocking = false;  // CUDA_LAUNCH_BLOCKING
+
+  HandleTable<Stream, protocol::HandleKind::kStream> streams;
+  HandleTable<Event, protocol::HandleKind::kEvent> events;
+  HandleTable<Module, protocol::HandleKind::kModule> modules;
+  HandleTable<Function, protocol::HandleKind::kKernel> functions;
+  HandleTable<Context, LocalKind::kContext> contexts;
+
+  struct Variable {
+    uint64_t bytes = 0;
+    Device* device = nullptr;
+    uint64_t module = 0;
+    uint64_t id = 0;
+  };
+  std::shared_mutex variables_mutex;
+  std::map<uint64_t, Variable> variables;  // by address; module variables the program asked for
+
+  std::atomic<uint64_t> next_ticket = 1;
+  std::atomic<uint64_t> next_unique_id = 1;
+
+ private:
+  Session(const ClientSettings& settings, std::unique_ptr<transport::Channel> channel);
+  bool shake_hands(std::string* error);
+  bool reserve_windows(std::string* error);
+  void give_up(const std::string& what);
+
+  const ClientSettings settings_;
+  const std::unique_ptr<transport::Channel> channel_;
+  Loss loss_;
+  Inbox inbox_;
+  Courier courier_;
+  CommandLog log_;
+  std::atomic<uint64_t> asked_ = 0;
+};
+
+// The process's session, started if need be. Null: *error says why (lost, no server, forked child).
+Session* session(CUresult* error);
+// The session if there is one, whatever its state; never starts it.
+Session* session_if_any();
+// For tests: the next start uses this channel instead of connecting.
+FARLANE_CORE_API void use_channel_for_session(std::unique_ptr<transport::Channel> channel,
+                                              const ClientSettings& settings);
+
+// Handles and their objects.
+inline uint64_t bits_of(const void* handle) {
+  return reinterpret_cast<uint64_t>(handle);
+}
+template <class H>
+H handle_of(uint64_t bits) {
+  return reinterpret_cast<H>(bits);
+}
+
+// Libraries and their kernels exist without a session: they are registered before main().
+HandleTable<Library, LocalKind::kLibrary>& libraries();
+HandleTable<LibraryKernel, LocalKind::kLibraryKernel>& library_kernels();
+
+}  // namespace farlane::client

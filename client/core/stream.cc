@@ -1,0 +1,335 @@
+// Streams. Queries and synchronisation of a stream that is known to be idle are answered here.
+#include <algorithm>
+#include <array>
+
+#include "client/core/session.h"
+
+namespace farlane::client {
+namespace {
+
+// The per-thread default streams of one thread, made at first use and destroyed with it.
+struct ThreadStreams {
+  static constexpr int kDevicesMax = 64;
+  std::array<CUstream, kDevicesMax> streams{};
+  Session* owner = nullptr;
+  ~ThreadStreams() {
+    if (owner == nullptr || owner != session_if_any()) {
+      return;
+    }
+    for (CUstream stream : streams) {
+      if (stream != nullptr) {
+        stream_destroy(stream);
+      }
+    }
+  }
+};
+thread_local ThreadStreams t_streams;
+
+bool is_idle(const Stream& stream) {
+  // The legacy default stream waits for all blocking streams, so its idleness is the device's.
+  const uint64_t last = stream.is_legacy()
+                            ? stream.device->last_sequence.load(std::memory_order_acquire)
+                            : stream.last_sequence.load(std::memory_order_acquire);
+  return last <= stream.finished_sequence.load(std::memory_order_acquire) ||
+         last <= stream.device->finished_sequence.load(std::memory_order_acquire);
+}
+
+}  // namespace
+
+Stream* Session::resolve(CUstream stream, CUresult* error) {
+  if (Stream* found = streams.find(bits_of(stream)); found != nullptr) {
+    return found;
+  }
+  *error = CUDA_ERROR_INVALID_HANDLE;
+  if (stream != nullptr && stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD) {
+    return nullptr;
+  }
+  Device* current = device(current_device());
+  if (current == nullptr) {
+    *error = CUDA_ERROR_INVALID_CONTEXT;
+    return nullptr;
+  }
+  if (stream != CU_STREAM_PER_THREAD) {
+    return &current->legacy;
+  }
+  if (t_streams.owner != this) {
+    t_streams.streams.fill(nullptr);
+    t_streams.owner = this;
+  }
+  CUstream& mine = t_streams.streams[current->ordinal];
+  if (streams.find(bits_of(mine)) == nullptr) {
+    *error = stream_create(current->ordinal, CU_STREAM_DEFAULT, 0, &mine);
+    if (*error != CUDA_SUCCESS) {
+      return nullptr;
+    }
+  }
+  return streams.find(bits_of(mine));
+}
+
+CUresult stream_create(int device, unsigned flags, int priority, CUstream* stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  if ((flags & ~static_cast<unsigned>(CU_STREAM_NON_BLOCKING)) != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  // CUDA clamps priorities silently.
+  priority = std::clamp(
+      priority, found->facts.stream_priority_greatest,
+      std::max(found->facts.stream_priority_least, found->facts.stream_priority_greatest));
+  uint64_t bits = 0;
+  Stream* made = s->streams.create(&bits);
+  if (made == nullptr) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  made->id = protocol::StreamId::from_bits(bits);
+  made->device = found;
+  made->flags = flags;
+  made->priority = priority;
+  made->unique_id = s->next_unique_id.fetch_add(1);
+  found->several_streams.store(true, std::memory_order_release);
+  s->post(message::StreamCreate{
+      .stream = made->id, .device = found->server_ordinal, .flags = flags, .priority = priority});
+  *stream = handle_of<CUstream>(bits);
+  return CUDA_SUCCESS;
+}
+
+CUresult stream_destroy(CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Stream* found = s->streams.find(bits_of(stream));
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  const protocol::StreamId id = found->id;
+  s->streams.destroy(bits_of(stream));
+  s->post(message::StreamDestroy{.stream = id});
+  return CUDA_SUCCESS;
+}
+
+CUresult stream_synchronize(CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Stream* found = s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  if (is_idle(*found)) {
+    return s->errors.take();
+  }
+  const uint64_t covered =
+      found->is_legacy() ? found->device->last_sequence.load() : found->last_sequence.load();
+  const CUresult result = s->ask(message::StreamSynchronize{.stream = found->id});
+  if (result != CUDA_SUCCESS) {
+    return result;
+  }
+  // Data of earlier copies to the host comes before the answer; with several lanes it may still be
+  // under way.
+  const bool arrived = s->inbox().wait_until(
+      [&] {
+        return !s->inbox().tickets_pending(covered, [&](uint64_t bits) {
+          if (bits == found->id.bits()) {
+            return true;
+          }
+          const Stream* other = s->streams.find(bits);
+          return found->is_legacy() && other != nullptr && other->device == found->device &&
+                 other->is_blocking();
+        });
+      },
+      "data of copies to the host");
+  if (!arrived) {
+    return kServerLost;
+  }
+  raise_to(found->finished_sequence, covered);
+  return s->errors.take();
+}
+
+CUresult stream_query(CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Stream* found = s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  if (is_idle(*found)) {
+    return s->errors.take();
+  }
+  const uint64_t covered =
+      found->is_legacy() ? found->device->last_sequence.load() : found->last_sequence.load();
+  const CUresult result = s->ask(message::StreamQuery{.stream = found->id});
+  if (result != CUDA_SUCCESS) {
+    return result;
+  }
+  if (s->inbox().tickets_pending(covered,
+                                 [&](uint64_t bits) { return bits == found->id.bits(); })) {
+    return CUDA_ERROR_NOT_READY;
+  }
+  raise_to(found->finished_sequence, covered);
+  return s->errors.take();
+}
+
+CUresult stream_wait_event(CUstream stream, CUevent event, unsigned flags) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Stream* found = s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  const Event* awaited = s->events.find(bits_of(event));
+  if (awaited == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  if (awaited->recorded_sequence.load() == 0) {
+    return CUDA_SUCCESS;  // an event that was never recorded is over
+  }
+  s->touch(found,
+           s->post(message::StreamWait{.stream = found->id, .event = awaited->id, .flags = flags}));
+  return CUDA_SUCCESS;
+}
+
+CUresult stream_flags(CUstream stream, unsigned* flags) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  *flags = found->flags;
+  return CUDA_SUCCESS;
+}
+
+CUresult stream_priority(CUstream stream, int* priority) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  *priority = found->priority;
+  return CUDA_SUCCESS;
+}
+
+CUresult stream_id(CUstream stream, unsigned long long* id) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  *id = found->unique_id;
+  return CUDA_SUCCESS;
+}
+
+CUresult stream_device(CUstream stream, int* device) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  *device = found->device->ordinal;
+  return CUDA_SUCCESS;
+}
+
+CUresult device_synchronize(int device) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  const uint64_t covered = found->last_sequence.load(std::memory_order_acquire);
+  if (covered <= found->finished_sequence.load(std::memory_order_acquire)) {
+    return s->errors.take();
+  }
+  const CUresult result = s->ask(message::DeviceSynchronize{.device = found->server_ordinal});
+  if (result != CUDA_SUCCESS) {
+    return result;
+  }
+  const bool arrived = s->inbox().wait_until(
+      [&] {
+        return !s->inbox().tickets_pending(covered, [&](uint64_t bits) {
+          const Stream* other = s->streams.find(bits);
+          return bits == found->legacy.id.bits() || (other != nullptr && other->device == found);
+        });
+      },
+      "data of copies to the host");
+  if (!arrived) {
+    return kServerLost;
+  }
+  raise_to(found->finished_sequence, covered);
+  if (found->last_sequence.load() == covered) {
+    std::lock_guard lock(found->memory_mutex);
+    found->memory.all_work_finished();
+  }
+  return s->errors.take();
+}
+
+CUresult device_reset(int device) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  const CUresult result = s->ask(message::DeviceReset{.device = found->server_ordinal});
+  // Every name of the device is gone, as in CUDA.
+  s->streams.for_each([&](uint64_t bits, Stream& stream) {
+    if (stream.device == found) {
+      s->streams.destroy(bits);
+    }
+  });
+  s->events.for_each([&](uint64_t bits, Event& event) {
+    if (event.device == found) {
+      s->events.destroy(bits);
+    }
+  });
+  s->functions.for_each([&](uint64_t bits, Function& function) {
+    if (function.device == found) {
+      s->functions.destroy(bits);
+    }
+  });
+  s->modules.for_each([&](uint64_t bits, Module& module) {
+    if (module.device == found) {
+      s->modules.destroy(bits);
+    }
+  });
+  {
+    std::unique_lock lock(s->variables_mutex);
+    std::erase_if(s->variables, [&](const auto& entry) { return entry.second.device == found; });
+  }
+  {
+    std::lock_guard lock(found->memory_mutex);
+    found->memory.clear();
+  }
+  if (result == CUDA_SUCCESS) {
+    s->errors.clear();
+  }
+  return result;
+}
+
+}  // namespace farlane::client
