@@ -1,0 +1,61 @@
+#include "client/cudart/pci_bus_id.h"
+
+#include <array>
+#include <charconv>
+#include <string>
+
+#include "client/core/api.h"
+
+namespace farlane {
+namespace {
+
+using Address = std::array<unsigned, 4>;  // domain, bus, device, function
+
+std::optional<Address> parse(std::string_view text) {
+  std::array<unsigned, 3> numbers{};
+  size_t count = 0;
+  const char* at = text.data();
+  const char* const end = text.data() + text.size();
+  while (count < numbers.size()) {
+    const auto [next, error] = std::from_chars(at, end, numbers[count], 16);
+    if (error != std::errc()) {
+      return std::nullopt;
+    }
+    count++;
+    at = next;
+    if (at == end || *at != ':') {
+      break;
+    }
+    at++;
+  }
+  if (count < 2) {
+    return std::nullopt;
+  }
+  unsigned function = 0;
+  if (at != end) {
+    if (*at != '.') {
+      return std::nullopt;
+    }
+    const auto [next, error] = std::from_chars(at + 1, end, function, 16);
+    if (error != std::errc() || next != end) {
+      return std::nullopt;
+    }
+  }
+  return count == 3 ? Address{numbers[0], numbers[1], numbers[2], function}
+                    : Address{0, numbers[0], numbers[1], function};
+}
+
+}  // namespace
+
+std::optional<int> device_by_pci_bus_id(std::string_view text) {
+  const std::optional<Address> wanted = parse(text);
+  for (int device = 0; wanted && device < client::device_count(); device++) {
+    const client::DeviceFacts* facts = client::device_facts(device);
+    if (facts != nullptr && parse(facts->pci_bus_id) == wanted) {
+      return device;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace farlane

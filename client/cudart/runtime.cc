@@ -1,0 +1,115 @@
+#include "client/cudart/runtime.h"
+
+#include "client/cudart/error_table.h"
+
+namespace farlane::cudart {
+namespace {
+
+// Trivially destructible: a thread's last calls may come from other libraries' destructors.
+struct ThreadState {
+  cudaError_t last_error = cudaSuccess;
+  int device = 0;
+};
+constinit thread_local ThreadState thread_state;
+
+// Errors after which the context, or the whole session, is of no use: they stay for good.
+bool is_sticky(cudaError_t code) {
+  switch (static_cast<int>(code)) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorSystemNotReady:  // the server is lost
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+cudaError_t from_driver(CUresult result) {
+  if (result == CUDA_SUCCESS) [[likely]] {
+    return cudaSuccess;
+  }
+  const error_table::Entry* entry = error_table::find(static_cast<int>(result));
+  if (entry == nullptr || entry->runtime_name == nullptr) {
+    return cudaErrorUnknown;
+  }
+  return static_cast<cudaError_t>(entry->code);
+}
+
+cudaError_t record(cudaError_t code) {
+  if (code != cudaSuccess) [[unlikely]] {
+    thread_state.last_error = code;
+  }
+  return code;
+}
+
+int thread_device() {
+  const int device = core::current_device();
+  return device >= 0 ? device : thread_state.device;
+}
+
+void set_thread_device(int device) {
+  thread_state.device = device;
+}
+
+Error need_session() {
+  if (const CUresult result = core::session_start(); result != CUDA_SUCCESS) {
+    return result;
+  }
+  return core::device_count() > 0 ? cudaSuccess : cudaErrorNoDevice;
+}
+
+Error need_context_slowly(int* device) {
+  if (Error error = need_session()) {
+    return error;
+  }
+  *device = thread_state.device;
+  return core::make_device_current(*device);
+}
+
+Error check_device(int device) {
+  if (Error error = need_session()) {
+    return error;
+  }
+  return device >= 0 && device < core::device_count() ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
+}  // namespace farlane::cudart
+
+using namespace farlane::cudart;
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t code = thread_state.last_error;
+  if (!is_sticky(code)) {
+    thread_state.last_error = cudaSuccess;
+  }
+  return code;
+}
+
+cudaError_t cudaPeekAtLastError() {
+  return thread_state.last_error;
+}
+
+const char* cudaGetErrorName(cudaError_t error) {
+  const auto* entry = farlane::error_table::find(static_cast<int>(error));
+  return entry != nullptr && entry->runtime_name != nullptr ? entry->runtime_name
+                                                            : farlane::error_table::kUnrecognized;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  const auto* entry = farlane::error_table::find(static_cast<int>(error));
+  return entry != nullptr && entry->runtime_name != nullptr ? entry->text
+                                                            : farlane::error_table::kUnrecognized;
+}

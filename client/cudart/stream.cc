@@ -1,0 +1,189 @@
+// Streams, and what is answered about capture, which is not there.
+#include <algorithm>
+
+#include "client/cudart/runtime.h"
+
+using namespace farlane::cudart;
+
+namespace {
+
+Error create(int device, unsigned flags, int priority, cudaStream_t* stream) {
+  if (stream == nullptr || (flags & ~static_cast<unsigned>(cudaStreamNonBlocking)) != 0) {
+    return cudaErrorInvalidValue;
+  }
+  const core::DeviceFacts* facts = core::device_facts(device);
+  if (facts != nullptr) {
+    // CUDA clamps; greatest is the smaller number.
+    priority = std::clamp(priority, facts->stream_priority_greatest, facts->stream_priority_least);
+  }
+  return core::stream_create(device, flags, priority, stream);
+}
+
+bool is_a_default_stream(cudaStream_t stream) {
+  return stream == nullptr || stream == cudaStreamLegacy || stream == cudaStreamPerThread;
+}
+
+cudaError_t synchronize(CUstream stream) {
+  return enter_context([&](int) -> Error { return core::stream_synchronize(stream); });
+}
+
+cudaError_t query(CUstream stream) {
+  return enter_context([&](int) -> Error { return core::stream_query(stream); });
+}
+
+cudaError_t wait_event(CUstream stream, cudaEvent_t event, unsigned flags) {
+  return enter_context([&](int) -> Error { return core::stream_wait_event(stream, event, flags); });
+}
+
+cudaError_t get_flags(CUstream stream, unsigned* flags) {
+  return enter_context([&](int) -> Error {
+    return flags == nullptr ? CUDA_ERROR_INVALID_VALUE : core::stream_flags(stream, flags);
+  });
+}
+
+cudaError_t get_priority(CUstream stream, int* priority) {
+  return enter_context([&](int) -> Error {
+    return priority == nullptr ? CUDA_ERROR_INVALID_VALUE : core::stream_priority(stream, priority);
+  });
+}
+
+cudaError_t get_id(CUstream stream, unsigned long long* id) {
+  return enter_context([&](int) -> Error {
+    return id == nullptr ? CUDA_ERROR_INVALID_VALUE : core::stream_id(stream, id);
+  });
+}
+
+cudaError_t get_device(CUstream stream, int* device) {
+  return enter_context([&](int) -> Error {
+    return device == nullptr ? CUDA_ERROR_INVALID_VALUE : core::stream_device(stream, device);
+  });
+}
+
+// Nothing captures, so every stream that exists is not being captured.
+cudaError_t is_capturing(CUstream stream, cudaStreamCaptureStatus* status) {
+  return enter_context([&](int) -> Error {
+    if (status == nullptr) {
+      return cudaErrorInvalidValue;
+    }
+    unsigned flags = 0;
+    if (const CUresult result = core::stream_flags(stream, &flags); result != CUDA_SUCCESS) {
+      return result;
+    }
+    *status = cudaStreamCaptureStatusNone;
+    return {};
+  });
+}
+
+cudaError_t get_attribute(CUstream stream, cudaStreamAttrID attribute, cudaStreamAttrValue* value) {
+  return enter_context([&](int) -> Error {
+    if (value == nullptr) {
+      return cudaErrorInvalidValue;
+    }
+    cudaStreamAttrValue answer = {};
+    if (attribute == cudaStreamAttributePriority) {
+      if (const CUresult result = core::stream_priority(stream, &answer.priority);
+          result != CUDA_SUCCESS) {
+        return result;
+      }
+    } else if (attribute == cudaStreamAttributeSynchronizationPolicy) {
+      answer.syncPolicy = cudaSyncPolicyAuto;
+    } else if (attribute != cudaStreamAttributeAccessPolicyWindow) {
+      return not_supported("cudaStreamGetAttribute of this attribute");
+    }
+    *value = answer;
+    return {};
+  });
+}
+
+// Hints that change no result may be taken and dropped; the others would be lies.
+cudaError_t set_attribute(CUstream stream, cudaStreamAttrID attribute,
+                          const cudaStreamAttrValue* value) {
+  return enter_context([&](int) -> Error {
+    if (value == nullptr) {
+      return cudaErrorInvalidValue;
+    }
+    unsigned flags = 0;
+    if (const CUresult result = core::stream_flags(stream, &flags); result != CUDA_SUCCESS) {
+      return result;
+    }
+    if (attribute == cudaStreamAttributeSynchronizationPolicy ||
+        attribute == cudaStreamAttributeAccessPolicyWindow) {
+      return {};
+    }
+    return not_supported("cudaStreamSetAttribute of this attribute");
+  });
+}
+
+cudaError_t copy_attributes(CUstream to, CUstream from) {
+  return enter_context([&](int) -> Error {
+    unsigned flags = 0;
+    if (const CUresult result = core::stream_flags(to, &flags); result != CUDA_SUCCESS) {
+      return result;
+    }
+    return core::stream_flags(from, &flags);  // all hints of ours are equal
+  });
+}
+
+constinit thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
+
+}  // namespace
+
+cudaError_t cudaStreamCreate(cudaStream_t* pStream) {
+  return enter_context([&](int device) { return create(device, cudaStreamDefault, 0, pStream); });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* pStream, unsigned int flags) {
+  return enter_context([&](int device) { return create(device, flags, 0, pStream); });
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* pStream, unsigned int flags, int priority) {
+  return enter_context([&](int device) { return create(device, flags, priority, pStream); });
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  return enter_context([&](int) -> Error {
+    return is_a_default_stream(stream) ? Error(cudaErrorInvalidResourceHandle)
+                                       : Error(core::stream_destroy(stream));
+  });
+}
+
+FARLANE_TWINS(cudaStreamSynchronize, _ptsz, (cudaStream_t stream),
+              synchronize(stream_of(stream, twin)))
+FARLANE_TWINS(cudaStreamQuery, _ptsz, (cudaStream_t stream), query(stream_of(stream, twin)))
+FARLANE_TWINS(cudaStreamWaitEvent, _ptsz,
+              (cudaStream_t stream, cudaEvent_t event, unsigned int flags),
+              wait_event(stream_of(stream, twin), event, flags))
+FARLANE_TWINS(cudaStreamGetFlags, _ptsz, (cudaStream_t hStream, unsigned int* flags),
+              get_flags(stream_of(hStream, twin), flags))
+FARLANE_TWINS(cudaStreamGetPriority, _ptsz, (cudaStream_t hStream, int* priority),
+              get_priority(stream_of(hStream, twin), priority))
+FARLANE_TWINS(cudaStreamGetId, _ptsz, (cudaStream_t hStream, unsigned long long* streamId),
+              get_id(stream_of(hStream, twin), streamId))
+FARLANE_TWINS(cudaStreamGetDevice, _ptsz, (cudaStream_t hStream, int* device),
+              get_device(stream_of(hStream, twin), device))
+FARLANE_TWINS(cudaStreamIsCapturing, _ptsz,
+              (cudaStream_t stream, cudaStreamCaptureStatus* pCaptureStatus),
+              is_capturing(stream_of(stream, twin), pCaptureStatus))
+FARLANE_TWINS(cudaStreamGetCaptureInfo, _ptsz,
+              (cudaStream_t stream, cudaStreamCaptureStatus* captureStatus_out, unsigned long long*,
+               cudaGraph_t*, const cudaGraphNode_t**, const cudaGraphEdgeData**, size_t*),
+              is_capturing(stream_of(stream, twin), captureStatus_out))
+FARLANE_TWINS(cudaStreamGetAttribute, _ptsz,
+              (cudaStream_t hStream, cudaStreamAttrID attr, cudaStreamAttrValue* value_out),
+              get_attribute(stream_of(hStream, twin), attr, value_out))
+FARLANE_TWINS(cudaStreamSetAttribute, _ptsz,
+              (cudaStream_t hStream, cudaStreamAttrID attr, const cudaStreamAttrValue* value),
+              set_attribute(stream_of(hStream, twin), attr, value))
+FARLANE_TWINS(cudaStreamCopyAttributes, _ptsz, (cudaStream_t dst, cudaStream_t src),
+              copy_attributes(stream_of(dst, twin), stream_of(src, twin)))
+
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  return enter([&]() -> Error {
+    if (mode == nullptr || *mode < cudaStreamCaptureModeGlobal ||
+        *mode > cudaStreamCaptureModeRelaxed) {
+      return cudaErrorInvalidValue;
+    }
+    std::swap(*mode, capture_mode);
+    return {};
+  });
+}
