@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -10,6 +11,13 @@
 #include "transport/tcp_receiver.h"
 
 namespace farlane::transport {
+
+namespace {
+
+// A frame up to this size is copied together: cheaper than having the kernel gather it.
+constexpr size_t kJoinedBytesMax = 1024;
+
+}  // namespace
 
 SendStatus TcpSender::send(const Frame& frame) {
   FARLANE_TRANSPORT_CHECK(drained(), "one frame is on its way at a time");
@@ -32,8 +40,17 @@ SendStatus TcpSender::send(const Frame& frame) {
   FARLANE_TRANSPORT_CHECK(body_bytes <= kBodyBytesMax, "a body is within its limit");
   write_prefix(prefix,
                {static_cast<uint32_t>(frame.head.size()), static_cast<uint32_t>(body_bytes)});
+  std::byte joined[kJoinedBytesMax];
+  size_t count = parts_end_;
+  if (body_bytes == 0 && kPrefixBytes + frame.head.size() <= sizeof(joined)) {
+    std::memcpy(joined, prefix, sizeof(prefix));
+    std::memcpy(joined + sizeof(prefix), frame.head.data(), frame.head.size());
+    parts_[0] = {joined, kPrefixBytes + frame.head.size()};
+    parts_[1] = {joined, 0};
+    count = 1;
+  }
   size_t sent_bytes = 0;
-  if (!write(parts_.data(), parts_end_, &sent_bytes)) {
+  if (!write(parts_.data(), count, &sent_bytes)) {
     return SendStatus::kGone;
   }
   if (sent_bytes < kPrefixBytes + frame.head.size() + body_bytes) {
@@ -43,21 +60,26 @@ SendStatus TcpSender::send(const Frame& frame) {
   return SendStatus::kSent;
 }
 
+// Takes what was sent off the parts.
+void TcpSender::skip(size_t sent_bytes) {
+  for (size_t i = parts_first_; i < parts_end_ && sent_bytes > 0; ++i) {
+    const size_t skipped = std::min(sent_bytes, parts_[i].iov_len);
+    sent_bytes -= skipped;
+    parts_[i] = {static_cast<std::byte*>(parts_[i].iov_base) + skipped,
+                 parts_[i].iov_len - skipped};
+  }
+}
+
 // Called once per frame, while prefix and head are still the caller's memory.
 void TcpSender::keep_rest(size_t sent_bytes) {
   if (!kept_) {
     kept_ = std::make_unique_for_overwrite<std::byte[]>(kPrefixBytes + kHeadBytesMax);
   }
   size_t kept_bytes = 0;
-  for (size_t i = 0; i < parts_end_; ++i) {
-    const size_t skipped = std::min(sent_bytes, parts_[i].iov_len);
-    sent_bytes -= skipped;
-    parts_[i] = {static_cast<std::byte*>(parts_[i].iov_base) + skipped,
-                 parts_[i].iov_len - skipped};
-    if (i < 2) {
-      std::memcpy(kept_.get() + kept_bytes, parts_[i].iov_base, parts_[i].iov_len);
-      kept_bytes += parts_[i].iov_len;
-    }
+  skip(sent_bytes);
+  for (const iovec& part : {parts_[0], parts_[1]}) {
+    std::memcpy(kept_.get() + kept_bytes, part.iov_base, part.iov_len);
+    kept_bytes += part.iov_len;
   }
   parts_[1] = {kept_.get(), kept_bytes};
   parts_first_ = 1;
@@ -79,12 +101,7 @@ SendStatus TcpSender::flush() {
     if (sent_bytes == 0) {
       return SendStatus::kBusy;
     }
-    for (size_t i = parts_first_; i < parts_end_ && sent_bytes > 0; ++i) {
-      const size_t skipped = std::min(sent_bytes, parts_[i].iov_len);
-      sent_bytes -= skipped;
-      parts_[i] = {static_cast<std::byte*>(parts_[i].iov_base) + skipped,
-                   parts_[i].iov_len - skipped};
-    }
+    skip(sent_bytes);
   }
   return SendStatus::kSent;
 }
@@ -101,7 +118,8 @@ bool TcpSender::write(iovec* parts, size_t count, size_t* sent_bytes) {
   message.msg_iovlen = count;
   ssize_t sent = 0;
   do {
-    sent = ::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    sent = count == 1 ? ::send(fd_, parts->iov_base, parts->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                      : ::sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) {
     *sent_bytes = static_cast<size_t>(sent);

@@ -29,6 +29,7 @@ class TcpSender {
   const std::string& end_reason() const { return end_reason_; }
 
  private:
+  void skip(size_t sent_bytes);
   void keep_rest(size_t sent_bytes);
   bool write(iovec* parts, size_t count, size_t* sent_bytes);
 
