@@ -1,0 +1,254 @@
+// cuInit, cuDevice*, cuDevicePrimaryCtx*, cuProfiler*.
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+
+#include "server/softcuda/driver_call.h"
+#include "server/softcuda/driver_device.h"
+
+using namespace farlane::softcuda;
+
+extern "C" {
+
+CUresult cuInit(unsigned int flags) {
+  return guarded([&]() -> CUresult {
+    if (flags != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    DeviceMemory::instance();
+    Driver::instance().initialized.store(true);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDriverGetVersion(int* version) {
+  if (version == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *version = kDriverVersion;
+  return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGet(CUdevice* device, int ordinal) {
+  return initialized([&]() -> CUresult {
+    if (device == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (ordinal != 0) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    *device = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetCount(int* count) {
+  return initialized([&]() -> CUresult {
+    if (count == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *count = 1;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetName(char* name, int len, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    if (name == nullptr || len <= 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    std::snprintf(name, static_cast<size_t>(len), "%s", kDeviceName);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    if (uuid == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *uuid = device_uuid();
+    return CUDA_SUCCESS;
+  });
+}
+
+#undef cuDeviceGetUuid
+CUresult cuDeviceGetUuid(CUuuid* uuid, CUdevice device) {
+  return cuDeviceGetUuid_v2(uuid, device);
+}
+
+CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    if (bytes == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *bytes = DeviceMemory::instance().total_bytes();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    return value != nullptr && device_attribute(attribute, value) ? CUDA_SUCCESS
+                                                                  : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult cuDeviceGetPCIBusId(char* text, int len, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    if (text == nullptr || len < static_cast<int>(sizeof kPciBusId)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    std::memcpy(text, kPciBusId, sizeof kPciBusId);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetByPCIBusId(CUdevice* device, const char* text) {
+  return initialized([&]() -> CUresult {
+    if (device == nullptr || text == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    // [domain]:[bus]:[device].[function], [domain]:[bus]:[device] or [bus]:[device].[function]
+    unsigned domain = 0, bus = 0, slot = 0, function = 0;
+    const bool understood =
+        std::sscanf(text, "%x:%x:%x.%x", &domain, &bus, &slot, &function) >= 3 ||
+        (domain = 0, std::sscanf(text, "%x:%x.%x", &bus, &slot, &function)) >= 2;
+    if (!understood) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (domain != 0 || bus != 0xfa || slot != 0) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    *device = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceCanAccessPeer(int* can, CUdevice device, CUdevice peer) {
+  return on_device(device, [&]() -> CUresult {
+    if (can == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (!is_our_device(peer)) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    *can = 0;  // a device is not its own peer
+    return CUDA_SUCCESS;
+  });
+}
+
+// There is one device, and these attributes are of two different ones.
+CUresult cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attribute, CUdevice source,
+                                 CUdevice) {
+  return on_device(source, [&]() -> CUresult {
+    return value == nullptr || attribute < CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK ||
+                   attribute > CU_DEVICE_P2P_ATTRIBUTE_ONLY_PARTIAL_NATIVE_ATOMIC_SUPPORTED
+               ? CUDA_ERROR_INVALID_VALUE
+               : CUDA_ERROR_INVALID_DEVICE;
+  });
+}
+
+CUresult cuDeviceGetExecAffinitySupport(int* value, CUexecAffinityType, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    if (value == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *value = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+// --- primary context
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    if (context == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    Driver& driver = Driver::instance();
+    const std::lock_guard lock(driver.primary_mutex);
+    if (driver.primary == nullptr) {
+      driver.primary = make_context(driver.primary_flags, true);
+    }
+    ++driver.primary_references;
+    *context = driver.primary->handle;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    Driver& driver = Driver::instance();
+    ContextPtr last;
+    {
+      const std::lock_guard lock(driver.primary_mutex);
+      if (driver.primary_references == 0) {
+        return CUDA_ERROR_INVALID_CONTEXT;
+      }
+      if (--driver.primary_references == 0) {
+        last = std::move(driver.primary);
+      }
+    }
+    if (last != nullptr) {
+      destroy_context(last);
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDevicePrimaryCtxReset_v2(CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    Driver& driver = Driver::instance();
+    ContextPtr old;
+    {
+      const std::lock_guard lock(driver.primary_mutex);
+      old = std::move(driver.primary);
+      driver.primary_references = 0;
+      driver.primary_flags = 0;
+    }
+    if (old != nullptr) {
+      destroy_context(old);
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags) {
+  return on_device(device, [&]() -> CUresult {
+    if ((flags & ~unsigned{CU_CTX_FLAGS_MASK}) != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    Driver& driver = Driver::instance();
+    const std::lock_guard lock(driver.primary_mutex);
+    driver.primary_flags = flags;
+    if (driver.primary != nullptr) {
+      driver.primary->flags = flags;
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int* flags, int* active) {
+  return on_device(device, [&]() -> CUresult {
+    if (flags == nullptr || active == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    Driver& driver = Driver::instance();
+    const std::lock_guard lock(driver.primary_mutex);
+    *flags = driver.primary_flags;
+    *active = driver.primary != nullptr ? 1 : 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+// --- profiler: there is nothing to switch
+
+CUresult cuProfilerStart(void) {
+  return in_context([](const ContextPtr&) { return CUDA_SUCCESS; });
+}
+CUresult cuProfilerStop(void) {
+  return in_context([](const ContextPtr&) { return CUDA_SUCCESS; });
+}
+
+}  // extern "C"

@@ -1,0 +1,288 @@
+// Stream-ordered allocation. An allocation is made when it is asked for; a free happens when the
+// stream gets there. Pools differ only in their books: memory goes back to the device at once.
+#include <cstring>
+#include <mutex>
+
+#include "server/softcuda/driver_call.h"
+#include "server/softcuda/driver_device.h"
+#include "server/softcuda/driver_stream.h"
+
+using namespace farlane::softcuda;
+
+namespace {
+
+std::shared_ptr<PoolObject> make_pool() {
+  auto pool = std::make_shared<PoolObject>();
+  pool->handle = Driver::instance().pools.add(pool);
+  return pool;
+}
+
+std::shared_ptr<PoolObject> default_pool() {
+  Driver& driver = Driver::instance();
+  const std::lock_guard lock(driver.pool_mutex);
+  if (driver.default_pool == nullptr) {
+    driver.default_pool = make_pool();
+    driver.current_pool = driver.default_pool;
+  }
+  return driver.default_pool;
+}
+
+std::shared_ptr<PoolObject> current_pool() {
+  default_pool();
+  Driver& driver = Driver::instance();
+  const std::lock_guard lock(driver.pool_mutex);
+  return driver.current_pool;
+}
+
+void count_used(PoolObject& pool, uint64_t bytes) {
+  const uint64_t used = pool.used_bytes.fetch_add(bytes) + bytes;
+  uint64_t high = pool.used_bytes_high.load();
+  while (used > high && !pool.used_bytes_high.compare_exchange_weak(high, used)) {
+  }
+}
+
+CUresult allocate(CUdeviceptr* pointer, size_t bytes, const std::shared_ptr<PoolObject>& pool,
+                  const ContextPtr& context, CUstream stream_handle) {
+  const auto stream = find_stream(context, stream_handle);
+  if (stream == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  if (pointer == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (bytes == 0) {
+    *pointer = 0;
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  DeviceMemory& memory = DeviceMemory::instance();
+  const auto pool_handle = reinterpret_cast<uint64_t>(pool->handle);
+  uint64_t address = 0;
+  CUresult result =
+      memory.allocate(bytes, MemoryRange::Kind::kPool, context->id, pool_handle, &address);
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+    // Frees that streams have not reached yet may make room.
+    synchronize_context(*context);
+    result = memory.allocate(bytes, MemoryRange::Kind::kPool, context->id, pool_handle, &address);
+  }
+  if (result == CUDA_SUCCESS) {
+    count_used(*pool, bytes);
+    *pointer = address;
+  }
+  return result;
+}
+
+bool is_device_location(const CUmemLocation& location) {
+  return location.type == CU_MEM_LOCATION_TYPE_DEVICE && is_our_device(location.id);
+}
+
+}  // namespace
+
+extern "C" {
+
+CUresult cuMemAllocFromPoolAsync(CUdeviceptr* pointer, size_t bytes, CUmemoryPool handle,
+                                 CUstream stream) {
+  return in_context([&](const ContextPtr& context) -> CUresult {
+    const auto pool = Driver::instance().pools.find(handle);
+    return pool == nullptr ? CUDA_ERROR_INVALID_VALUE
+                           : allocate(pointer, bytes, pool, context, stream);
+  });
+}
+
+CUresult cuMemAllocAsync(CUdeviceptr* pointer, size_t bytes, CUstream stream) {
+  return in_context([&](const ContextPtr& context) {
+    return allocate(pointer, bytes, current_pool(), context, stream);
+  });
+}
+
+CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream_handle) {
+  return in_context([&](const ContextPtr& context) -> CUresult {
+    const auto stream = find_stream(context, stream_handle);
+    if (stream == nullptr) {
+      return CUDA_ERROR_INVALID_HANDLE;
+    }
+    if (pointer == 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    DeviceMemory& memory = DeviceMemory::instance();
+    const auto range = memory.lookup(pointer);
+    if (const CUresult result = memory.begin_release(pointer); result != CUDA_SUCCESS) {
+      return result;
+    }
+    enqueue(context, stream, Op::Kind::kDevice, [pointer, range = *range] {
+      DeviceMemory::instance().release(pointer, range.kind);
+      const auto pool =
+          Driver::instance().pools.find(reinterpret_cast<CUmemoryPool>(range.pool_handle));
+      if (pool != nullptr) {
+        pool->used_bytes.fetch_sub(range.bytes);
+      }
+    });
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    if (pool == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *pool = default_pool()->handle;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice device) {
+  return on_device(device, [&]() -> CUresult {
+    if (pool == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *pool = current_pool()->handle;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle) {
+  return on_device(device, [&]() -> CUresult {
+    default_pool();
+    Driver& driver = Driver::instance();
+    auto pool = driver.pools.find(handle);
+    if (pool == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const std::lock_guard lock(driver.pool_mutex);
+    driver.current_pool = std::move(pool);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolCreate(CUmemoryPool* handle, const CUmemPoolProps* props) {
+  return initialized([&]() -> CUresult {
+    if (handle == nullptr || props == nullptr ||
+        props->allocType != CU_MEM_ALLOCATION_TYPE_PINNED) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (props->handleTypes != CU_MEM_HANDLE_TYPE_NONE ||
+        props->location.type != CU_MEM_LOCATION_TYPE_DEVICE) {
+      return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    if (!is_our_device(props->location.id)) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    *handle = make_pool()->handle;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolDestroy(CUmemoryPool handle) {
+  return initialized([&]() -> CUresult {
+    if (handle == default_pool()->handle) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    Driver& driver = Driver::instance();
+    const auto pool = driver.pools.take(handle);
+    if (pool == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const std::lock_guard lock(driver.pool_mutex);
+    if (driver.current_pool == pool) {
+      driver.current_pool = driver.default_pool;
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t) {
+  return initialized([&]() -> CUresult {
+    return Driver::instance().pools.find(handle) == nullptr ? CUDA_ERROR_INVALID_VALUE
+                                                            : CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void* value) {
+  return initialized([&]() -> CUresult {
+    const auto pool = Driver::instance().pools.find(handle);
+    if (pool == nullptr || value == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (attribute >= CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES &&
+        attribute <= CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES) {
+      std::memcpy(&pool->reuse[attribute - 1], value, sizeof(int));
+      return CUDA_SUCCESS;
+    }
+    uint64_t number = 0;
+    std::memcpy(&number, value, sizeof number);
+    if (attribute == CU_MEMPOOL_ATTR_RELEASE_THRESHOLD) {
+      pool->release_threshold_bytes = number;
+      return CUDA_SUCCESS;
+    }
+    if ((attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH ||
+         attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH) &&
+        number == 0) {
+      pool->used_bytes_high.store(pool->used_bytes.load());
+      return CUDA_SUCCESS;
+    }
+    return CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void* value) {
+  return initialized([&]() -> CUresult {
+    const auto pool = Driver::instance().pools.find(handle);
+    if (pool == nullptr || value == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (attribute >= CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES &&
+        attribute <= CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES) {
+      std::memcpy(value, &pool->reuse[attribute - 1], sizeof(int));
+      return CUDA_SUCCESS;
+    }
+    uint64_t number = 0;
+    if (attribute == CU_MEMPOOL_ATTR_RELEASE_THRESHOLD) {
+      number = pool->release_threshold_bytes;
+    } else if (attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT ||
+               attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT) {
+      number = pool->used_bytes.load();
+    } else if (attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH ||
+               attribute == CU_MEMPOOL_ATTR_USED_MEM_HIGH) {
+      number = pool->used_bytes_high.load();
+    } else {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    std::memcpy(value, &number, sizeof number);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc* map, size_t count) {
+  return initialized([&]() -> CUresult {
+    if (Driver::instance().pools.find(handle) == nullptr || (map == nullptr && count > 0)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      // The device the pool is on always has full access, and there is no other one.
+      if (!is_device_location(map[i].location)) {
+        return CUDA_ERROR_INVALID_DEVICE;
+      }
+      if (map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool handle,
+                            CUmemLocation* location) {
+  return initialized([&]() -> CUresult {
+    if (flags == nullptr || location == nullptr ||
+        Driver::instance().pools.find(handle) == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (!is_device_location(*location)) {
+      return CUDA_ERROR_INVALID_DEVICE;
+    }
+    *flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    return CUDA_SUCCESS;
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,175 @@
+// The objects behind the driver's handles: contexts, streams, events, modules, kernels. One device.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/softcuda/driver_cuda.h"
+#include "server/softcuda/driver_handles.h"
+#include "server/softcuda/driver_memory.h"
+#include "server/softcuda/driver_scheduler.h"
+#include "server/softcuda/engine.h"
+
+namespace farlane::softcuda {
+
+struct Context;
+
+struct Stream {
+  CUstream handle = nullptr;
+  std::weak_ptr<Context> context;
+  uint64_t context_id = 0;
+  uint64_t id = 0;
+  unsigned flags = 0;
+  int priority = 0;
+  bool legacy = false;
+  // Under the scheduler's lock.
+  OpPtr tail;
+  bool destroyed = false;
+
+  bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
+};
+
+// One cuEventRecord. Under the scheduler's lock.
+struct EventRecord {
+  OpPtr op;
+  std::chrono::steady_clock::time_point time;
+};
+
+struct Event {
+  uint64_t context_id = 0;
+  unsigned flags = 0;
+  std::shared_ptr<EventRecord> record;  // under the scheduler's lock; null before the first
+};
+
+struct Context : std::enable_shared_from_this<Context> {
+  CUcontext handle = nullptr;
+  uint64_t id = 0;
+  unsigned flags = 0;
+  bool primary = false;
+
+  // The first fault of a kernel; every later call returns it.
+  std::atomic<CUresult> sticky{CUDA_SUCCESS};
+
+  std::shared_ptr<Stream> legacy_stream;
+
+  // Under the scheduler's lock. Destroyed streams stay until their work has ended.
+  std::vector<std::shared_ptr<Stream>> streams;
+  std::map<uint64_t, std::shared_ptr<Stream>> per_thread_streams;
+
+  std::mutex settings_mutex;
+  size_t limits[CU_LIMIT_MAX] = {};
+  CUfunc_cache cache_config = CU_FUNC_CACHE_PREFER_NONE;
+
+  void fail(CUresult error) {
+    CUresult none = CUDA_SUCCESS;
+    sticky.compare_exchange_strong(none, error);
+  }
+};
+using ContextPtr = std::shared_ptr<Context>;
+
+struct ModuleObject;
+struct LibraryObject;
+
+// Launch-time settings of a kernel, changed by cuFuncSetAttribute and cuKernelSetAttribute.
+struct KernelSettings {
+  std::atomic<int> shared_dynamic_bytes_max{0};
+  std::atomic<int> shared_carveout{-1};
+};
+
+struct FunctionObject {
+  CUfunction handle = nullptr;
+  std::weak_ptr<ModuleObject> module;
+  uint64_t context_id = 0;
+  size_t index = 0;  // in the engine's kernels()
+  const KernelInfo* info = nullptr;
+  KernelSettings settings;
+};
+
+struct ModuleObject {
+  CUmodule handle = nullptr;
+  uint64_t context_id = 0;
+  std::unique_ptr<Module> engine;
+  std::vector<CUfunction> functions;  // by the engine's index
+  ~ModuleObject();
+};
+
+struct KernelObject {
+  CUkernel handle = nullptr;
+  CUlibrary library = nullptr;
+  size_t index = 0;
+  const KernelInfo* info = nullptr;  // lives as long as the library
+  KernelSettings settings;
+};
+
+struct LibraryObject {
+  CUlibrary handle = nullptr;
+  std::vector<std::string> texts;
+  std::vector<KernelInfo> kernel_infos;
+  std::vector<CUkernel> kernels;
+  std::mutex mutex;
+  std::map<uint64_t, CUmodule> modules;  // by context id; loaded on first use there
+  std::unique_ptr<Module> first;         // loaded to check the image; the first context's module
+};
+
+struct LinkObject {
+  uint64_t context_id = 0;
+  std::vector<std::string> texts;
+  std::vector<char> result;
+  char* error_log = nullptr;
+  size_t error_log_bytes = 0;
+};
+
+struct PoolObject {
+  CUmemoryPool handle = nullptr;
+  uint64_t release_threshold_bytes = 0;
+  int reuse[3] = {1, 1, 1};
+  std::atomic<uint64_t> used_bytes{0};
+  std::atomic<uint64_t> used_bytes_high{0};
+};
+
+// Everything of the process. Never destroyed.
+struct Driver {
+  static Driver& instance();
+
+  std::atomic<bool> initialized{false};
+
+  std::mutex primary_mutex;
+  ContextPtr primary;
+  unsigned primary_references = 0;
+  unsigned primary_flags = 0;
+
+  HandleTable<CUcontext, Context> contexts;
+  HandleTable<CUstream, Stream> streams;
+  HandleTable<CUevent, Event> events;
+  HandleTable<CUmodule, ModuleObject> modules;
+  HandleTable<CUfunction, FunctionObject> functions;
+  HandleTable<CUlibrary, LibraryObject> libraries;
+  HandleTable<CUkernel, KernelObject> kernels;
+  HandleTable<CUlinkState, LinkObject> links;
+  HandleTable<CUmemoryPool, PoolObject> pools;
+  HandleTable<CUmemGenericAllocationHandle, PhysicalMemory> physical;
+
+  std::mutex pool_mutex;
+  std::shared_ptr<PoolObject> default_pool;
+  std::shared_ptr<PoolObject> current_pool;
+};
+
+ContextPtr make_context(unsigned flags, bool primary);
+// Waits for the context's work (unless it failed), then frees all that belongs to it.
+void destroy_context(const ContextPtr& context);
+
+// The calling thread's stack of contexts.
+std::vector<ContextPtr>& context_stack();
+ContextPtr current_context();
+
+// Device printf goes through here: kept until a synchronising call, as CUDA does.
+OutputSink& device_output();
+void flush_device_output();
+
+}  // namespace farlane::softcuda

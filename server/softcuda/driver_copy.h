@@ -1,0 +1,45 @@
+// Copies and fills between linear memories, in up to three dimensions.
+#pragma once
+
+#include <cstdint>
+
+#include "server/softcuda/driver_context.h"
+
+namespace farlane::softcuda {
+
+enum class Side : uint8_t { kHost, kDevice };
+
+struct Copy {
+  uint64_t destination = 0;
+  uint64_t source = 0;
+  Side destination_side = Side::kHost;
+  Side source_side = Side::kHost;
+  // A row of width bytes, `height` times, `depth` times. Pitches are bytes between rows and slices.
+  uint64_t width = 0;
+  uint64_t height = 1;
+  uint64_t depth = 1;
+  uint64_t destination_pitch = 0;
+  uint64_t source_pitch = 0;
+  uint64_t destination_slice = 0;
+  uint64_t source_slice = 0;
+};
+
+struct Fill {
+  uint64_t destination = 0;
+  uint64_t pitch = 0;
+  uint64_t width = 0;  // elements
+  uint64_t height = 1;
+  uint32_t value = 0;
+  uint32_t element_bytes = 1;
+};
+
+// By unified addressing: a device address or anything else.
+Side side_of(uint64_t address);
+
+// Checks, then puts the copy into the stream. `wait`: the synchronous forms, which return when host
+// memory has been read and written. Asynchronous ones also wait where CUDA does: for pageable
+// memory.
+CUresult issue_copy(const ContextPtr& context, CUstream stream, Copy copy, bool wait);
+CUresult issue_fill(const ContextPtr& context, CUstream stream, const Fill& fill);
+
+}  // namespace farlane::softcuda
