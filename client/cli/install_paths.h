@@ -1,0 +1,17 @@
+// Where the client libraries are: in ../lib/farlane beside the folder of this executable, in a
+// build tree and in an installation alike.
+#pragma once
+
+#include <string>
+
+namespace farlane::cli {
+
+inline constexpr const char* kRuntimeLibrary = "libcudart.so.13";
+inline constexpr const char* kDriverLibrary = "libcuda.so.1";
+
+// The folder that should hold them; empty if the executable's own path cannot be read.
+std::string library_folder();
+// The same, or empty with `*error` set if one of the two libraries is not in it.
+std::string library_folder_checked(std::string* error);
+
+}  // namespace farlane::cli

@@ -1,0 +1,71 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "client/cli/commands.h"
+#include "client/cli/install_paths.h"
+#include "client/cli/preload.h"
+#include "client/cli/program_check.h"
+
+namespace farlane::cli {
+namespace {
+
+std::string variable(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? std::string{} : value;
+}
+
+}  // namespace
+
+int run_command(const RunOptions& options) {
+  if (options.program.empty()) {
+    fmt::print(stderr, "farlane run: say which program to run: farlane run -- PROGRAM ARGUMENTS\n");
+    return kExitUsage;
+  }
+  // A wrong setting is said here, once, instead of by every process that the program starts.
+  if (!apply_options({options.server, options.config})) return kExitUsage;
+  std::string error;
+  const std::string libraries = library_folder_checked(&error);
+  if (libraries.empty()) {
+    fmt::print(stderr, "farlane run: {}\n", error);
+    return kExitProblem;
+  }
+  const std::string& name = options.program.front();
+  const std::string path = find_program(name, variable("PATH"));
+  if (path.empty()) {
+    fmt::print(stderr, "farlane run: there is no program {}{}\n", name,
+               name.find('/') == std::string::npos ? " in PATH" : "");
+    return kExitNotFound;
+  }
+  const std::string obstacle = preload_obstacle(path);
+  if (!obstacle.empty()) {
+    fmt::print(stderr, "farlane run: warning: {} (farlane doctor {})\n", obstacle, name);
+  }
+
+  ::setenv("LD_PRELOAD", preload_value(variable("LD_PRELOAD"), libraries).c_str(), 1);
+  ::setenv("LD_LIBRARY_PATH", library_path_value(variable("LD_LIBRARY_PATH"), libraries).c_str(),
+           1);
+  std::vector<char*> arguments;
+  for (const std::string& argument : options.program) {
+    arguments.push_back(const_cast<char*>(argument.c_str()));  // execv does not change them
+  }
+  arguments.push_back(nullptr);
+  ::execv(path.c_str(), arguments.data());
+  const int code = errno;
+  if (code == ENOENT) {
+    fmt::print(stderr,
+               "farlane run: {} cannot be started: the interpreter or loader that it names does "
+               "not exist\n",
+               path);
+    return kExitNotFound;
+  }
+  fmt::print(stderr, "farlane run: {} cannot be started: {}{}\n", path, std::strerror(code),
+             code == EACCES ? " (chmod +x?)" : "");
+  return kExitNotExecutable;
+}
+
+}  // namespace farlane::cli
