@@ -80,6 +80,7 @@ bool TcpChannel::cannot_send() {
     return false;
   }
   sender_.give_up();
+  reason_.set("peer closed the connection");  // unless a cause was seen before
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <random>
 #include <thread>
 
 #include "transport/test_support.h"
@@ -168,6 +169,59 @@ TEST_F(TcpBytes, LargeHeadsWrapAround) {
     EXPECT_EQ(sink_.frames.back().head, pattern(i % 3 == 0 ? kHeadBytesMax - i : 1 + i * 3001, i));
   }
   writer.join();
+}
+
+// Frames with a few bytes changed, from a seed: whatever comes of it, the end is orderly.
+TEST(TcpGarbage, AlteredStreamsEndInOrder) {
+  class Swallow final : public FrameSink {
+   public:
+    MutableBytes place(Bytes, uint32_t body_bytes) override {
+      return MutableBytes(memory_).first(body_bytes);
+    }
+    void deliver(Bytes head, MutableBytes body) override {
+      EXPECT_GT(head.size(), 0u);
+      EXPECT_LE(body.size(), kBodyBytesMax);
+    }
+
+   private:
+    std::vector<std::byte> memory_ = std::vector<std::byte>(kBodyBytesMax);
+  } sink;
+  std::mt19937_64 random(test_seed());
+  for (int round = 0; round < 1000; ++round) {
+    std::vector<std::byte> stream;
+    for (int i = 0; i < 8; ++i) {
+      const auto bytes = frame(pattern(1 + random() % 100, i), pattern(random() % 300, i));
+      stream.insert(stream.end(), bytes.begin(), bytes.end());
+    }
+    for (uint64_t changes = random() % 4; changes > 0; --changes) {
+      stream[random() % stream.size()] = static_cast<std::byte>(random());
+    }
+    int fds[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    Fd peer(fds[0]);
+    const size_t before = random() % stream.size();
+    const auto channel = adopt_tcp(fds[1], Bytes(stream).first(before));
+    ASSERT_EQ(::write(peer.get(), stream.data() + before, stream.size() - before),
+              static_cast<ssize_t>(stream.size() - before));
+    peer.reset();
+    ReceiveStatus status = ReceiveStatus::kDelivered;
+    while (status == ReceiveStatus::kDelivered) {
+      status = receive_frame(*channel, sink);
+    }
+    ASSERT_EQ(status, ReceiveStatus::kGone) << "seed " << test_seed() << " round " << round;
+    ASSERT_NE(channel->close_reason(), "");
+  }
+}
+
+// The kernel's word that the peer left is enough: nobody waits for room that never comes.
+TEST_F(TcpBytes, HangUpSeenByWaitEndsSending) {
+  raw_.reset();
+  const Deadline deadline = patience();
+  while (!channel_->wait(true, false, deadline).readable) {
+    ASSERT_LT(Clock::now(), deadline);
+  }
+  EXPECT_EQ(channel_->send({bytes_of("x"), {}}), SendStatus::kGone);
+  EXPECT_EQ(channel_->close_reason(), "peer closed the connection");
 }
 
 TEST_F(TcpBytes, TheDescriptorLivesUntilTheChannelDies) {
