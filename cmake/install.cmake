@@ -1,0 +1,37 @@
+# `cmake --install`: bin/ lib/farlane/ etc/farlane/ share/doc/farlane/. The folder of the libraries is lib/ and not
+# lib/x86_64-linux-gnu/: `farlane` and `gpuserverd` find them in ../lib/farlane, installed or not.
+set(farlane_programs farlane gpuserverd farlane_worker farlane-bench)
+set(farlane_libraries farlane_core farlane_cudart farlane_cuda softcuda)
+
+# What running programs needs, and no tests: scripts/demo.sh builds this.
+add_custom_target(farlane_runtime)
+foreach(target ${farlane_programs} ${farlane_libraries})
+  if(TARGET ${target})
+    add_dependencies(farlane_runtime ${target})
+  endif()
+endforeach()
+
+foreach(target ${farlane_programs})
+  if(NOT TARGET ${target})
+    continue()
+  endif()
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/farlane")
+    install(TARGETS ${target} RUNTIME DESTINATION bin)
+  else()  # built by nvcc, so that CMake knows only a command
+    install(PROGRAMS ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/${target} DESTINATION bin)
+  endif()
+endforeach()
+
+foreach(target ${farlane_libraries})
+  if(TARGET ${target})
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN")
+    # Real file, SONAME and the link to build against, beside each other: a program may be linked against them.
+    install(TARGETS ${target} LIBRARY DESTINATION lib/farlane)
+  endif()
+endforeach()
+
+install(FILES conf/client.example.toml conf/server.example.toml DESTINATION etc/farlane)
+install(FILES README.md LICENSE DESTINATION share/doc/farlane)
+install(DIRECTORY docs/ DESTINATION share/doc/farlane FILES_MATCHING PATTERN "*.md")
