@@ -1,0 +1,149 @@
+#include "client/core/command_log.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "client/core/testing_peer.h"
+
+namespace farlane::client {
+namespace {
+
+namespace message = protocol::message;
+using testing::Peer;
+
+class CommandLogTest : public ::testing::Test {
+ protected:
+  explicit CommandLogTest() { reset({}); }
+
+  void reset(const CommandLogOptions& options) {
+    log_.reset();
+    inbox_.reset();
+    auto pair = transport::make_loopback({.queue_frames = 4096});
+    channel_ = std::move(pair.a);
+    peer_ = std::make_unique<Peer>(std::move(pair.b));
+    inbox_ = std::make_unique<Inbox>(channel_.get(), InboxOptions{}, &loss_, &errors_);
+    log_ = std::make_unique<CommandLog>(channel_.get(), options, inbox_.get(), &loss_,
+                                        [this] { ++wakes_; });
+  }
+
+  Loss loss_;
+  PostedErrors errors_;
+  std::unique_ptr<transport::Channel> channel_;
+  std::unique_ptr<Peer> peer_;
+  std::unique_ptr<Inbox> inbox_;
+  std::unique_ptr<CommandLog> log_;
+  std::atomic<int> wakes_ = 0;
+};
+
+TEST_F(CommandLogTest, CommandsGatherAndLeaveTogether) {
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(log_->post(message::ReuseFence{.device = 0}), static_cast<uint64_t>(i + 1));
+  }
+  EXPECT_EQ(wakes_, 10);
+  EXPECT_EQ(peer_->receive(), 0);
+  EXPECT_TRUE(log_->has_unsent());
+  EXPECT_TRUE(log_->flush());
+  EXPECT_FALSE(log_->has_unsent());
+  EXPECT_EQ(peer_->receive(), 1) << "one frame";
+  ASSERT_EQ(peer_->commands().size(), 10u);
+  EXPECT_EQ(peer_->commands()[9].header.sequence, 10u);
+}
+
+TEST_F(CommandLogTest, WithoutBatchingEachLeavesByItself) {
+  CommandLogOptions options;
+  options.batching = false;
+  reset(options);
+  for (int i = 0; i < 10; ++i) {
+    log_->post(message::ReuseFence{.device = 0});
+  }
+  EXPECT_EQ(peer_->receive(), 10);
+  EXPECT_EQ(wakes_, 0);
+}
+
+TEST_F(CommandLogTest, AFullBatchIsClosedByWhoeverFindsItFull) {
+  CommandLogOptions options;
+  options.batch_bytes_max = 1024;
+  reset(options);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_NE(log_->post(message::ReuseFence{.device = 0}), 0u);
+  }
+  log_->flush();
+  EXPECT_EQ(peer_->receive(), 3) << "100 commands of 24 bytes, 42 to a batch";
+  EXPECT_EQ(peer_->commands().size(), 100u);
+}
+
+TEST_F(CommandLogTest, BulkDataFollowsWhatWasPostedBefore) {
+  log_->post(message::ReuseFence{.device = 0});
+  const std::vector<std::byte> data(5000, std::byte{7});
+  const transport::Bytes part = data;
+  EXPECT_EQ(
+      log_->post_with_body(
+          message::CopyIn{.stream = protocol::StreamId::legacy(0), .width = 5000, .height = 1},
+          {&part, 1}),
+      2u);
+  log_->post(message::ReuseFence{.device = 0});
+  log_->flush();
+  peer_->receive();
+  ASSERT_EQ(peer_->commands().size(), 3u);
+  EXPECT_EQ(peer_->commands()[1].body_bytes, 5000u);
+  for (uint64_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(peer_->commands()[i].header.sequence, i + 1);
+  }
+}
+
+TEST_F(CommandLogTest, SendingWaitsForCredit) {
+  log_->set_credit_bytes(48);  // two of these commands
+  log_->post(message::ReuseFence{.device = 0});
+  EXPECT_TRUE(log_->flush());
+  log_->post(message::ReuseFence{.device = 0});
+  EXPECT_TRUE(log_->flush());
+  log_->post(message::ReuseFence{.device = 0});
+  std::thread flusher([&] { EXPECT_TRUE(log_->flush()); });
+  // The flusher can only get on when this is consumed.
+  peer_->send(0, message::Ack{.executed = 1, .taken_bytes = 24});
+  flusher.join();
+  peer_->receive();
+  EXPECT_EQ(peer_->commands().size(), 3u);
+}
+
+TEST_F(CommandLogTest, ThreadsPostInOneOrder) {
+  constexpr int kThreads = 4;
+  constexpr int kEach = 5000;
+  std::vector<std::thread> threads;
+  std::atomic<int> left = kThreads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < kEach; ++i) {
+        log_->post(message::ReuseFence{.device = 0});
+        if (i % 64 == 0) {
+          log_->flush();
+        }
+      }
+      --left;
+    });
+  }
+  while (left != 0) {
+    peer_->receive();
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  log_->flush();
+  peer_->receive();
+  ASSERT_EQ(peer_->commands().size(), static_cast<size_t>(kThreads * kEach));
+  for (size_t i = 0; i < peer_->commands().size(); ++i) {
+    ASSERT_EQ(peer_->commands()[i].header.sequence, i + 1);
+  }
+}
+
+TEST_F(CommandLogTest, AfterTheServerIsGoneNothingIsTaken) {
+  peer_->channel().close();
+  log_->post(message::ReuseFence{.device = 0});
+  EXPECT_FALSE(log_->flush());
+  EXPECT_TRUE(loss_.declared());
+  EXPECT_EQ(log_->post(message::ReuseFence{.device = 0}), 0u);
+}
+
+}  // namespace
+}  // namespace farlane::client

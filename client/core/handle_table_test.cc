@@ -1,0 +1,84 @@
+#include "client/core/handle_table.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <thread>
+
+namespace farlane::client {
+namespace {
+
+struct Thing {
+  int value = 0;
+  void reset() { value = 0; }
+};
+using Things = HandleTable<Thing, protocol::HandleKind::kStream>;
+
+TEST(HandleTable, FindsWhatItMade) {
+  auto things = std::make_unique<Things>();
+  uint64_t bits = 0;
+  Thing* made = things->create(&bits);
+  made->value = 7;
+  EXPECT_EQ(things->find(bits), made);
+  EXPECT_TRUE(protocol::StreamId::from_bits(bits).is_valid());
+  EXPECT_GT(bits, 2u) << "0, 1 and 2 are CUDA's";
+}
+
+TEST(HandleTable, StaleAndForeignHandlesFindNothing) {
+  auto things = std::make_unique<Things>();
+  uint64_t bits = 0;
+  things->create(&bits);
+  EXPECT_TRUE(things->destroy(bits));
+  EXPECT_EQ(things->find(bits), nullptr);
+  EXPECT_FALSE(things->destroy(bits));
+  uint64_t again = 0;
+  Thing* reused = things->create(&again);
+  EXPECT_NE(again, bits) << "the index is used again under another generation";
+  EXPECT_EQ(reused->value, 0);
+  EXPECT_EQ(things->find(bits), nullptr);
+  for (uint64_t other : {uint64_t{0}, uint64_t{1}, UINT64_MAX, again + 1,
+                         again ^ (uint64_t{1} << 60), uint64_t{0xdeadbeef}}) {
+    EXPECT_EQ(things->find(other), nullptr) << other;
+  }
+}
+
+TEST(HandleTable, HandlesAreUniqueOverManyAndOverChunks) {
+  auto things = std::make_unique<Things>();
+  std::set<uint64_t> seen;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<uint64_t> now;
+    for (uint32_t i = 0; i < Things::kChunkSlots + 10; ++i) {
+      uint64_t bits = 0;
+      ASSERT_NE(things->create(&bits), nullptr);
+      EXPECT_TRUE(seen.insert(bits).second);
+      now.push_back(bits);
+    }
+    for (uint64_t bits : now) {
+      EXPECT_TRUE(things->destroy(bits));
+    }
+  }
+}
+
+TEST(HandleTable, ThreadsMakeAndDestroyAtOnce) {
+  auto things = std::make_unique<Things>();
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 2000; ++i) {
+        uint64_t bits = 0;
+        Thing* made = things->create(&bits);
+        made->value = i;
+        wrong += things->find(bits) != made || made->value != i;
+        wrong += !things->destroy(bits);
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+}  // namespace
+}  // namespace farlane::client
