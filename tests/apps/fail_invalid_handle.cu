@@ -30,7 +30,7 @@ int main() {
        cudaErrorInvalidDevice);
   step("cudaDeviceGetLimit 999",
        cudaDeviceGetLimit(reinterpret_cast<size_t*>(host), static_cast<cudaLimit>(999)),
-       cudaErrorUnsupportedLimit);
+       cudaErrorInvalidValue);
 
   // Memory.
   step("cudaMalloc null", cudaMalloc(static_cast<void**>(nullptr), 16), cudaErrorInvalidValue);
@@ -71,7 +71,7 @@ int main() {
        cudaErrorInvalidMemcpyDirection);
   cudaFuncAttributes function;
   step("cudaFuncGetAttributes of no kernel", cudaFuncGetAttributes(&function, host),
-       cudaErrorInvalidDeviceFunction);
+       cudaErrorInvalidResourceHandle);
   step("cudaFuncSetAttribute 99",
        cudaFuncSetAttribute(set, static_cast<cudaFuncAttribute>(99), 1), cudaErrorInvalidValue);
 

@@ -1,5 +1,6 @@
 // Launches that cannot be: each is refused on the spot, changes nothing, and the next one works.
-// Also what cudaGetLastError and cudaPeekAtLastError remember.
+// Also what cudaGetLastError and cudaPeekAtLastError remember. (Seen on CUDA 13: bad dimensions are
+// cudaErrorInvalidValue, not the cudaErrorInvalidConfiguration of older runtimes.)
 #include "check.h"
 
 __global__ void touch(int* p) {
@@ -19,27 +20,27 @@ int main() {
   CUDA_CHECK(cudaMalloc(&counter, sizeof(int)));
   CUDA_CHECK(cudaMemset(counter, 0, sizeof(int)));
   refused("1,024 threads", 1, 1024, 4, cudaSuccess);
-  refused("1,025 threads", 1, 1025, 4, cudaErrorInvalidConfiguration);
-  refused("33 x 32 threads", 1, dim3(33, 32), 4, cudaErrorInvalidConfiguration);
-  refused("block z 65", 1, dim3(1, 1, 65), 4, cudaErrorInvalidConfiguration);
-  refused("zero threads", 1, 0, 4, cudaErrorInvalidConfiguration);
-  refused("zero blocks", 0, 32, 4, cudaErrorInvalidConfiguration);
-  refused("grid y zero", dim3(1, 0, 1), 32, 4, cudaErrorInvalidConfiguration);
-  refused("grid y 65,536", dim3(1, 65536), 1, 4, cudaErrorInvalidConfiguration);
-  refused("grid z 65,536", dim3(1, 1, 65536), 1, 4, cudaErrorInvalidConfiguration);
-  refused("grid x 2^31", dim3(2147483648u), 1, 4, cudaErrorInvalidConfiguration);
+  refused("1,025 threads", 1, 1025, 4, cudaErrorInvalidValue);
+  refused("33 x 32 threads", 1, dim3(33, 32), 4, cudaErrorInvalidValue);
+  refused("block z 65", 1, dim3(1, 1, 65), 4, cudaErrorInvalidValue);
+  refused("zero threads", 1, 0, 4, cudaErrorInvalidValue);
+  refused("zero blocks", 0, 32, 4, cudaErrorInvalidValue);
+  refused("grid y zero", dim3(1, 0, 1), 32, 4, cudaErrorInvalidValue);
+  refused("grid y 65,536", dim3(1, 65536), 1, 4, cudaErrorInvalidValue);
+  refused("grid z 65,536", dim3(1, 1, 65536), 1, 4, cudaErrorInvalidValue);
+  refused("grid x 2^31", dim3(2147483648u), 1, 4, cudaErrorInvalidValue);
   refused("49,153 bytes of shared memory", 1, 32, 49153, cudaErrorInvalidValue);
   refused("10 MB of shared memory", 1, 32, 10 << 20, cudaErrorInvalidValue);
 
   // An error is remembered until it is asked for; success in between does not clear it.
   touch<<<1, 2000, 4>>>(counter);
-  check::step("peek", cudaPeekAtLastError(), cudaErrorInvalidConfiguration);
-  check::step("peek again", cudaPeekAtLastError(), cudaErrorInvalidConfiguration);
+  check::step("peek", cudaPeekAtLastError(), cudaErrorInvalidValue);
+  check::step("peek again", cudaPeekAtLastError(), cudaErrorInvalidValue);
   touch<<<1, 1, 4>>>(counter);
-  check::step("peek after a good launch", cudaPeekAtLastError(), cudaErrorInvalidConfiguration);
+  check::step("peek after a good launch", cudaPeekAtLastError(), cudaErrorInvalidValue);
   check::step("synchronize", cudaDeviceSynchronize(), cudaSuccess);
-  check::step("peek after synchronize", cudaPeekAtLastError(), cudaErrorInvalidConfiguration);
-  check::step("get", cudaGetLastError(), cudaErrorInvalidConfiguration);
+  check::step("peek after synchronize", cudaPeekAtLastError(), cudaErrorInvalidValue);
+  check::step("get", cudaGetLastError(), cudaErrorInvalidValue);
   check::step("get again", cudaGetLastError(), cudaSuccess);
 
   // The later of two errors is the last one.
@@ -52,11 +53,11 @@ int main() {
   void* args[] = {&counter};
   check::step("cudaLaunchKernel",
               cudaLaunchKernel(reinterpret_cast<const void*>(touch), 1, 1025, args, 4, nullptr),
-              cudaErrorInvalidConfiguration);
-  check::step("get", cudaGetLastError(), cudaErrorInvalidConfiguration);
+              cudaErrorInvalidValue);
+  check::step("get", cudaGetLastError(), cudaErrorInvalidValue);
   int on_host = 0;
   check::step("not a kernel", cudaLaunchKernel(&on_host, 1, 1, args, 0, nullptr),
-              cudaErrorInvalidDeviceFunction);
+              cudaErrorInvalidResourceHandle);
   check::step("no kernel", cudaLaunchKernel(nullptr, 1, 1, args, 0, nullptr),
               cudaErrorInvalidDeviceFunction);
   check::step("get", cudaGetLastError(), cudaErrorInvalidDeviceFunction);

@@ -37,8 +37,7 @@ int main() {
   float ms = 0;
   check::step("cudaEventElapsedTime", cudaEventElapsedTime(&ms, start, stop), cudaErrorNotReady);
   check::step("an idle stream", cudaStreamQuery(idle), cudaSuccess);
-  check::step("last error", cudaGetLastError(), cudaErrorNotReady);
-  check::step("last error again", cudaGetLastError(), cudaSuccess);
+  check::step("last error", cudaGetLastError(), cudaSuccess);  // not ready is not an error
   check::step("cudaStreamSynchronize", cudaStreamSynchronize(busy), cudaSuccess);
   check::step("cudaStreamQuery", cudaStreamQuery(busy), cudaSuccess);
   check::step("cudaEventQuery", cudaEventQuery(stop), cudaSuccess);
