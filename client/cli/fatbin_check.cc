@@ -1,9 +1,13 @@
 #include "client/cli/fatbin_check.h"
 
 #include <fmt/format.h>
+#include <string.h>
 
+#include <algorithm>
 #include <set>
 #include <span>
+#include <string_view>
+#include <vector>
 
 #include "client/cli/program_check.h"
 #include "protocol/codec/fatbin.h"
@@ -19,6 +23,21 @@ std::string arch_list(const char* prefix, const std::set<std::pair<uint32_t, cha
     if (suffix != '\0') text += suffix;
   }
   return text;
+}
+
+// Whether an image holds kernels or functions. nvcc's link step adds images that hold none and that
+// nobody ever loads; what does not unpack counts as code, to be on the safe side.
+bool has_code(const codec::FatbinMember& member, const codec::FatbinLimits& limits) {
+  std::vector<std::byte> image;
+  std::string error;
+  if (member.kind == codec::FatbinKind::kOther) return false;
+  if (!codec::unpack_member(member, limits, &image, &error)) return true;
+  const auto holds = [&](std::string_view text) {
+    return ::memmem(image.data(), image.size(), text.data(), text.size()) != nullptr;
+  };
+  // A cubin has one section per function, named so; PTX is text.
+  return member.kind == codec::FatbinKind::kElf ? holds(".text.")
+                                                : holds(".entry") || holds(".func");
 }
 
 // One translation unit's images: the device runs one of them.
@@ -79,6 +98,10 @@ void check_fatbin(const std::string& path, const ElfFile& file,
         return;
       }
       left = left.subspan(*claimed);
+      const auto empty = [&](const codec::FatbinMember& member) {
+        return !has_code(member, limits);
+      };
+      if (std::all_of(members.begin(), members.end(), empty)) continue;
       ++containers;
       for (const codec::FatbinMember& member : members) {
         if (member.kind == codec::FatbinKind::kPtx) ptx.emplace(member.arch, member.arch_suffix);

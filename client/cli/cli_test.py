@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Runs the `farlane` command as a person does, in a folder that looks like an installation.
+
+    cli_test.py PATH/TO/farlane
+"""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+FARLANE = None
+
+
+class Command(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="farlane-cli-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.libraries = os.path.join(self.folder, "lib", "farlane")
+        os.makedirs(os.path.join(self.folder, "bin"))
+        os.makedirs(self.libraries)
+        self.farlane = os.path.join(self.folder, "bin", "farlane")
+        shutil.copy(FARLANE, self.farlane)
+        # Libraries that can be preloaded and do nothing: what the command does is the subject here.
+        for name in ("libcudart.so.13", "libcuda.so.1"):
+            subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "/dev/null", "-o",
+                            os.path.join(self.libraries, name)], check=True)
+
+    def run_farlane(self, *arguments, **variables):
+        environment = {"PATH": os.environ["PATH"], "HOME": self.folder}
+        for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        environment.update(variables)
+        return subprocess.run([self.farlane, *arguments], env=environment, capture_output=True,
+                              text=True, cwd=self.folder, timeout=60)
+
+    def write(self, name, text, mode=0o644):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def environment_of(self, *arguments, **variables):
+        result = self.run_farlane("run", *arguments, "--", "/usr/bin/env", "-0", **variables)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return dict(entry.split("=", 1) for entry in result.stdout.split("\0") if entry)
+
+    def test_run_sets_the_environment(self):
+        seen = self.environment_of("--server", "gpu7:99", LD_PRELOAD="", LD_LIBRARY_PATH="/x")
+        self.assertEqual(seen["FARLANE_SERVER"], "gpu7:99")
+        self.assertEqual(seen["LD_PRELOAD"].split(":"),
+                         [f"{self.libraries}/libcudart.so.13", f"{self.libraries}/libcuda.so.1"])
+        self.assertEqual(seen["LD_LIBRARY_PATH"], f"{self.libraries}:/x")
+        self.assertNotIn("FARLANE_CONFIG", seen)
+
+    def test_run_makes_the_config_path_absolute(self):
+        self.write("my.toml", 'server = "gpu8:1"\n')
+        seen = self.environment_of("--config=my.toml")
+        self.assertEqual(seen["FARLANE_CONFIG"], os.path.join(self.folder, "my.toml"))
+        self.assertNotIn("FARLANE_SERVER", seen)
+
+    def test_run_passes_arguments_untouched(self):
+        result = self.run_farlane("run", "--", "/usr/bin/printf", "%s,", "--server", "-h", "--", "")
+        self.assertEqual(result.stdout, "--server,-h,--,,")
+        result = self.run_farlane("run", "/usr/bin/printf", "%s,", "--help")
+        self.assertEqual(result.stdout, "--help,")
+
+    def test_run_passes_the_exit_code(self):
+        for code in (0, 1, 77, 255):
+            self.assertEqual(
+                self.run_farlane("run", "--", "sh", "-c", f"exit {code}").returncode, code)
+        result = self.run_farlane("run", "--", "sh", "-c", "kill -TERM $$")
+        self.assertEqual(result.returncode, -signal.SIGTERM)
+
+    def test_run_says_what_is_wrong(self):
+        result = self.run_farlane("run", "--", "no-such-program")
+        self.assertEqual(result.returncode, 127)
+        self.assertIn("no program no-such-program in PATH", result.stderr)
+        result = self.run_farlane("run", "--", "./missing")
+        self.assertEqual(result.returncode, 127)
+        self.write("plain", "text")
+        result = self.run_farlane("run", "--", "./plain")
+        self.assertEqual(result.returncode, 126)
+        self.assertIn("cannot be started", result.stderr)
+        self.write("lost", "#!/no/such/interpreter\n", 0o755)
+        result = self.run_farlane("run", "--", "./lost")
+        self.assertEqual(result.returncode, 127)
+        self.assertIn("interpreter", result.stderr)
+        result = self.run_farlane("run")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("farlane run -- PROGRAM", result.stderr)
+
+    def test_run_without_libraries(self):
+        os.remove(os.path.join(self.libraries, "libcuda.so.1"))
+        result = self.run_farlane("run", "--", "true")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"there is no {self.libraries}/libcuda.so.1", result.stderr)
+
+    def test_wrong_settings_stop_the_run(self):
+        path = self.write("bad.toml", 'servr = "x:1"\n')
+        result = self.run_farlane("run", "--config", path, "--", "true")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(f"{path}:1: there is no setting servr; did you mean server?", result.stderr)
+        result = self.run_farlane("run", "--server", "nowhere", "--", "true")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("HOST:PORT", result.stderr)
+
+    def test_settings_and_their_sources(self):
+        path = self.write("client.toml", "[timeouts]\ncall_timeout_ms = 123\n")
+        result = self.run_farlane("settings", FARLANE_CONFIG=path, FARLANE_DEVICES="2")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
+        self.assertEqual(lines["timeouts.call_timeout_ms"], ["123", f"{path}:2"])
+        self.assertEqual(lines["devices"], ["2", "FARLANE_DEVICES"])
+        self.assertEqual(lines["batching.enabled"], ["true", "default"])
+
+    def test_unknown_words_are_usage_errors(self):
+        for arguments in ((), ("fly",), ("run", "--fast", "--", "true"), ("settings", "--x")):
+            result = self.run_farlane(*arguments)
+            self.assertEqual(result.returncode, 2, arguments)
+            self.assertNotEqual(result.stderr, "")
+        self.assertEqual(self.run_farlane("--help").returncode, 0)
+        self.assertRegex(self.run_farlane("--version").stdout, r"^farlane \d+\.\d+\.\d+\n$")
+
+    def test_doctor_without_a_server(self):
+        # Port 1 of this machine: nobody listens there without being root and asked to.
+        result = self.run_farlane("doctor", "--server", "127.0.0.1:1")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("connection refused", result.stdout)
+        self.assertIn("There are problems", result.stdout)
+
+    def test_doctor_names_mistyped_variables(self):
+        result = self.run_farlane("doctor", "--server", "127.0.0.1:1", FARLANE_SEVRER="x")
+        self.assertIn("did you mean FARLANE_SERVER?", result.stdout)
+
+    def test_devices_without_a_usable_library(self):
+        result = self.run_farlane("devices")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot be used", result.stderr)
+
+
+if __name__ == "__main__":
+    FARLANE = os.path.abspath(sys.argv.pop(1))
+    unittest.main(verbosity=2)
