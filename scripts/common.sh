@@ -1,4 +1,5 @@
-# Sourced by the scripts beside it. They work from any folder: everything is relative to FARLANE_ROOT.
+# Sourced by the scripts beside it. They work from any folder: everything is relative to
+# FARLANE_ROOT.
 set -euo pipefail
 
 FARLANE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -51,7 +51,8 @@ for _ in $(seq 300); do
   }
   sleep 0.1
 done
-[ -s "$scratch/port" ] || fail "gpuserverd did not listen within 30 s; see $FARLANE_LOGS/demo-server.log"
+[ -s "$scratch/port" ] ||
+  fail "gpuserverd did not listen within 30 s; see $FARLANE_LOGS/demo-server.log"
 address=$(cat "$scratch/port")
 case $address in *:*) ;; *) address=127.0.0.1:$address ;; esac
 export FARLANE_SERVER=$address
@@ -77,5 +78,7 @@ kill -TERM "$server_pid"
 code=0
 wait "$server_pid" || code=$?
 server_pid=
-[ "$code" = 0 ] || fail "gpuserverd ended with status $code; its log is $FARLANE_LOGS/demo-server.log"
-say "== gpuserverd stopped. Your own program: build/release/bin/farlane run --server HOST:PORT -- PROGRAM"
+[ "$code" = 0 ] ||
+  fail "gpuserverd ended with status $code; its log is $FARLANE_LOGS/demo-server.log"
+say "== gpuserverd stopped. Your own program:"
+say "   build/release/bin/farlane run --server HOST:PORT -- PROGRAM"

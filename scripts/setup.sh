@@ -77,7 +77,7 @@ try_cuda() {
 #include <cooperative_groups.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-__global__ void kernel(int* out) { *out = static_cast<int>(cooperative_groups::this_grid().size()); }
+__global__ void kernel(unsigned long long* out) { *out = cooperative_groups::this_grid().size(); }
 int main() {
   int count = 0;
   kernel<<<1, 1>>>(nullptr);

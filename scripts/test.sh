@@ -27,21 +27,25 @@ run_ctest() {
   case $preset in
     asan | tsan) without=(--label-exclude release_only) ;;
   esac
-  # Sanitizers stop at the first finding, so that a finding is a failed test.
+  # Sanitizers stop at the first finding, so that a finding is a failed test. What a person wants
+  # to see here: the tests that did not pass, and the sum.
+  local shown='^ *[0-9]+/[0-9]+ .*(Failed|Timeout|Not Run|Exception|Child aborted)'
+  shown+='|tests passed|Total Test time'
   ASAN_OPTIONS=${ASAN_OPTIONS:-} \
   UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1} \
   TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1} \
     ctest --test-dir "$FARLANE_ROOT/build/$preset" --output-on-failure --timeout 300 \
     -j "$(nproc)" "${without[@]}" --output-junit "$results/$preset.xml" \
     2>&1 | tee "$FARLANE_LOGS/test-$preset.log" |
-    grep -E '^ *[0-9]+/[0-9]+ .*(Failed|Timeout|Not Run|Exception|Child aborted)|tests passed|Total Test time' || true
+    grep -E "$shown" || true
   return "${PIPESTATUS[0]}"
 }
 
 run_fuzz() {
   local target name
   local -a targets=()
-  mapfile -t targets < <(find "$FARLANE_ROOT/build/fuzz/bin" -type f -perm -u+x -name '*fuzz*' | sort)
+  mapfile -t targets < <(
+    find "$FARLANE_ROOT/build/fuzz/bin" -type f -perm -u+x -name '*fuzz*' | sort)
   if [ ${#targets[@]} = 0 ]; then
     say "there is no fuzz target in build/fuzz/bin"
     return 1
