@@ -1,0 +1,136 @@
+// Stream-ordered memory and its pools.
+#include "client/cuda/driver.h"
+#include "client/cudart/memory_pool.h"
+
+using namespace farlane::cuda;
+namespace pool = farlane::memory_pool;
+
+namespace {
+
+CUresult allocate(int device, CUdeviceptr* address, size_t bytes, CUstream stream) {
+  return address == nullptr || bytes == 0
+             ? CUDA_ERROR_INVALID_VALUE
+             : core::memory_allocate_async(device, bytes, stream, address);
+}
+
+CUresult alloc_async(CUdeviceptr* address, size_t bytes, CUstream stream) {
+  return enter_context([&](int current) -> CUresult {
+    int device = current;
+    const CUresult result = core::stream_device(stream, &device);
+    return result == CUDA_SUCCESS ? allocate(device, address, bytes, stream) : result;
+  });
+}
+
+// Runs `body` with the device of a live pool.
+template <typename Body>
+CUresult with_pool(CUmemoryPool handle, Body&& body) {
+  return enter([&]() -> CUresult {
+    const int device = pool::device_of(handle);
+    return device < 0 ? CUDA_ERROR_INVALID_VALUE : body(device);
+  });
+}
+
+CUresult alloc_from_pool(CUdeviceptr* address, size_t bytes, CUmemoryPool from, CUstream stream) {
+  return with_pool(from, [&](int device) { return allocate(device, address, bytes, stream); });
+}
+
+CUresult free_async(CUdeviceptr address, CUstream stream) {
+  return enter_context([&](int) -> CUresult {
+    return address == 0 ? CUDA_ERROR_INVALID_VALUE : core::memory_free_async(address, stream);
+  });
+}
+
+CUresult pool_of_device(CUmemoryPool* out, CUdevice device) {
+  return enter_device(device, [&]() -> CUresult {
+    if (out == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *out = pool::of_device(device);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult pool_of_location(CUmemoryPool* out, const CUmemLocation* location,
+                          CUmemAllocationType type) {
+  if (location == nullptr || location->type != CU_MEM_LOCATION_TYPE_DEVICE ||
+      type != CU_MEM_ALLOCATION_TYPE_PINNED) {
+    return is_initialized() ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_INITIALIZED;
+  }
+  return pool_of_device(out, location->id);
+}
+
+}  // namespace
+
+FARLANE_TWINS(cuMemAllocAsync, _ptsz, (CUdeviceptr * dptr, size_t bytesize, CUstream hStream),
+              alloc_async(dptr, bytesize, stream_of(hStream, twin)))
+FARLANE_TWINS(cuMemAllocFromPoolAsync, _ptsz,
+              (CUdeviceptr * dptr, size_t bytesize, CUmemoryPool pool, CUstream hStream),
+              alloc_from_pool(dptr, bytesize, pool, stream_of(hStream, twin)))
+FARLANE_TWINS(cuMemFreeAsync, _ptsz, (CUdeviceptr dptr, CUstream hStream),
+              free_async(dptr, stream_of(hStream, twin)))
+
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool_out, CUdevice dev) {
+  return pool_of_device(pool_out, dev);
+}
+CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice dev) {
+  return pool_of_device(pool, dev);
+}
+
+CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool) {
+  return enter_device(dev, [&]() -> CUresult {
+    return pool::device_of(pool) == dev ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+  });
+}
+
+CUresult cuMemGetDefaultMemPool(CUmemoryPool* pool_out, CUmemLocation* location,
+                                CUmemAllocationType type) {
+  return pool_of_location(pool_out, location, type);
+}
+CUresult cuMemGetMemPool(CUmemoryPool* pool, CUmemLocation* location, CUmemAllocationType type) {
+  return pool_of_location(pool, location, type);
+}
+
+CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {
+  return enter([&] { return pool::get_attribute(pool, attr, value); });
+}
+CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {
+  return enter([&] { return pool::set_attribute(pool, attr, value); });
+}
+
+CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t) {
+  // The device's allocator gives memory back by itself.
+  return with_pool(pool, [](int) { return CUDA_SUCCESS; });
+}
+
+CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool memPool,
+                            CUmemLocation* location) {
+  return with_pool(memPool, [&](int device) -> CUresult {
+    if (flags == nullptr || location == nullptr || location->type != CU_MEM_LOCATION_TYPE_DEVICE) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (const CUresult result = check_device(location->id); result != CUDA_SUCCESS) {
+      return result;
+    }
+    *flags =
+        location->id == device ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* map, size_t count) {
+  return with_pool(pool, [&](int device) -> CUresult {
+    if (map == nullptr && count > 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    for (size_t i = 0; i < count; i++) {
+      // A pool's own device always has access, and another one cannot have it yet.
+      if (map[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE || map[i].location.id != device) {
+        return not_supported("cuMemPoolSetAccess for another device");
+      }
+      if (map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
+        return CUDA_ERROR_INVALID_DEVICE;
+      }
+    }
+    return CUDA_SUCCESS;
+  });
+}

@@ -1,0 +1,178 @@
+// cuLink*: gathers images here and lets the device's server link them.
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "client/cuda/driver.h"
+#include "client/cuda/jit_options.h"
+#include "client/cuda/link_set.h"
+#include "client/cudart/file_bytes.h"
+
+namespace farlane::cuda {
+namespace {
+
+struct LinkState {
+  LinkState(unsigned count, CUjit_option* options, void** values) : jit(count, options, values) {}
+  JitOptions jit;
+  std::vector<std::vector<char>> images;
+  std::vector<std::byte> packed;  // cuLinkComplete's result, until cuLinkDestroy
+};
+
+// The live states, so that a stale handle is an error. Never destroyed: no order at exit to mind.
+class LinkStates {
+ public:
+  CUlinkState add(std::unique_ptr<LinkState> state) {
+    const std::lock_guard lock(mutex_);
+    return reinterpret_cast<CUlinkState>(states_.emplace_back(std::move(state)).get());
+  }
+  bool remove(CUlinkState handle) {
+    const std::lock_guard lock(mutex_);
+    return std::erase_if(states_, [handle](const auto& state) {
+             return reinterpret_cast<CUlinkState>(state.get()) == handle;
+           }) != 0;
+  }
+  // Null if there is no such state. One thread works on a state at a time, as in CUDA.
+  LinkState* find(CUlinkState handle) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& state : states_) {
+      if (reinterpret_cast<CUlinkState>(state.get()) == handle) {
+        return state.get();
+      }
+    }
+    return nullptr;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<LinkState>> states_;
+};
+
+LinkStates& link_states() {
+  static auto* const states = new LinkStates;
+  return *states;
+}
+
+CUresult create(unsigned count, CUjit_option* options, void** values, CUlinkState* state) {
+  return enter_context([&](int) -> CUresult {
+    if (state == nullptr || (count > 0 && (options == nullptr || values == nullptr))) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    *state = link_states().add(std::make_unique<LinkState>(count, options, values));
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult add_image(CUlinkState handle, CUjitInputType type, std::vector<char> image) {
+  LinkState* const state = link_states().find(handle);
+  if (state == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  switch (static_cast<int>(type)) {
+    case CU_JIT_INPUT_PTX:
+      if (image.empty() || image.back() != '\0') {
+        image.push_back('\0');
+      }
+      break;
+    case CU_JIT_INPUT_CUBIN:
+    case CU_JIT_INPUT_FATBINARY:
+    case CU_JIT_INPUT_OBJECT:
+      break;
+    case CU_JIT_INPUT_LIBRARY:
+      return not_supported("cuLinkAddData/File with an archive of device code");
+    default:
+      return CUDA_ERROR_INVALID_VALUE;
+  }
+  state->images.push_back(std::move(image));
+  return CUDA_SUCCESS;
+}
+
+CUresult add_data(CUlinkState handle, CUjitInputType type, const void* data, size_t bytes) {
+  return enter_context([&](int) -> CUresult {
+    if (data == nullptr || bytes == 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const char* const first = static_cast<const char*>(data);
+    return add_image(handle, type, {first, first + bytes});
+  });
+}
+
+CUresult add_file(CUlinkState handle, CUjitInputType type, const char* path) {
+  return enter_context([&](int) -> CUresult {
+    std::vector<char> image;
+    if (const CUresult result = read_image_file(path, &image); result != CUDA_SUCCESS) {
+      return result;
+    }
+    return add_image(handle, type, std::move(image));
+  });
+}
+
+// Loads the set once and lets it go, so that what does not link fails here, with its log.
+CUresult try_linking(int device, LinkState* state) {
+  const std::vector<const void*> images = images_of(state->packed.data());
+  CUmodule module = nullptr;
+  std::string log;
+  const CUresult result = core::module_load(device, images, &module, &log);
+  state->jit.give_log(log, result != CUDA_SUCCESS);
+  return result == CUDA_SUCCESS ? core::module_unload(module) : result;
+}
+
+}  // namespace
+}  // namespace farlane::cuda
+
+using namespace farlane::cuda;
+
+CUresult cuLinkCreate(unsigned int numOptions, CUjit_option* options, void** optionValues,
+                      CUlinkState* stateOut) {
+  return create(numOptions, options, optionValues, stateOut);
+}
+CUresult cuLinkCreate_v2(unsigned int numOptions, CUjit_option* options, void** optionValues,
+                         CUlinkState* stateOut) {
+  return create(numOptions, options, optionValues, stateOut);
+}
+
+CUresult cuLinkAddData(CUlinkState state, CUjitInputType type, void* data, size_t size, const char*,
+                       unsigned int, CUjit_option*, void**) {
+  return add_data(state, type, data, size);
+}
+CUresult cuLinkAddData_v2(CUlinkState state, CUjitInputType type, void* data, size_t size,
+                          const char*, unsigned int, CUjit_option*, void**) {
+  return add_data(state, type, data, size);
+}
+
+CUresult cuLinkAddFile(CUlinkState state, CUjitInputType type, const char* path, unsigned int,
+                       CUjit_option*, void**) {
+  return add_file(state, type, path);
+}
+CUresult cuLinkAddFile_v2(CUlinkState state, CUjitInputType type, const char* path, unsigned int,
+                          CUjit_option*, void**) {
+  return add_file(state, type, path);
+}
+
+CUresult cuLinkComplete(CUlinkState state, void** cubinOut, size_t* sizeOut) {
+  return enter_context([&](int device) -> CUresult {
+    LinkState* const found = link_states().find(state);
+    if (found == nullptr) {
+      return CUDA_ERROR_INVALID_HANDLE;
+    }
+    if (cubinOut == nullptr || found->images.empty()) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    found->packed = pack_link_set(found->images);
+    if (const CUresult result = try_linking(device, found); result != CUDA_SUCCESS) {
+      return result;
+    }
+    *cubinOut = found->packed.data();
+    if (sizeOut != nullptr) {
+      *sizeOut = found->packed.size();
+    }
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuLinkDestroy(CUlinkState state) {
+  return enter([&]() -> CUresult {
+    return link_states().remove(state) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+  });
+}

@@ -1,0 +1,209 @@
+// Streams, and what is answered about capture, which is not there.
+#include <algorithm>
+
+#include "client/cuda/driver.h"
+
+using namespace farlane::cuda;
+
+namespace {
+
+CUresult create(CUstream* stream, unsigned flags, int priority) {
+  return enter_context([&](int device) -> CUresult {
+    if (stream == nullptr || (flags & ~static_cast<unsigned>(CU_STREAM_NON_BLOCKING)) != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const core::DeviceFacts* facts = core::device_facts(device);
+    if (facts != nullptr) {
+      // CUDA clamps; greatest is the smaller number.
+      priority =
+          std::clamp(priority, facts->stream_priority_greatest, facts->stream_priority_least);
+    }
+    return core::stream_create(device, flags, priority, stream);
+  });
+}
+
+CUresult destroy(CUstream stream) {
+  return enter([&]() -> CUresult {
+    const bool is_default =
+        stream == nullptr || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD;
+    return is_default ? CUDA_ERROR_INVALID_HANDLE : core::stream_destroy(stream);
+  });
+}
+
+CUresult synchronize(CUstream stream) {
+  return enter_context([&](int) { return core::stream_synchronize(stream); });
+}
+
+CUresult query(CUstream stream) {
+  return enter_context([&](int) { return core::stream_query(stream); });
+}
+
+CUresult wait_event(CUstream stream, CUevent event, unsigned flags) {
+  return enter_context([&](int) -> CUresult {
+    return event == nullptr ? CUDA_ERROR_INVALID_HANDLE
+                            : core::stream_wait_event(stream, event, flags);
+  });
+}
+
+// Runs one of the core's questions about a stream.
+template <typename Value>
+CUresult ask(CUresult (*question)(CUstream, Value*), CUstream stream, Value* answer) {
+  return enter_context([&](int) -> CUresult {
+    return answer == nullptr ? CUDA_ERROR_INVALID_VALUE : question(stream, answer);
+  });
+}
+
+CUresult get_context(CUstream stream, CUcontext* context) {
+  return enter_context([&](int current) -> CUresult {
+    if (context == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    int device = 0;
+    if (const CUresult result = core::stream_device(stream, &device); result != CUDA_SUCCESS) {
+      return result;
+    }
+    if (device == current) {
+      *context = core::context_current();
+      return CUDA_SUCCESS;
+    }
+    return core::context_primary(device, context);
+  });
+}
+
+// There are no green contexts, so no stream belongs to one.
+CUresult get_contexts(CUstream stream, CUcontext* context, CUgreenCtx* green) {
+  const CUresult result = get_context(stream, context);
+  if (result == CUDA_SUCCESS && green != nullptr) {
+    *green = nullptr;
+  }
+  return result;
+}
+
+CUresult check_stream(CUstream stream) {
+  unsigned flags = 0;
+  return core::stream_flags(stream, &flags);
+}
+
+// Nothing captures, so every stream that exists is not being captured.
+CUresult is_capturing(CUstream stream, CUstreamCaptureStatus* status) {
+  return enter_context([&](int) -> CUresult {
+    if (status == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const CUresult result = check_stream(stream);
+    if (result == CUDA_SUCCESS) {
+      *status = CU_STREAM_CAPTURE_STATUS_NONE;
+    }
+    return result;
+  });
+}
+
+CUresult get_attribute(CUstream stream, CUstreamAttrID attribute, CUstreamAttrValue* value) {
+  return enter_context([&](int) -> CUresult {
+    if (value == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    CUstreamAttrValue answer = {};
+    if (attribute == CU_LAUNCH_ATTRIBUTE_PRIORITY) {
+      if (const CUresult result = core::stream_priority(stream, &answer.priority);
+          result != CUDA_SUCCESS) {
+        return result;
+      }
+    } else if (attribute == CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY) {
+      answer.syncPolicy = CU_SYNC_POLICY_AUTO;
+    } else if (attribute != CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW) {
+      return not_supported("cuStreamGetAttribute of this attribute");
+    }
+    *value = answer;
+    return CUDA_SUCCESS;
+  });
+}
+
+// Hints that change no result may be taken and dropped; the others would be lies.
+CUresult set_attribute(CUstream stream, CUstreamAttrID attribute, const CUstreamAttrValue* value) {
+  return enter_context([&](int) -> CUresult {
+    if (value == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (const CUresult result = check_stream(stream); result != CUDA_SUCCESS) {
+      return result;
+    }
+    return attribute == CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY ||
+                   attribute == CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW
+               ? CUDA_SUCCESS
+               : not_supported("cuStreamSetAttribute of this attribute");
+  });
+}
+
+CUresult copy_attributes(CUstream to, CUstream from) {
+  return enter_context([&](int) -> CUresult {
+    const CUresult result = check_stream(to);
+    return result == CUDA_SUCCESS ? check_stream(from) : result;  // all hints of ours are equal
+  });
+}
+
+constinit thread_local CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+
+}  // namespace
+
+CUresult cuStreamCreate(CUstream* phStream, unsigned int Flags) {
+  return create(phStream, Flags, 0);
+}
+CUresult cuStreamCreateWithPriority(CUstream* phStream, unsigned int flags, int priority) {
+  return create(phStream, flags, priority);
+}
+CUresult cuStreamDestroy(CUstream hStream) {
+  return destroy(hStream);
+}
+CUresult cuStreamDestroy_v2(CUstream hStream) {
+  return destroy(hStream);
+}
+
+FARLANE_TWINS(cuStreamSynchronize, _ptsz, (CUstream hStream), synchronize(stream_of(hStream, twin)))
+FARLANE_TWINS(cuStreamQuery, _ptsz, (CUstream hStream), query(stream_of(hStream, twin)))
+FARLANE_TWINS(cuStreamWaitEvent, _ptsz, (CUstream hStream, CUevent hEvent, unsigned int Flags),
+              wait_event(stream_of(hStream, twin), hEvent, Flags))
+FARLANE_TWINS(cuStreamGetPriority, _ptsz, (CUstream hStream, int* priority),
+              ask(core::stream_priority, stream_of(hStream, twin), priority))
+FARLANE_TWINS(cuStreamGetFlags, _ptsz, (CUstream hStream, unsigned int* flags),
+              ask(core::stream_flags, stream_of(hStream, twin), flags))
+FARLANE_TWINS(cuStreamGetId, _ptsz, (CUstream hStream, unsigned long long* streamId),
+              ask(core::stream_id, stream_of(hStream, twin), streamId))
+FARLANE_TWINS(cuStreamGetDevice, _ptsz, (CUstream hStream, CUdevice* device),
+              ask(core::stream_device, stream_of(hStream, twin), device))
+FARLANE_TWINS(cuStreamGetCtx, _ptsz, (CUstream hStream, CUcontext* pctx),
+              get_context(stream_of(hStream, twin), pctx))
+FARLANE_TWINS(cuStreamGetCtx_v2, _ptsz, (CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreenCtx),
+              get_contexts(stream_of(hStream, twin), pCtx, pGreenCtx))
+FARLANE_TWINS(cuStreamIsCapturing, _ptsz, (CUstream hStream, CUstreamCaptureStatus* captureStatus),
+              is_capturing(stream_of(hStream, twin), captureStatus))
+FARLANE_TWINS(cuStreamGetCaptureInfo, _ptsz,
+              (CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*),
+              is_capturing(stream_of(hStream, twin), captureStatus_out))
+FARLANE_TWINS(cuStreamGetCaptureInfo_v2, _ptsz,
+              (CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
+               const CUgraphNode**, size_t*),
+              is_capturing(stream_of(hStream, twin), captureStatus_out))
+FARLANE_TWINS(cuStreamGetCaptureInfo_v3, _ptsz,
+              (CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
+               const CUgraphNode**, const CUgraphEdgeData**, size_t*),
+              is_capturing(stream_of(hStream, twin), captureStatus_out))
+FARLANE_TWINS(cuStreamGetAttribute, _ptsz,
+              (CUstream hStream, CUstreamAttrID attr, CUstreamAttrValue* value_out),
+              get_attribute(stream_of(hStream, twin), attr, value_out))
+FARLANE_TWINS(cuStreamSetAttribute, _ptsz,
+              (CUstream hStream, CUstreamAttrID attr, const CUstreamAttrValue* value),
+              set_attribute(stream_of(hStream, twin), attr, value))
+FARLANE_TWINS(cuStreamCopyAttributes, _ptsz, (CUstream dst, CUstream src),
+              copy_attributes(stream_of(dst, twin), stream_of(src, twin)))
+
+CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
+  return enter([&]() -> CUresult {
+    if (mode == nullptr || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL ||
+        *mode > CU_STREAM_CAPTURE_MODE_RELAXED) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    std::swap(*mode, capture_mode);
+    return CUDA_SUCCESS;
+  });
+}
