@@ -82,7 +82,8 @@ class Channel {
   virtual bool drained() const = 0;
 
   // Takes at most one frame. After kGone nothing is ever delivered. When the peer ends, the frames
-  // that were whole before are delivered first; a close() on this side drops them.
+  // that were whole before are delivered first; a close() on this side drops them. Once this says
+  // kGone, send() and flush() do.
   [[nodiscard]] virtual ReceiveStatus receive(FrameSink& sink) = 0;
 
   // Blocks until reading, or (only if asked) writing, can make progress, wake() is called, the

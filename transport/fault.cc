@@ -59,6 +59,8 @@ class FaultChannel final : public Channel {
  private:
   class Sink;
 
+  bool receive_ended() const { return closed_ || receive_gone_; }
+  bool send_ended() const { return receive_ended() || send_gone_; }
   void cut(const char* what, uint64_t limit);
   void hold(const Frame& frame);
   SendStatus pass_on(const Frame& frame);
@@ -69,9 +71,10 @@ class FaultChannel final : public Channel {
   const FaultPlan plan_;
   EndReason reason_;
   std::atomic<bool> closed_{false};
-  // An end that was told stays told: no fault is put before it.
-  bool send_gone_ = false;     // the sender's
-  bool receive_gone_ = false;  // the receiver's
+  // The inner channel told its end: from then on no fault is put before it. Sending may end while
+  // frames are still to be received, but not the other way round.
+  std::atomic<bool> receive_gone_{false};
+  bool send_gone_ = false;  // the sender's
 
   // The sender's.
   Chance send_chance_;
@@ -160,7 +163,7 @@ SendStatus FaultChannel::send(const Frame& frame) {
   if (earlier != SendStatus::kSent) {
     return earlier;
   }
-  if (closed_ || send_gone_) {
+  if (send_ended()) {
     return inner_->send(frame);
   }
   if (sent_frames_ >= plan_.cut_after_sent_frames) {
@@ -180,7 +183,8 @@ SendStatus FaultChannel::send(const Frame& frame) {
     said_busy_ = true;
     return SendStatus::kBusy;
   }
-  if (send_chance_.hits(plan_.hold_per_mille)) {
+  // At most one frame is undrained, here or in the inner channel.
+  if (inner_->drained() && send_chance_.hits(plan_.hold_per_mille)) {
     hold_left_ = send_chance_.up_to(plan_.delay_calls_max);
     hold(frame);
     said_busy_ = true;
@@ -195,7 +199,7 @@ SendStatus FaultChannel::release() {
   if (!holding_) {
     return SendStatus::kSent;
   }
-  if (closed_) {
+  if (send_ended()) {
     holding_ = false;
     return SendStatus::kGone;
   }
@@ -238,7 +242,7 @@ bool FaultChannel::is_late() {
 
 ReceiveStatus FaultChannel::receive(FrameSink& sink) {
   said_nothing_ = false;
-  if (closed_ || receive_gone_) {
+  if (receive_ended()) {
     return inner_->receive(sink);
   }
   if (received_frames_ >= plan_.cut_after_received_frames) {
@@ -255,7 +259,9 @@ ReceiveStatus FaultChannel::receive(FrameSink& sink) {
   }
   Sink between(this, &sink);
   const ReceiveStatus status = inner_->receive(between);
-  receive_gone_ = status == ReceiveStatus::kGone;
+  if (status == ReceiveStatus::kGone) {
+    receive_gone_ = true;
+  }
   if (between.over_limit()) {
     cut("received bytes", plan_.cut_after_received_bytes);
     return ReceiveStatus::kGone;

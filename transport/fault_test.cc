@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+
 #include "transport/loopback.h"
 #include "transport/test_support.h"
 
@@ -103,6 +106,78 @@ TEST_P(FaultCut, PassesWhatIsWithinAndThenCloses) {
   EXPECT_EQ(receive_to_the_end(*b, sink), GetParam().frames_through);
   EXPECT_EQ(a->send({bytes_of("head"), {}}), SendStatus::kGone);
   EXPECT_EQ(decorated->close_reason().find("fault: cut after "), 0u) << decorated->close_reason();
+}
+
+// Any order of calls, from many seeds, over both transports: what arrives is what was taken, in
+// order, and an end that was told stays told.
+TEST(Fault, AnyInterleavingKeepsTheContract) {
+  for (uint64_t seed = test_seed(); seed < test_seed() + 300; ++seed) {
+    Pair pair = make_bare_pair(seed % 4 == 0 ? Transport::kTcp : Transport::kLoopback);
+    pair.a = make_faulty(std::move(pair.a), bad_weather(seed));
+    pair.b = make_faulty(std::move(pair.b), bad_weather(seed + 1));
+    std::mt19937_64 random(seed);
+    Collector sink;
+    size_t taken = 0;
+    size_t drained = 0;
+    bool send_gone = false;
+    bool receive_gone = false;
+    const uint64_t close_at = random() % 400;
+    const auto told = [&](SendStatus status) {
+      EXPECT_TRUE(!send_gone || status == SendStatus::kGone) << "seed " << seed;
+      send_gone = status == SendStatus::kGone;
+    };
+    const auto receive = [&] {
+      const ReceiveStatus status = pair.b->receive(sink);
+      EXPECT_TRUE(!receive_gone || status == ReceiveStatus::kGone) << "seed " << seed;
+      receive_gone = status == ReceiveStatus::kGone;
+    };
+    const auto memory = pattern(5000, seed);
+    for (uint64_t step = 0; step < 500; ++step) {
+      if (step == close_at) {
+        pair.a->close();
+      }
+      switch (random() % 4) {
+        case 0: {
+          const Bytes body = Bytes(memory).first(taken * 37 % memory.size());
+          const auto head = bytes_of(std::to_string(taken));
+          const SendStatus status = pair.a->send({head, {&body, 1}});
+          told(status);
+          taken += status == SendStatus::kSent ? 1 : 0;
+          break;
+        }
+        case 1:
+          told(pair.a->flush());
+          break;
+        case 2:
+          sink.stalled = random() % 4 == 0;
+          receive();
+          break;
+        case 3:
+          receive();
+          break;
+      }
+      // While it is open, drained() means that all that was taken will arrive.
+      if (step < close_at && pair.a->drained()) {
+        drained = taken;
+      }
+    }
+    sink.stalled = false;
+    receive();  // after a stall there is nothing to wait for until this was called
+    while (!receive_gone && !::testing::Test::HasFailure()) {
+      ASSERT_FALSE(pair.b->wait(true, false, patience()).timed_out) << "seed " << seed;
+      receive();
+    }
+    EXPECT_TRUE(send_gone) << "seed " << seed;
+    EXPECT_GE(sink.frames.size(), drained) << "seed " << seed;
+    EXPECT_LE(sink.frames.size(), taken) << "seed " << seed;
+    for (size_t i = 0; i < sink.frames.size(); ++i) {
+      const Bytes body = Bytes(memory).first(i * 37 % memory.size());
+      ASSERT_EQ(text_of(sink.frames[i].head), std::to_string(i)) << "seed " << seed;
+      ASSERT_TRUE(std::equal(body.begin(), body.end(), sink.frames[i].body.begin(),
+                             sink.frames[i].body.end()))
+          << "seed " << seed;
+    }
+  }
 }
 
 TEST(Fault, FrozenReceiverHearsNothingMore) {

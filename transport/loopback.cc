@@ -13,7 +13,7 @@ namespace {
 
 // A slot that carried a larger body gives the memory back, so that a full queue of large frames
 // does not stay allocated for ever.
-constexpr size_t kBodyBytesKept = 1024 * 1024;
+constexpr size_t kBodyBytesKept = size_t{1024} * 1024;
 
 struct Slot {
   std::vector<std::byte> head;

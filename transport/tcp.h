@@ -46,7 +46,7 @@ Fd connect_tcp_socket(const std::string& host, uint16_t port, Deadline deadline,
 // Takes over a connected stream socket: accepted, or received over a unix socket. `already_read`
 // are bytes that somebody took from it before: the channel receives them first (at most
 // kAdoptBytesMax).
-inline constexpr size_t kAdoptBytesMax = 256 * 1024;
+inline constexpr size_t kAdoptBytesMax = size_t{256} * 1024;
 std::unique_ptr<Channel> adopt_tcp(int fd, Bytes already_read = {}, const TcpOptions& options = {});
 
 // What the bytes at the start of a connection amount to. For a supervisor that looks at the first

@@ -108,7 +108,7 @@ Fd make_socket(const tcp::endpoint& endpoint) {
 }
 
 std::string refusal_text(const std::string& name, int error) {
-  const std::string text = name + ": " + error_text(error);
+  std::string text = name + ": " + error_text(error);
   switch (error) {
     case ECONNREFUSED:
       return text + ": nothing listens there; check that the server runs and that the port is its";

@@ -19,9 +19,9 @@ static_assert(std::endian::native == std::endian::little, "the wire is little en
 
 // How much one read may take beyond what is needed. Ample among small frames, so that many cost one
 // read; little among large bodies, because what is read ahead of a body must be copied.
-constexpr size_t kReadAheadBytes = 64 * 1024;
-constexpr size_t kReadAheadAmongBodiesBytes = 4 * 1024;
-constexpr size_t kLargeBodyBytes = 64 * 1024;
+constexpr size_t kReadAheadBytes = size_t{64} * 1024;
+constexpr size_t kReadAheadAmongBodiesBytes = size_t{4} * 1024;
+constexpr size_t kLargeBodyBytes = size_t{64} * 1024;
 // Any head fits with its prefix, however much was read ahead before it.
 constexpr size_t kBufferBytes = kPrefixBytes + kHeadBytesMax + kReadAheadBytes;
 static_assert(kAdoptBytesMax <= kBufferBytes);
