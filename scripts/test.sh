@@ -37,7 +37,7 @@ run_ctest() {
     ctest --test-dir "$FARLANE_ROOT/build/$preset" --output-on-failure --timeout 300 \
     -j "$(nproc)" "${without[@]}" --output-junit "$results/$preset.xml" \
     2>&1 | tee "$FARLANE_LOGS/test-$preset.log" |
-    grep -E "$shown" || true
+    { grep -E "$shown" || true; }
   return "${PIPESTATUS[0]}"
 }
 

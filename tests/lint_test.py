@@ -143,14 +143,26 @@ def check_cuda_linking(path, text, source):
             yield f"{path}:{number}: nothing of ours links a CUDA library"
 
 
+def check_links(path, text, source):
+    """Links between pages lead somewhere."""
+    if not path.endswith(".md"):
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
+            if not re.match(r"[a-z]+:", target) and not os.path.exists(
+                    os.path.join(source, os.path.dirname(path), target)):
+                yield f"{path}:{number}: the link to {target} leads nowhere"
+
+
 def check_readmes(source):
     for folder in FOLDERS_WITH_README:
-        if os.path.isdir(f"{source}/{folder}") and not os.path.exists(f"{source}/{folder}/README.md"):
+        path = os.path.join(source, folder)
+        if os.path.isdir(path) and not os.path.exists(os.path.join(path, "README.md")):
             yield f"{folder}/: a top-level folder needs a README.md"
 
 
 FILE_RULES = (check_includes, check_quoted_includes, check_pragma_once, check_sleeps, check_words,
-              check_lines, check_cuda_linking)
+              check_lines, check_cuda_linking, check_links)
 
 
 def check_tree(source):
@@ -192,7 +204,7 @@ BAD_TREE = {
     "server/d_test.cc": "void f() { std::this_thread::sleep_" "for(1s); }\n",
     "bench/e.h": "#pragma once\n" + "x" * (COLUMNS_MAX + 1) + "\n",
     "conf/CMakeLists.txt": "target_link_libraries(conf CUDA" "::cudart)\n",
-    "docs/f.md": "see /wo" "rk/main/f\n",
+    "docs/f.md": "see /wo" "rk/main/f\nand [g](no/g.md#x), [h](https://example.org)\n",
     "tests/g.py": "import time \ntime." "sleep(1)\n",
 }
 BAD_TREE_COMPLAINTS = (
@@ -201,7 +213,8 @@ BAD_TREE_COMPLAINTS = (
     r"client/c\.cc:1: client/ must not include", r"client/c\.cc:2: nothing includes bench/",
     r"client/c\.cc:3: there is no client/none\.h", r"server/d_test\.cc:1: no test sleeps",
     r"bench/e\.h:2: 101 columns", r"conf/CMakeLists\.txt:1: nothing of ours links",
-    r"docs/f\.md:1: .*does not belong", r"tests/g\.py:1: white space", r"tests/g\.py:2: no test sleeps",
+    r"docs/f\.md:1: .*does not belong", r"docs/f\.md:2: the link to no/g.md leads nowhere",
+    r"tests/g\.py:1: white space", r"tests/g\.py:2: no test sleeps",
     r"docs/: a top-level folder needs",
 )
 
@@ -220,7 +233,7 @@ def self_test():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--source", default=os.path.join(os.path.dirname(__file__), "..", ".."))
+    parser.add_argument("--source", default=os.path.join(os.path.dirname(__file__), ".."))
     parser.add_argument("--build", help="a build tree without sanitizers")
     args = parser.parse_args()
     complaints = self_test()
