@@ -9,12 +9,7 @@ set(softcuda_driver_sources
 
 add_library(softcuda SHARED ${softcuda_driver_sources})
 target_link_libraries(softcuda PRIVATE
-  farlane_options farlane_cuda_headers farlane_codec Threads::Threads)
-if(TARGET farlane_softcuda_engine)
-  target_link_libraries(softcuda PRIVATE farlane_softcuda_engine)
-else()
-  target_sources(softcuda PRIVATE driver_no_engine.cc)
-endif()
+  farlane_options farlane_cuda_headers farlane_codec farlane_ptx Threads::Threads)
 target_link_options(softcuda PRIVATE
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/driver.map
   -Wl,--exclude-libs,ALL
@@ -26,3 +21,41 @@ set_target_properties(softcuda PROPERTIES
   CXX_VISIBILITY_PRESET default  # driver.map decides what is visible
   LIBRARY_OUTPUT_DIRECTORY ${FARLANE_LIBRARY_DIR}
   LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/driver.map)
+
+if(FARLANE_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+  set(testdata ${CMAKE_CURRENT_SOURCE_DIR}/driver_testdata)
+  set(images ${CMAKE_CURRENT_BINARY_DIR}/driver_testdata)
+  file(MAKE_DIRECTORY ${images})
+  set(softcuda_images)
+  function(softcuda_image output source)
+    add_custom_command(OUTPUT ${images}/${output}
+      COMMAND ${FARLANE_NVCC} ${ARGN} ${testdata}/${source} -o ${images}/${output}
+      DEPENDS ${testdata}/${source} VERBATIM)
+    set(softcuda_images ${softcuda_images} ${images}/${output} PARENT_SCOPE)
+  endfunction()
+  set(both -gencode arch=compute_75,code=compute_75 -gencode arch=compute_90,code=[sm_90,compute_90])
+  softcuda_image(kernels.ptx kernels.cu --ptx -arch=compute_90)
+  softcuda_image(default.fatbin kernels.cu --fatbin ${both})
+  softcuda_image(plain.fatbin kernels.cu --fatbin -no-compress ${both})
+  softcuda_image(all.fatbin kernels.cu --fatbin -Xfatbin -compress-all ${both})
+  softcuda_image(speed.fatbin kernels.cu --fatbin --compress-mode=speed ${both})
+  softcuda_image(size.fatbin kernels.cu --fatbin --compress-mode=size ${both})
+  softcuda_image(balance.fatbin kernels.cu --fatbin --compress-mode=balance ${both})
+  softcuda_image(sass.fatbin kernels.cu --fatbin -gencode arch=compute_90,code=sm_90)
+  foreach(part one two)
+    softcuda_image(part_${part}.fatbin part_${part}.cu --fatbin -rdc=true
+      -gencode arch=compute_90,code=compute_90)
+  endforeach()
+  add_custom_target(softcuda_test_images DEPENDS ${softcuda_images})
+
+  add_executable(softcuda_driver_test
+    driver_copy_test.cc driver_device_test.cc driver_memory_test.cc driver_module_test.cc
+    driver_stream_test.cc)
+  add_dependencies(softcuda_driver_test softcuda_test_images)
+  target_compile_definitions(softcuda_driver_test PRIVATE FARLANE_SOFTCUDA_TESTDATA="${images}")
+  target_link_libraries(softcuda_driver_test PRIVATE
+    softcuda farlane_options farlane_cuda_headers GTest::gtest_main Threads::Threads)
+  gtest_discover_tests(softcuda_driver_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+endif()
