@@ -17,7 +17,7 @@ foreach(target ${farlane_programs})
   endif()
   get_target_property(type ${target} TYPE)
   if(type STREQUAL "EXECUTABLE")
-    set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/farlane")
+    # No rpath: what loads our libraries does so by name, and farlane-bench must also run natively.
     install(TARGETS ${target} RUNTIME DESTINATION bin)
   else()  # built by nvcc, so that CMake knows only a command
     install(PROGRAMS ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/${target} DESTINATION bin)
@@ -34,4 +34,10 @@ endforeach()
 
 install(FILES conf/client.example.toml conf/server.example.toml DESTINATION etc/farlane)
 install(FILES README.md LICENSE DESTINATION share/doc/farlane)
-install(DIRECTORY docs/ DESTINATION share/doc/farlane FILES_MATCHING PATTERN "*.md")
+install(DIRECTORY docs/ DESTINATION share/doc/farlane/docs FILES_MATCHING PATTERN "*.md")
+
+if(FARLANE_TESTS)
+  add_test(NAME install COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/cmake/install_test.py
+    --cmake ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR})
+  set_tests_properties(install PROPERTIES TIMEOUT 120)
+endif()
