@@ -17,9 +17,9 @@ __device__ void multiply(double* target, double factor) {
   unsigned long long old = *bits, seen;
   do {
     seen = old;
-    old = atomicCAS(bits, seen,
-                    static_cast<unsigned long long>(
-                        __double_as_longlong(__longlong_as_double(seen) * factor)));
+    old = atomicCAS(
+        bits, seen,
+        static_cast<unsigned long long>(__double_as_longlong(__longlong_as_double(seen) * factor)));
   } while (old != seen);
 }
 
@@ -136,18 +136,19 @@ Counters expected(Counters c, int n) {
 
 bool same(const char* what, const Counters& a, const Counters& b) {
   bool good = true;
-#define FIELD(name)                                        \
-  if (!(a.name == b.name)) {                               \
-    std::printf("%s: " #name " differs\n", what);          \
-    check::fail("%s: " #name " differs", what);            \
-    good = false;                                          \
+#define FIELD(name)                               \
+  if (!(a.name == b.name)) {                      \
+    std::printf("%s: " #name " differs\n", what); \
+    check::fail("%s: " #name " differs", what);   \
+    good = false;                                 \
   }
-  FIELD(add_i) FIELD(sub_i) FIELD(min_i) FIELD(max_i) FIELD(and_i) FIELD(or_i) FIELD(xor_i)
-  FIELD(cas_i) FIELD(scoped_i) FIELD(add_u) FIELD(min_u) FIELD(max_u) FIELD(inc_u) FIELD(dec_u)
-  FIELD(add_l) FIELD(min_l) FIELD(max_l) FIELD(and_l) FIELD(or_l) FIELD(xor_l) FIELD(cas_l)
-  FIELD(smin_l) FIELD(smax_l) FIELD(add_f) FIELD(add_d) FIELD(cas_product) FIELD(cas_16)
+  FIELD(add_i)
+  FIELD(sub_i) FIELD(min_i) FIELD(max_i) FIELD(and_i) FIELD(or_i) FIELD(xor_i) FIELD(cas_i)
+      FIELD(scoped_i) FIELD(add_u) FIELD(min_u) FIELD(max_u) FIELD(inc_u) FIELD(dec_u) FIELD(add_l)
+          FIELD(min_l) FIELD(max_l) FIELD(and_l) FIELD(or_l) FIELD(xor_l) FIELD(cas_l) FIELD(smin_l)
+              FIELD(smax_l) FIELD(add_f) FIELD(add_d) FIELD(cas_product) FIELD(cas_16)
 #undef FIELD
-  if (good) std::printf("%s: all equal\n", what);
+                  if (good) std::printf("%s: all equal\n", what);
   return good;
 }
 

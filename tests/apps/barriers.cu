@@ -1,5 +1,5 @@
-// Barriers of a block: with a count or a vote, named ones for part of a block, fences, and copies to
-// shared memory that run beside the threads.
+// Barriers of a block: with a count or a vote, named ones for part of a block, fences, and copies
+// to shared memory that run beside the threads.
 #include <cuda_pipeline.h>
 
 #include "check.h"

@@ -52,20 +52,18 @@ class DeviceArray {
   static void must(cudaError_t error) {
     if (error != cudaSuccess) cuda_failed(error, "DeviceArray", __FILE__, __LINE__);
   }
-  void allocate() {
-    must(cudaMalloc(reinterpret_cast<void**>(&data_), count_ * sizeof(T)));
-  }
+  void allocate() { must(cudaMalloc(reinterpret_cast<void**>(&data_), count_ * sizeof(T))); }
   T* data_ = nullptr;
   size_t count_;
 };
 
 }  // namespace check
 
-#define CUDA_CHECK(call)                                                       \
-  do {                                                                         \
-    cudaError_t cuda_check_error_ = (call);                                    \
-    if (cuda_check_error_ != cudaSuccess)                                      \
-      check::cuda_failed(cuda_check_error_, #call, __FILE__, __LINE__);        \
+#define CUDA_CHECK(call)                                                \
+  do {                                                                  \
+    cudaError_t cuda_check_error_ = (call);                             \
+    if (cuda_check_error_ != cudaSuccess)                               \
+      check::cuda_failed(cuda_check_error_, #call, __FILE__, __LINE__); \
   } while (0)
 
 // After <<<>>>: the launch itself.

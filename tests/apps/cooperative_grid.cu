@@ -78,8 +78,8 @@ int main() {
   CUDA_CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0));
   check::step("one block too many",
               cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(rotate),
-                                          dim3(per_processor * processors + 1), dim3(threads),
-                                          args, 0, nullptr),
+                                          dim3(per_processor * processors + 1), dim3(threads), args,
+                                          0, nullptr),
               cudaErrorCooperativeLaunchTooLarge);
   check::step("last error", cudaGetLastError(), cudaErrorCooperativeLaunchTooLarge);
   CUDA_CHECK(cudaDeviceSynchronize());

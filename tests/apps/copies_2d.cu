@@ -108,8 +108,7 @@ void two_dimensions(bool async, cudaStream_t stream) {
     bool known = kind != cudaMemcpyDefault;
     copy(a, pitch_a, source.data(), host_pitch, width, height, kind);
     copy(b, pitch_b, a, pitch_a, width, height, known ? cudaMemcpyDeviceToDevice : kind);
-    copy(back.data(), host_pitch, b, pitch_b, width, height,
-         known ? cudaMemcpyDeviceToHost : kind);
+    copy(back.data(), host_pitch, b, pitch_b, width, height, known ? cudaMemcpyDeviceToHost : kind);
     want.assign(host_pitch * height, 0xee);
     for (size_t y = 0; y < height; ++y)
       std::memcpy(&want[y * host_pitch], &source[y * host_pitch], width);
@@ -147,8 +146,8 @@ void two_dimensions(bool async, cudaStream_t stream) {
   copy(back.data(), host_pitch, a, pitch_a, width, height, cudaMemcpyDeviceToHost);
   check::equal("  fill", back.data(), want.data(), back.size());
 
-  check::step("  pitch below width", cudaMemcpy2D(a, 10, source.data(), host_pitch, 20, 2,
-                                                  cudaMemcpyHostToDevice),
+  check::step("  pitch below width",
+              cudaMemcpy2D(a, 10, source.data(), host_pitch, 20, 2, cudaMemcpyHostToDevice),
               cudaErrorInvalidPitchValue);
   cudaGetLastError();
   CUDA_CHECK(cudaFree(a));

@@ -68,8 +68,7 @@ int main() {
   for (size_t z = 0; z < 6; ++z)
     for (size_t y = 0; y < 10; ++y)
       for (size_t x = 0; x < 21; ++x)
-        want_all[((z + 1) * 20 + y + 6) * 60 + x + 20] =
-            want[((z + 2) * h + y + 3) * w + x + 5];
+        want_all[((z + 1) * 20 + y + 6) * 60 + x + 20] = want[((z + 2) * h + y + 3) * w + x + 5];
   for (size_t z = 0; z < 2; ++z)
     for (size_t y = 0; y < 3; ++y)
       for (size_t x = 0; x < 4; ++x) want_all[(z * 20 + y) * 60 + x] = 0x22;

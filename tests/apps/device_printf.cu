@@ -17,7 +17,8 @@ __global__ void formats(const Item* items, int count) {
   printf("char %c%c%c string %s %10s|%-10s|\n", 'a', 'b', 'c', "hello", "right", "left");
   printf("percent %% done\n");
   printf("float argument %f, short %d, bool %d\n", 1.5f, static_cast<short>(-3), true);
-  for (int i = 0; i < count; ++i) printf("item %d: id %d value %.2f\n", i, items[i].id, items[i].value);
+  for (int i = 0; i < count; ++i)
+    printf("item %d: id %d value %.2f\n", i, items[i].id, items[i].value);
   printf("%d %d %d %d %d %d %d %d %d %d %d %d %d %d %d %d\n", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
          13, 14, 15, 16);
   int n = printf("three arguments %d %d %d\n", 1, 2, 3);
@@ -25,7 +26,8 @@ __global__ void formats(const Item* items, int count) {
 }
 
 __global__ void from_block(int turn) {
-  if (blockIdx.x == turn && threadIdx.x == turn) printf("block %d thread %d of %d\n", blockIdx.x, threadIdx.x, blockDim.x);
+  if (blockIdx.x == turn && threadIdx.x == turn)
+    printf("block %d thread %d of %d\n", blockIdx.x, threadIdx.x, blockDim.x);
 }
 
 __global__ void count_lines(int lines) {

@@ -2,7 +2,9 @@
 #include "check.h"
 
 __device__ int variable = 7;
-__global__ void bump(int* out) { *out = ++variable; }
+__global__ void bump(int* out) {
+  *out = ++variable;
+}
 
 int run(int* p) {
   int value = 0;

@@ -42,8 +42,8 @@ struct Functions {
     o[i++] = fmod(x, T(0.75)) + remainder(y, T(0.5));
     T mantissa = frexp(x, &e), fraction = modf(y, &whole);
     o[i++] = mantissa + T(e) + ldexp(y, 3);
-    o[i++] = fraction + whole * 2 + copysign(x, y) + fdim(x, y) + floor(y) + ceil(x) +
-             rint(y * 3) + trunc(y) + round(y);
+    o[i++] = fraction + whole * 2 + copysign(x, y) + fdim(x, y) + floor(y) + ceil(x) + rint(y * 3) +
+             trunc(y) + round(y);
   }
   static __host__ __device__ void sincos_of(double v, double* s, double* c) {
 #ifdef __CUDA_ARCH__
@@ -238,8 +238,8 @@ int main() {
   for (int i = 0; i < 200; ++i) {
     x[i] = 0.015f * static_cast<float>(i + 1);
     double v = x[i];
-    const double w[6] = {std::sin(v), std::cos(v), std::exp(-v), std::log(v), 1 / v,
-                         1 / std::sqrt(v)};
+    const double w[6] = {std::sin(v), std::cos(v), std::exp(-v),
+                         std::log(v), 1 / v,       1 / std::sqrt(v)};
     for (int k = 0; k < 6; ++k) wfast[6 * i + k] = w[k];
   }
   check::DeviceArray<float> dx(x), dfast(1200);

@@ -22,13 +22,13 @@ inline CUresult step(const char* what, CUresult got, CUresult want) {
 
 }  // namespace check
 
-#define CU_CHECK(call)                                                                         \
-  do {                                                                                         \
-    CUresult cu_check_result_ = (call);                                                        \
-    if (cu_check_result_ != CUDA_SUCCESS) {                                                    \
-      std::printf("FAIL: %s at %s:%d: %s\n", check::name_of(cu_check_result_),                 \
-                  check::base_name(__FILE__), __LINE__, #call);                                \
-      std::fflush(stdout);                                                                     \
-      std::exit(1);                                                                            \
-    }                                                                                          \
+#define CU_CHECK(call)                                                         \
+  do {                                                                         \
+    CUresult cu_check_result_ = (call);                                        \
+    if (cu_check_result_ != CUDA_SUCCESS) {                                    \
+      std::printf("FAIL: %s at %s:%d: %s\n", check::name_of(cu_check_result_), \
+                  check::base_name(__FILE__), __LINE__, #call);                \
+      std::fflush(stdout);                                                     \
+      std::exit(1);                                                            \
+    }                                                                          \
   } while (0)

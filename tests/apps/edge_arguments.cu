@@ -69,8 +69,7 @@ int main() {
   int device = 0, blocks = -1;
   char small[4];
   step("no bus id", cudaDeviceGetByPCIBusId(&device, "garbage"), bad);
-  step("nobody's bus id", cudaDeviceGetByPCIBusId(&device, "ffff:ff:ff.0"),
-       cudaErrorInvalidDevice);
+  step("nobody's bus id", cudaDeviceGetByPCIBusId(&device, "ffff:ff:ff.0"), cudaErrorInvalidDevice);
   step("bus id, no room", cudaDeviceGetPCIBusId(small, sizeof small, 0), bad);
   step("copy to device 1000", cudaMemcpyPeer(a, 1000, b, 0, 16), cudaErrorInvalidDevice);
   step("device flags", cudaSetDeviceFlags(0xffff), bad);
@@ -83,8 +82,8 @@ int main() {
   step("occupancy, 2,000 threads",
        cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, touch, 2000, 0), fine);
   std::printf("  %d blocks\n", blocks);
-  step("occupancy, no threads",
-       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, touch, 0, 0), bad);
+  step("occupancy, no threads", cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, touch, 0, 0),
+       bad);
   step("shared memory -1",
        cudaFuncSetAttribute(touch, cudaFuncAttributeMaxDynamicSharedMemorySize, -1), bad);
 

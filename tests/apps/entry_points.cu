@@ -23,13 +23,12 @@ F by_runtime(const char* name, unsigned version = 13000) {
 
 int main() {
   CUDA_CHECK(cudaFree(nullptr));  // makes the context
-  auto module_load =
-      by_runtime<CUresult (*)(CUmodule*, const void*)>("cuModuleLoadData");
+  auto module_load = by_runtime<CUresult (*)(CUmodule*, const void*)>("cuModuleLoadData");
   auto get_function =
       by_runtime<CUresult (*)(CUfunction*, CUmodule, const char*)>("cuModuleGetFunction");
-  auto launch = by_runtime<CUresult (*)(CUfunction, unsigned, unsigned, unsigned, unsigned,
-                                        unsigned, unsigned, unsigned, CUstream, void**, void**)>(
-      "cuLaunchKernel");
+  auto launch =
+      by_runtime<CUresult (*)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned,
+                              unsigned, unsigned, CUstream, void**, void**)>("cuLaunchKernel");
   auto allocate = by_runtime<CUresult (*)(CUdeviceptr*, size_t)>("cuMemAlloc");
   auto release = by_runtime<CUresult (*)(CUdeviceptr)>("cuMemFree");
   auto up = by_runtime<CUresult (*)(CUdeviceptr, const void*, size_t)>("cuMemcpyHtoD");
@@ -53,9 +52,9 @@ int main() {
   EXPECT(status == cudaDriverEntryPointSymbolNotFound && !pointer);
   CUDA_CHECK(cudaGetDriverEntryPointByVersion("cuLibraryLoadData", &pointer, 11000,
                                               cudaEnableDefault, &status));
-  std::printf("too new for 11.0: %s\n",
-              status == cudaDriverEntryPointVersionNotSufficent ? "version not sufficient"
-                                                                 : "other");
+  std::printf("too new for 11.0: %s\n", status == cudaDriverEntryPointVersionNotSufficent
+                                            ? "version not sufficient"
+                                            : "other");
   EXPECT(status == cudaDriverEntryPointVersionNotSufficent);
 
   CUmodule module;
@@ -84,8 +83,8 @@ int main() {
   void *plain = nullptr, *per_thread = nullptr;
   MUST(get_proc("cuLaunchKernel", &plain, 13000, CU_GET_PROC_ADDRESS_DEFAULT, &query));
   EXPECT(query == CU_GET_PROC_ADDRESS_SUCCESS && plain != nullptr);
-  MUST(get_proc("cuLaunchKernel", &per_thread, 13000,
-                CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM, nullptr));
+  MUST(get_proc("cuLaunchKernel", &per_thread, 13000, CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM,
+                nullptr));
   std::printf("per-thread variant: %s\n", per_thread && per_thread != plain ? "its own" : "same");
   EXPECT(per_thread && per_thread != plain);
   void* missing = nullptr;

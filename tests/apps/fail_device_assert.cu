@@ -1,7 +1,7 @@
 // A failing assert in a kernel: its text on standard error, and a sticky cudaErrorAssert.
-#include <cassert>
 #include <fcntl.h>
 #include <unistd.h>
+#include <cassert>
 
 #include "check.h"
 

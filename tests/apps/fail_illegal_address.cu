@@ -2,8 +2,12 @@
 // every call that needs the device; what needs none still works.
 #include "check.h"
 
-__global__ void write_to(int* p) { *p = 1; }
-__global__ void harmless(int* p) { *p = 2; }
+__global__ void write_to(int* p) {
+  *p = 1;
+}
+__global__ void harmless(int* p) {
+  *p = 2;
+}
 
 int main() {
   int* good;

@@ -1,7 +1,9 @@
 // Bad arguments that CUDA documents as errors, one after another; the device stays usable.
 #include "check.h"
 
-__global__ void set(int* p, int value) { *p = value; }
+__global__ void set(int* p, int value) {
+  *p = value;
+}
 __device__ int symbol;
 
 int main() {
@@ -20,8 +22,7 @@ int main() {
   step("cudaDeviceGetAttribute of device 1000",
        cudaDeviceGetAttribute(&value, cudaDevAttrWarpSize, 1000), cudaErrorInvalidDevice);
   step("cudaDeviceGetAttribute 9999",
-       cudaDeviceGetAttribute(&value, static_cast<cudaDeviceAttr>(9999), 0),
-       cudaErrorInvalidValue);
+       cudaDeviceGetAttribute(&value, static_cast<cudaDeviceAttr>(9999), 0), cudaErrorInvalidValue);
   step("cudaDeviceGetAttribute null", cudaDeviceGetAttribute(nullptr, cudaDevAttrWarpSize, 0),
        cudaErrorInvalidValue);
   step("cudaGetDeviceCount null", cudaGetDeviceCount(nullptr), cudaErrorInvalidValue);
@@ -72,8 +73,8 @@ int main() {
   cudaFuncAttributes function;
   step("cudaFuncGetAttributes of no kernel", cudaFuncGetAttributes(&function, host),
        cudaErrorInvalidResourceHandle);
-  step("cudaFuncSetAttribute 99",
-       cudaFuncSetAttribute(set, static_cast<cudaFuncAttribute>(99), 1), cudaErrorInvalidValue);
+  step("cudaFuncSetAttribute 99", cudaFuncSetAttribute(set, static_cast<cudaFuncAttribute>(99), 1),
+       cudaErrorInvalidValue);
 
   // Streams and events.
   cudaStream_t stream;

@@ -1,7 +1,9 @@
 // A four-byte store to an odd address: cudaErrorMisalignedAddress, for ever.
 #include "check.h"
 
-__global__ void store(char* p, int offset) { *reinterpret_cast<volatile int*>(p + offset) = 1; }
+__global__ void store(char* p, int offset) {
+  *reinterpret_cast<volatile int*>(p + offset) = 1;
+}
 
 int main() {
   char* p;

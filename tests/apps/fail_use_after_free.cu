@@ -2,7 +2,9 @@
 // is an illegal address. A big block, because small ones share a mapping with their neighbours.
 #include "check.h"
 
-__global__ void touch(int* p) { *p = 1; }
+__global__ void touch(int* p) {
+  *p = 1;
+}
 
 int main() {
   const size_t bytes = 64u << 20;

@@ -5,7 +5,9 @@
 
 #include "check.h"
 
-__global__ void set(int* p, int value) { *p = value; }
+__global__ void set(int* p, int value) {
+  *p = value;
+}
 
 int use(int number) {
   int *p = nullptr, value = 0;

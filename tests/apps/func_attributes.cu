@@ -1,9 +1,13 @@
 // Function attributes and the occupancy functions: relations that hold on every device.
 #include "check.h"
 
-__global__ void plain(int* p) { p[threadIdx.x] = threadIdx.x; }
+__global__ void plain(int* p) {
+  p[threadIdx.x] = threadIdx.x;
+}
 
-__global__ void __launch_bounds__(128) bounded(int* p) { p[threadIdx.x] = threadIdx.x * 2; }
+__global__ void __launch_bounds__(128) bounded(int* p) {
+  p[threadIdx.x] = threadIdx.x * 2;
+}
 
 __global__ void with_shared(int* p) {
   __shared__ int buffer[1024];

@@ -6,9 +6,15 @@
 
 typedef int (*Operation)(int, int);
 
-__device__ int op_add(int a, int b) { return a + b; }
-__device__ int op_sub(int a, int b) { return a - b; }
-__device__ int op_mul(int a, int b) { return a * b; }
+__device__ int op_add(int a, int b) {
+  return a + b;
+}
+__device__ int op_sub(int a, int b) {
+  return a - b;
+}
+__device__ int op_mul(int a, int b) {
+  return a * b;
+}
 __device__ int op_gcd(int a, int b) {
   while (b != 0) {
     int t = a % b;
@@ -81,8 +87,12 @@ __global__ void recursive(int* out) {
   out[threadIdx.x] = fibonacci(threadIdx.x % 12) + ackermann(2, threadIdx.x % 4) * 1000;
 }
 
-int gcd(int a, int b) { return b == 0 ? a : gcd(b, a % b); }
-int fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+int gcd(int a, int b) {
+  return b == 0 ? a : gcd(b, a % b);
+}
+int fib(int n) {
+  return n < 2 ? n : fib(n - 1) + fib(n - 2);
+}
 
 int main() {
   CUDA_CHECK(cudaDeviceSetLimit(cudaLimitStackSize, 8192));
@@ -112,9 +122,7 @@ int main() {
   measure<<<2, 128>>>(memory.get(), dout.get(), n);
   LAUNCH_CHECK();
   for (int i = 0; i < n; ++i)
-    want[i] = i % 3 == 0   ? i * i * 10 + 4
-              : i % 3 == 1 ? (2 * i * i + 8 * i) * 10 + 4
-                           : 30 * i * i;
+    want[i] = i % 3 == 0 ? i * i * 10 + 4 : i % 3 == 1 ? (2 * i * i + 8 * i) * 10 + 4 : 30 * i * i;
   check::equal("virtual functions", dout.fetch().data(), want.data(), n);
 
   check::DeviceArray<int> drecursive(32);

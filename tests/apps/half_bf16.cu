@@ -16,8 +16,12 @@ static double round_to(double x, int fraction_bits, int min_exponent, double max
   double r = std::nearbyint(x / unit) * unit;
   return std::fabs(r) > max ? std::copysign(INFINITY, x) : r;
 }
-static double to_half(double x) { return round_to(x, 10, -14, 65504.0); }
-static double to_bf16(double x) { return round_to(x, 7, -126, 3.3895313892515355e38); }
+static double to_half(double x) {
+  return round_to(x, 10, -14, 65504.0);
+}
+static double to_bf16(double x) {
+  return round_to(x, 7, -126, 3.3895313892515355e38);
+}
 
 constexpr int kOps = 12;
 
@@ -73,14 +77,15 @@ __global__ void pairs(const float2* in, float2* out, int n) {
   __nv_bfloat16 fused = __hadd(__hmul(b.x, b.y), b.y);
 #endif
   __half low = __low2half(h), high = __high2half(h);
-  out[4 * i + 3] =
-      make_float2(__half2float(__hfma(low, high, low)), __bfloat162float(fused));
+  out[4 * i + 3] = make_float2(__half2float(__hfma(low, high, low)), __bfloat162float(fused));
 }
 
 constexpr int kConversions = 14;
 
 // The same functions on the device and on the host (whose versions the headers give in C++).
-__host__ __device__ inline unsigned short bits_of(__half h) { return __half_as_ushort(h); }
+__host__ __device__ inline unsigned short bits_of(__half h) {
+  return __half_as_ushort(h);
+}
 __host__ __device__ inline unsigned short bits_of(__nv_bfloat16 b) {
   return __bfloat16_as_ushort(b);
 }
@@ -160,7 +165,7 @@ void run_arithmetic(const char* what, double (*round)(double)) {
   arithmetic<T><<<4, 128>>>(da.get(), db.get(), dout.get(), n);
   LAUNCH_CHECK();
   got = dout.fetch();
-  for (float& v : got) v += 0.0f;   // -0 and 0 are one
+  for (float& v : got) v += 0.0f;  // -0 and 0 are one
   for (float& v : want) v += 0.0f;
   check::equal(what, got.data(), want.data(), got.size());
 }
@@ -195,9 +200,9 @@ int main() {
     d[i] = (rng.next_double() - 0.5) * std::ldexp(1, static_cast<int>(rng.below(44)) - 26);
     f[i] = static_cast<float>(d[i]);
   }
-  const float special[] = {0.0f,    65504.0f, 65519.0f, 65520.0f, 1e-8f, 5.9604645e-8f, 2.0f,
-                           1.5f,    2.5f,     -0.5f,    3.5f,     1e30f, INFINITY,      -INFINITY,
-                           6.1e-5f, 2049.0f,  2051.0f};
+  const float special[] = {0.0f,     65504.0f,  65519.0f, 65520.0f, 1e-8f,  5.9604645e-8f,
+                           2.0f,     1.5f,      2.5f,     -0.5f,    3.5f,   1e30f,
+                           INFINITY, -INFINITY, 6.1e-5f,  2049.0f,  2051.0f};
   for (size_t i = 0; i < sizeof special / sizeof *special; ++i) {
     f[i] = special[i];
     d[i] = std::isinf(special[i]) || special[i] > 1e9f ? 12345.678 : special[i];

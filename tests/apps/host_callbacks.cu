@@ -5,7 +5,9 @@
 
 #include "check.h"
 
-__global__ void set(int* out, int value) { *out = value; }
+__global__ void set(int* out, int value) {
+  *out = value;
+}
 
 struct Gate {
   std::mutex mutex;

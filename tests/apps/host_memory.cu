@@ -8,10 +8,14 @@ __global__ void triple(int* p, int n) {
 
 const char* type_name(cudaMemoryType type) {
   switch (type) {
-    case cudaMemoryTypeUnregistered: return "unregistered";
-    case cudaMemoryTypeHost: return "host";
-    case cudaMemoryTypeDevice: return "device";
-    case cudaMemoryTypeManaged: return "managed";
+    case cudaMemoryTypeUnregistered:
+      return "unregistered";
+    case cudaMemoryTypeHost:
+      return "host";
+    case cudaMemoryTypeDevice:
+      return "device";
+    case cudaMemoryTypeManaged:
+      return "managed";
   }
   return "?";
 }

@@ -97,9 +97,8 @@ void reference(unsigned long long A, unsigned long long B, unsigned long long C,
          reverse32(static_cast<unsigned>(A >> 32));
   o[8] = static_cast<unsigned>(static_cast<unsigned long long>(1LL * sa * sb) >> 32);
   o[9] = 1ull * a * b >> 32;
-  o[10] = static_cast<unsigned long long>(static_cast<unsigned __int128>(
-                                              static_cast<__int128>(SA) * SB) >>
-                                          64);
+  o[10] = static_cast<unsigned long long>(
+      static_cast<unsigned __int128>(static_cast<__int128>(SA) * SB) >> 64);
   o[11] = static_cast<unsigned long long>(static_cast<unsigned __int128>(A) * B >> 64);
   unsigned char bytes[8];
   std::memcpy(bytes, &a, 4);
@@ -177,7 +176,8 @@ int main(int argc, char** argv) {
   }
   // These two quotients overflow, in C++ and on the device alike: not a question to ask.
   for (int i = 0; i < n; ++i) {
-    if (static_cast<int>(in[3 * i]) == INT32_MIN && (static_cast<int>(in[3 * i + 1]) >> 8 | 1) == -1)
+    if (static_cast<int>(in[3 * i]) == INT32_MIN &&
+        (static_cast<int>(in[3 * i + 1]) >> 8 | 1) == -1)
       in[3 * i] ^= 2;
     if (static_cast<long long>(in[3 * i]) == INT64_MIN) in[3 * i] ^= 4;
     reference(in[3 * i], in[3 * i + 1], in[3 * i + 2], &want[static_cast<size_t>(i) * kOps]);

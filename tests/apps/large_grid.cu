@@ -7,8 +7,8 @@ __global__ void index_all(unsigned long long* sum, unsigned* seen) {
   unsigned size = blockDim.x * blockDim.y * blockDim.z;
   unsigned i = block * size + thread;
   atomicAdd(&seen[i], 1u);
-  atomicAdd(sum, static_cast<unsigned long long>(blockIdx.x) * 3 + blockIdx.y * 5 +
-                     blockIdx.z * 7 + threadIdx.x * 11 + threadIdx.y * 13 + threadIdx.z * 17);
+  atomicAdd(sum, static_cast<unsigned long long>(blockIdx.x) * 3 + blockIdx.y * 5 + blockIdx.z * 7 +
+                     threadIdx.x * 11 + threadIdx.y * 13 + threadIdx.z * 17);
 }
 
 __global__ void count_blocks(unsigned* count, unsigned* last) {
@@ -66,6 +66,7 @@ int main(int argc, char** argv) {
   mark<<<(n + 1023) / 1024, 1024>>>(flags.get(), n);
   LAUNCH_CHECK();
   std::vector<unsigned char> ones(n, 1);
-  check::equal("a million threads", flags.fetch().data(), ones.data(), check::scale(argc, argv) == 1 ? n : 1);
+  check::equal("a million threads", flags.fetch().data(), ones.data(),
+               check::scale(argc, argv) == 1 ? n : 1);
   return check::finish();
 }

@@ -60,8 +60,8 @@ int main(int argc, char** argv) {
       // Duplicate a block on its stream, drop the original later.
       Block from = live[rng.below(static_cast<uint32_t>(live.size()))], to = from;
       CUDA_CHECK(cudaMalloc(&to.pointer, to.words * 4));
-      CUDA_CHECK(cudaMemcpyAsync(to.pointer, from.pointer, to.words * 4,
-                                 cudaMemcpyDeviceToDevice, streams[from.stream]));
+      CUDA_CHECK(cudaMemcpyAsync(to.pointer, from.pointer, to.words * 4, cudaMemcpyDeviceToDevice,
+                                 streams[from.stream]));
       live_bytes += to.words * 4;
       live.push_back(to);
       ++copied;
@@ -74,8 +74,7 @@ int main(int argc, char** argv) {
   unsigned bad = wrong.fetch()[0];
   if (argc <= 1) std::printf("made %d, copied %d, freed %d\n", made, copied, freed);
   std::printf("overlapping blocks: %d, wrong words: %u\n", overlaps, bad);
-  if (overlaps || bad)
-    check::fail("seed %llu", static_cast<unsigned long long>(seed));
+  if (overlaps || bad) check::fail("seed %llu", static_cast<unsigned long long>(seed));
   for (cudaStream_t s : streams) CUDA_CHECK(cudaStreamDestroy(s));
   return check::finish();
 }

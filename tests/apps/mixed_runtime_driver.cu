@@ -27,8 +27,7 @@ int main() {
   for (int i = 0; i < n; ++i) host[i] = i - 100;
   CUDA_CHECK(cudaMemcpy(reinterpret_cast<void*>(from_driver), host.data(), n * sizeof(int),
                         cudaMemcpyHostToDevice));
-  CU_CHECK(cuMemcpyDtoD(reinterpret_cast<CUdeviceptr>(from_runtime), from_driver,
-                        n * sizeof(int)));
+  CU_CHECK(cuMemcpyDtoD(reinterpret_cast<CUdeviceptr>(from_runtime), from_driver, n * sizeof(int)));
   cudaPointerAttributes attributes;
   CUDA_CHECK(cudaPointerGetAttributes(&attributes, reinterpret_cast<void*>(from_driver)));
   EXPECT(attributes.type == cudaMemoryTypeDevice);
@@ -50,8 +49,8 @@ int main() {
   int ten = 10;
   void* symbol = nullptr;
   CUDA_CHECK(cudaGetSymbolAddress(&symbol, offset));
-  CU_CHECK(cuMemcpyHtoDAsync(reinterpret_cast<CUdeviceptr>(symbol), &ten, sizeof ten,
-                             runtime_stream));
+  CU_CHECK(
+      cuMemcpyHtoDAsync(reinterpret_cast<CUdeviceptr>(symbol), &ten, sizeof ten, runtime_stream));
 
   // The runtime's kernel as a driver function.
   cudaFunction_t function;

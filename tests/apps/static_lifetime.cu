@@ -1,7 +1,9 @@
 // CUDA from constructors and destructors of global objects, before and after main.
 #include "check.h"
 
-__global__ void set(int* p, int value) { *p = value; }
+__global__ void set(int* p, int value) {
+  *p = value;
+}
 __device__ int variable = 3;
 
 struct Owner {

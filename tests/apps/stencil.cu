@@ -49,10 +49,10 @@ int main(int argc, char** argv) {
       for (int x = 0; x < width; ++x) {
         int i = y * width + x;
         bool edge = x == 0 || y == 0 || x == width - 1 || y == height - 1;
-        next[i] = edge ? grid[i]
-                       : grid[i] * 0.5f + (grid[i - 1] + grid[i + 1] + grid[i - width] +
-                                           grid[i + width]) *
-                                              0.125f;
+        next[i] =
+            edge ? grid[i]
+                 : grid[i] * 0.5f +
+                       (grid[i - 1] + grid[i + 1] + grid[i - width] + grid[i + width]) * 0.125f;
       }
     std::swap(grid, next);
   }

@@ -48,7 +48,7 @@ int main() {
   for (cudaStream_t& x : blocking) CUDA_CHECK(cudaStreamCreate(&x));
   for (int round = 0; round < 3; ++round) {
     spin_then_set<<<kBlocks, kThreads, 0, blocking[0]>>>(a.get(), kN, 10 + round, 200);
-    add_from<<<kBlocks, kThreads>>>(a.get(), b.get(), kN, 100);                // legacy
+    add_from<<<kBlocks, kThreads>>>(a.get(), b.get(), kN, 100);  // legacy
     add_from<<<kBlocks, kThreads, 0, blocking[1]>>>(b.get(), a.get(), kN, 1000);
     LAUNCH_CHECK();
   }

@@ -102,9 +102,9 @@ int main() {
   mixed<<<1, 1>>>('x', 2.5, -7, make_float4(1, 2, 3, 4), true, small, wide, -1, nested, packed,
                   either, Mode::kTwo, Empty{}, -(1LL << 40), make_uchar3(1, 2, 3), out.get());
   LAUNCH_CHECK();
-  const double want[kMixed] = {120,    2.5, -7,  49,   1,   900,     15,      -1,  96.5, // 1.5+100-5
-                               1,      2,   3,   4,    255, -123456, 88,      10005.5,
-                               1065353216.0, 200, -1099511627776.0, 66051};
+  const double want[kMixed] = {
+      120, 2.5, -7, 49, 1,   900,     15, -1,      96.5,  // 1.5+100-5
+      1,   2,   3,  4,  255, -123456, 88, 10005.5, 1065353216.0, 200, -1099511627776.0, 66051};
   check::equal("mixed", out.fetch().data(), want, kMixed);
 
   check::DeviceArray<double> sum(1);

@@ -19,13 +19,13 @@ constexpr int kThreads = 8, kRounds = 25, kN = 700;
 
 std::string work(int id, unsigned* shared_count) {
   char text[200];
-#define MUST(call)                                                                     \
-  do {                                                                                 \
-    cudaError_t e = (call);                                                            \
-    if (e != cudaSuccess) {                                                            \
+#define MUST(call)                                                                           \
+  do {                                                                                       \
+    cudaError_t e = (call);                                                                  \
+    if (e != cudaSuccess) {                                                                  \
       std::snprintf(text, sizeof text, "thread %d: %s: %s", id, #call, cudaGetErrorName(e)); \
-      return text;                                                                     \
-    }                                                                                  \
+      return text;                                                                           \
+    }                                                                                        \
   } while (0)
   MUST(cudaSetDevice(0));
   cudaStream_t stream;

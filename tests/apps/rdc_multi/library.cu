@@ -13,9 +13,15 @@ __device__ __noinline__ int collatz_steps(unsigned n) {
   return 1 + collatz_steps(n & 1 ? 3 * n + 1 : n / 2);
 }
 
-static __device__ float twice(float x) { return x * 2; }
-static __device__ float negate(float x) { return -x; }
-static __device__ float biased(float x) { return x + static_cast<float>(global_bias); }
+static __device__ float twice(float x) {
+  return x * 2;
+}
+static __device__ float negate(float x) {
+  return -x;
+}
+static __device__ float biased(float x) {
+  return x + static_cast<float>(global_bias);
+}
 __device__ Transform transforms[3] = {twice, negate, biased};
 
 static __global__ void library_kernel(int* out, int n) {

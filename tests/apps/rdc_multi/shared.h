@@ -9,8 +9,8 @@ struct Shape {
 extern __device__ int global_bias;            // defined in library.cu
 extern __constant__ float global_factors[8];  // defined in library.cu
 
-__device__ float area(const Shape& shape);       // library.cu
-__device__ int collatz_steps(unsigned n);        // library.cu, recursive
+__device__ float area(const Shape& shape);  // library.cu
+__device__ int collatz_steps(unsigned n);   // library.cu, recursive
 
 typedef float (*Transform)(float);
 extern __device__ Transform transforms[3];  // library.cu: function pointers across units
