@@ -114,12 +114,8 @@ bool CommandLog::wait_for_credit(size_t bytes) {
 
 bool CommandLog::wait_writable(Clock::time_point since) {
   counters_.busy_waits.fetch_add(1, std::memory_order_relaxed);
-  // The server may be waiting for us to take data before it reads on, so receive meanwhile, unless
-  // another thread does.
-  const auto slice_end = Clock::now() + kWaitSlice;
-  if (!inbox_->pump_once(true, slice_end)) {
-    channel_->wait(false, true, slice_end);
-  }
+  // The server may be waiting for us to take data before it reads on: the inbox receives meanwhile.
+  inbox_->wait_writable(Clock::now() + kWaitSlice);
   return !loss_->declared() && !inbox_->check_silence(since, "the network to take more data");
 }
 

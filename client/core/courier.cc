@@ -78,7 +78,7 @@ void Courier::run() {
     }
     if (inbox_->has_tickets()) {
       state_.store(State::kReceiving, std::memory_order_seq_cst);
-      if (!log_->has_unsent() && !inbox_->pump_once(false, Clock::now() + kReceiveSlice)) {
+      if (!log_->has_unsent() && !inbox_->pump_once(Clock::now() + kReceiveSlice)) {
         // A waiting thread receives for everybody; there is nothing to do but send.
         state_.store(State::kAwake, std::memory_order_seq_cst);
         std::unique_lock lock(mutex_);

@@ -6,6 +6,7 @@
 
 #include "client/core/log_line.h"
 #include "generated/protocol/dispatch.h"
+#include "protocol/control_client.h"
 
 namespace farlane::client {
 namespace {
@@ -15,6 +16,8 @@ using transport::ReceiveStatus;
 
 // A sleeping receiver looks at the clock at least this often.
 constexpr auto kWaitSlice = std::chrono::milliseconds(250);
+// A blocked sender that another thread looks out for tries again at least this often.
+constexpr auto kBlockedSlice = std::chrono::milliseconds(5);
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
@@ -188,7 +191,7 @@ void Inbox::receive_until(const std::function<bool()>& done, const char* reason,
       continue;
     }
     counters_.sleeps.fetch_add(1, std::memory_order_relaxed);
-    channel_->wait(true, false, Clock::now() + kWaitSlice);
+    wait_for_traffic(Clock::now() + kWaitSlice);
     if (!receive_available()) {
       check_silence(since, reason);
     } else {
@@ -230,14 +233,35 @@ bool Inbox::wait_slow(const std::function<bool()>& done, const char* reason) {
   return true;
 }
 
-bool Inbox::pump_once(bool for_write, transport::Deadline deadline) {
+void Inbox::wait_for_traffic(transport::Deadline deadline) {
+  const bool for_write = blocked_senders_.load(std::memory_order_seq_cst) != 0;
+  if (channel_->wait(true, for_write, deadline).writable) {
+    wake_followers();
+  }
+}
+
+bool Inbox::pump_once(transport::Deadline deadline) {
   if (!take_role()) {
     return false;
   }
-  channel_->wait(true, for_write, deadline);
+  wait_for_traffic(deadline);
   receive_available();
   leave_role();
   return true;
+}
+
+void Inbox::wait_writable(transport::Deadline deadline) {
+  blocked_senders_.fetch_add(1, std::memory_order_seq_cst);
+  if (!pump_once(deadline)) {
+    channel_->wake();  // whoever has the role waits anew, now also for us
+    std::unique_lock lock(follow_mutex_);
+    followers_.fetch_add(1, std::memory_order_seq_cst);
+    if (role_taken_.load(std::memory_order_seq_cst)) {
+      follow_.wait_until(lock, std::min(deadline, Clock::now() + kBlockedSlice));
+    }
+    followers_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+  blocked_senders_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
 void Inbox::drain() {
@@ -310,6 +334,20 @@ void Inbox::on_reply(const protocol::Record& record) {
 }
 
 bool Inbox::on(const protocol::RecordHeader&, const protocol::message::ControlReply& reply) {
+  if (is_open_.load(std::memory_order_relaxed)) {
+    protocol::control::Control control;
+    std::string wrong;
+    const protocol::control::Goodbye* goodbye = nullptr;
+    if (protocol::control::decode(reply.message, &control, &wrong)) {
+      goodbye = std::get_if<protocol::control::Goodbye>(&control);
+    }
+    if (goodbye != nullptr) {
+      loss_->declare("the server " + channel_->peer_name() +
+                     " ended the session: " + goodbye->text);
+      channel_->close();
+    }
+    return true;
+  }
   if (control_arrived_.load(std::memory_order_acquire)) {
     return true;  // one at a time is all that a server sends; a second one has nothing to say to us
   }

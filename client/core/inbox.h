@@ -95,9 +95,13 @@ class Inbox final : public transport::FrameSink {
     return wait_slow(std::ref(done), reason);
   }
 
-  // Takes the receiver's role if it is free, waits until there is something to read (or, for a
-  // sender, until it can write) and takes what is there. False: the role was taken.
-  bool pump_once(bool for_write, transport::Deadline deadline);
+  // Takes the receiver's role if it is free, waits until there is something to read and takes what
+  // is there. False: the role was taken.
+  bool pump_once(transport::Deadline deadline);
+  // For a sender that the network takes no more from: returns when it may again, or at the
+  // deadline. Receives meanwhile, or leaves that to the thread that has the role, which then looks
+  // for writability too.
+  void wait_writable(transport::Deadline deadline);
   // Takes what is there without blocking, if the role is free.
   void drain();
 
@@ -113,6 +117,9 @@ class Inbox final : public transport::FrameSink {
   // The latest control message (a welcome) that arrived; consumed by this call.
   bool take_control(std::vector<std::byte>* message);
   bool has_control() const { return control_arrived_.load(std::memory_order_acquire); }
+
+  // The session is open: a control message from now on is the server's goodbye.
+  void expect_goodbye() { is_open_ = true; }
 
   // Nothing came for so long since `waiting_since` that the server counts as lost: declares it.
   bool check_silence(transport::Clock::time_point waiting_since, const char* reason);
@@ -134,7 +141,8 @@ class Inbox final : public transport::FrameSink {
 
  private:
   bool wait_slow(const std::function<bool()>& done, const char* reason);
-  // All three with the receiver's role.
+  // These with the receiver's role.
+  void wait_for_traffic(transport::Deadline deadline);
   bool receive_available();
   void receive_until(const std::function<bool()>& done, const char* reason,
                      transport::Clock::time_point since);
@@ -151,6 +159,7 @@ class Inbox final : public transport::FrameSink {
 
   std::atomic<bool> role_taken_ = false;
   std::atomic<int> followers_ = 0;
+  std::atomic<int> blocked_senders_ = 0;
   std::mutex follow_mutex_;
   std::condition_variable follow_;
 
@@ -161,6 +170,7 @@ class Inbox final : public transport::FrameSink {
 
   std::atomic<uint64_t> taken_bytes_ = 0;
   std::atomic<int64_t> last_received_ns_ = 0;
+  std::atomic<bool> is_open_ = false;
   std::atomic<bool> control_arrived_ = false;
   std::vector<std::byte> control_;
   std::vector<std::byte> scratch_;  // bodies without a straight destination

@@ -155,6 +155,7 @@ std::unique_ptr<Session> Session::open(const ClientSettings& settings,
   const char* blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
   made->launch_blocking = blocking != nullptr && std::strcmp(blocking, "0") != 0;
   made->loss_.announce();
+  made->inbox_.expect_goodbye();
   made->courier_.start(&made->log_, &made->inbox_);
   return made;
 }
