@@ -167,16 +167,10 @@ CUresult copy_on_host(CUstream stream, const Plane& plane) {
   return CUDA_SUCCESS;
 }
 
+// With one address space a kind is a hint, as in CUDA: what is called host but is a device address
+// is the device's. What is called device and is not fails its range check.
 bool is_device(Session* s, Place place, uint64_t address) {
-  switch (place) {
-    case Place::kHost:
-      return false;
-    case Place::kDevice:
-      return true;
-    case Place::kByAddress:
-      return s->is_device_address(address);
-  }
-  return false;
+  return place == Place::kDevice || s->is_device_address(address);
 }
 
 // Pageable memory may be reused as soon as the call returns, in CUDA too.
