@@ -35,7 +35,7 @@ CUresult alloc_from_pool(CUdeviceptr* address, size_t bytes, CUmemoryPool from, 
 }
 
 CUresult free_async(CUdeviceptr address, CUstream stream) {
-  return enter_context([&](int) -> CUresult {
+  return enter_release([&]() -> CUresult {
     return address == 0 ? CUDA_ERROR_INVALID_VALUE : core::memory_free_async(address, stream);
   });
 }

@@ -150,7 +150,7 @@ CUresult cuCtxSetCurrent(CUcontext ctx) {
 }
 
 CUresult cuCtxGetCurrent(CUcontext* pctx) {
-  return enter([&]() -> CUresult {
+  return enter_any([&]() -> CUresult {
     if (pctx == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }

@@ -131,12 +131,7 @@ CUresult cuDeviceGetByPCIBusId(CUdevice* dev, const char* pciBusId) {
     if (dev == nullptr || pciBusId == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const std::optional<int> found = farlane::device_by_pci_bus_id(pciBusId);
-    if (!found) {
-      return CUDA_ERROR_INVALID_DEVICE;
-    }
-    *dev = *found;
-    return CUDA_SUCCESS;
+    return farlane::device_by_pci_bus_id(pciBusId, dev);
   });
 }
 

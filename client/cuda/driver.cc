@@ -72,3 +72,8 @@ CUresult cuGetErrorString(CUresult error, const char** pStr) {
     return known ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }
+
+// What the generated stubs of unwritten functions do.
+extern "C" int farlane_cuda_unsupported(const char* name) {
+  return enter_any([&] { return not_supported(name); });
+}

@@ -40,12 +40,27 @@ CUresult enter(Body&& body) noexcept {
   });
 }
 
-// For those that work in the thread's current context: `body` gets its device.
+// For those that work in the thread's current context: `body` gets its device. Before cuInit there
+// is none. An earlier asynchronous error comes first, as in CUDA, where no call into a dead context
+// succeeds.
 template <typename Body>
 CUresult enter_context(Body&& body) noexcept {
-  return enter([&]() -> CUresult {
+  return enter_any([&]() -> CUresult {
     const int device = core::current_device();
-    return device >= 0 ? std::forward<Body>(body)(device) : CUDA_ERROR_INVALID_CONTEXT;
+    if (device < 0) {
+      return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    const CUresult earlier = core::session_error();
+    return earlier == CUDA_SUCCESS ? std::forward<Body>(body)(device) : earlier;
+  });
+}
+
+// For those that give something back: they do so first, whatever there is to report.
+template <typename Body>
+CUresult enter_release(Body&& body) noexcept {
+  return enter([&]() -> CUresult {
+    const CUresult result = std::forward<Body>(body)();
+    return result == CUDA_SUCCESS ? core::session_error() : result;
   });
 }
 

@@ -6,7 +6,7 @@ using namespace farlane::cuda;
 namespace {
 
 CUresult destroy(CUevent event) {
-  return enter([&]() -> CUresult {
+  return enter_release([&]() -> CUresult {
     return event == nullptr ? CUDA_ERROR_INVALID_HANDLE : core::event_destroy(event);
   });
 }

@@ -73,8 +73,8 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInByt
 }
 
 CUresult cuMemFree_v2(CUdeviceptr dptr) {
-  return enter_context(
-      [&](int) -> CUresult { return dptr == 0 ? CUDA_SUCCESS : core::memory_free(dptr); });
+  return enter_release(
+      [&]() -> CUresult { return dptr == 0 ? CUDA_SUCCESS : core::memory_free(dptr); });
 }
 
 CUresult cuMemGetAddressRange_v2(CUdeviceptr* pbase, size_t* psize, CUdeviceptr dptr) {
@@ -102,8 +102,8 @@ CUresult cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags) {
 }
 
 CUresult cuMemFreeHost(void* p) {
-  return enter_context(
-      [&](int) { return p == nullptr ? CUDA_ERROR_INVALID_VALUE : core::host_free(p); });
+  return enter_release(
+      [&]() { return p == nullptr ? CUDA_ERROR_INVALID_VALUE : core::host_free(p); });
 }
 
 CUresult cuMemHostRegister(void* p, size_t bytesize, unsigned int Flags) {
@@ -115,8 +115,8 @@ CUresult cuMemHostRegister_v2(void* p, size_t bytesize, unsigned int Flags) {
 }
 
 CUresult cuMemHostUnregister(void* p) {
-  return enter_context(
-      [&](int) { return p == nullptr ? CUDA_ERROR_INVALID_VALUE : core::host_unregister(p); });
+  return enter_release(
+      [&]() { return p == nullptr ? CUDA_ERROR_INVALID_VALUE : core::host_unregister(p); });
 }
 
 CUresult cuMemHostGetFlags(unsigned int* pFlags, void* p) {

@@ -64,7 +64,7 @@ CUresult cuModuleLoadFatBinary(CUmodule* module, const void* fatCubin) {
 }
 
 CUresult cuModuleUnload(CUmodule hmod) {
-  return enter([&]() -> CUresult {
+  return enter_release([&]() -> CUresult {
     return hmod == nullptr ? CUDA_ERROR_INVALID_VALUE : core::module_unload(hmod);
   });
 }

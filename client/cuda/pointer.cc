@@ -70,8 +70,17 @@ CUresult answer(const PointerFacts& facts, CUpointer_attribute attribute, CUdevi
 }
 
 // What cuPointerGetAttributes writes where an attribute has no answer.
-void give_nothing(CUpointer_attribute attribute, void* data) {
+void give_nothing(CUpointer_attribute attribute, CUdeviceptr address, void* data) {
   switch (static_cast<int>(attribute)) {
+    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
+      // With unified addressing, ordinary memory has its own address as the host's.
+      (void)give(data, core::pointer_facts(address).kind == PointerFacts::Kind::kDevice
+                           ? CUdeviceptr{0}
+                           : address);
+      return;
+    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+      return;  // left as they are
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
@@ -127,7 +136,7 @@ CUresult cuPointerGetAttributes(unsigned int numAttributes, CUpointer_attribute*
       }
       if (facts.kind == PointerFacts::Kind::kUnknown ||
           answer(facts, attributes[i], ptr, data[i]) != CUDA_SUCCESS) {
-        give_nothing(attributes[i], data[i]);
+        give_nothing(attributes[i], ptr, data[i]);
       }
     }
     return CUDA_SUCCESS;

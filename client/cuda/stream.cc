@@ -23,7 +23,7 @@ CUresult create(CUstream* stream, unsigned flags, int priority) {
 }
 
 CUresult destroy(CUstream stream) {
-  return enter([&]() -> CUresult {
+  return enter_release([&]() -> CUresult {
     const bool is_default =
         stream == nullptr || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD;
     return is_default ? CUDA_ERROR_INVALID_HANDLE : core::stream_destroy(stream);
@@ -40,6 +40,9 @@ CUresult query(CUstream stream) {
 
 CUresult wait_event(CUstream stream, CUevent event, unsigned flags) {
   return enter_context([&](int) -> CUresult {
+    if ((flags & ~static_cast<unsigned>(CU_EVENT_WAIT_EXTERNAL)) != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
     return event == nullptr ? CUDA_ERROR_INVALID_HANDLE
                             : core::stream_wait_event(stream, event, flags);
   });

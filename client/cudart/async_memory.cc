@@ -42,9 +42,9 @@ cudaError_t malloc_from_pool(void** pointer, size_t bytes, cudaMemPool_t from, C
 }
 
 cudaError_t free_async(void* pointer, CUstream stream) {
-  return enter_context([&](int) -> Error {
+  return enter_release([&](int) -> Error {
     return pointer == nullptr
-               ? Error(cudaErrorInvalidValue)
+               ? Error()
                : Error(core::memory_free_async(reinterpret_cast<CUdeviceptr>(pointer), stream));
   });
 }

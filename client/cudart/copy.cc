@@ -3,17 +3,19 @@
 
 namespace farlane::cudart {
 
+// CUDA insists on the device's end of a copy only; with unified addressing, what is called the
+// host's end may well be a device address.
 Error ends_of(cudaMemcpyKind kind, Ends* ends) {
   using core::Place;
   switch (kind) {
     case cudaMemcpyHostToHost:
-      *ends = {Place::kHost, Place::kHost};
+      *ends = {Place::kByAddress, Place::kByAddress};
       return {};
     case cudaMemcpyHostToDevice:
-      *ends = {Place::kDevice, Place::kHost};
+      *ends = {Place::kDevice, Place::kByAddress};
       return {};
     case cudaMemcpyDeviceToHost:
-      *ends = {Place::kHost, Place::kDevice};
+      *ends = {Place::kByAddress, Place::kDevice};
       return {};
     case cudaMemcpyDeviceToDevice:
       *ends = {Place::kDevice, Place::kDevice};
@@ -31,38 +33,29 @@ uint64_t address_of(const void* pointer) {
   return reinterpret_cast<uint64_t>(pointer);
 }
 
-// The device's end of a copy may be pinned host memory, which has one address everywhere; the
-// host's end may not be the device's memory.
-Error settle(core::Place* place, uint64_t address) {
-  if (*place == core::Place::kByAddress) {
-    return {};
-  }
-  const core::PointerFacts facts = core::pointer_facts(address);
-  if (*place == core::Place::kDevice && facts.kind == core::PointerFacts::Kind::kPinnedHost) {
+// The device's end of a copy may be pinned host memory, which has one address everywhere.
+void settle(core::Place* place, uint64_t address) {
+  if (*place == core::Place::kDevice &&
+      core::pointer_facts(address).kind == core::PointerFacts::Kind::kPinnedHost) {
     *place = core::Place::kHost;
   }
-  if (*place == core::Place::kHost && facts.kind == core::PointerFacts::Kind::kDevice) {
-    return cudaErrorInvalidValue;
-  }
-  return {};
 }
 
 Error do_copy(core::Copy copy, CUstream stream, bool async) {
   if (copy.width == 0 || copy.height == 0 || copy.depth == 0) {
     return {};
   }
-  if (Error error = settle(&copy.to_place, copy.to)) {
-    return error;
-  }
-  if (Error error = settle(&copy.from_place, copy.from)) {
-    return error;
-  }
+  settle(&copy.to_place, copy.to);
+  settle(&copy.from_place, copy.from);
   return core::copy(copy, stream, async);
 }
 
 cudaError_t copy_1d(void* dst, const void* src, size_t count, cudaMemcpyKind kind, CUstream stream,
                     bool async) {
   return enter_context([&](int) -> Error {
+    if (count == 0) {
+      return {};  // whatever the pointers and the kind
+    }
     Ends ends;
     if (Error error = ends_of(kind, &ends)) {
       return error;
@@ -80,15 +73,15 @@ cudaError_t copy_1d(void* dst, const void* src, size_t count, cudaMemcpyKind kin
 cudaError_t copy_2d(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width,
                     size_t height, cudaMemcpyKind kind, CUstream stream, bool async) {
   return enter_context([&](int) -> Error {
+    if (width == 0 || height == 0) {
+      return {};
+    }
     Ends ends;
     if (Error error = ends_of(kind, &ends)) {
       return error;
     }
-    if (width == 0 || height == 0) {
-      return {};
-    }
     if (width > dpitch || width > spitch) {
-      return cudaErrorInvalidPitchValue;
+      return height > 1 ? cudaErrorInvalidPitchValue : cudaErrorInvalidValue;
     }
     core::Copy copy;
     copy.to = address_of(dst);

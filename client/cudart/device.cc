@@ -121,7 +121,8 @@ cudaError_t cudaGetDeviceFlags(unsigned int* flags) {
     if (flags == nullptr) {
       return cudaErrorInvalidValue;
     }
-    *flags = device < kDevicesMax ? device_flags[device].load() : 0;
+    // CUDA adds that host memory may be mapped, always.
+    *flags = cudaDeviceMapHost | (device < kDevicesMax ? device_flags[device].load() : 0);
     return {};
   });
 }
@@ -238,7 +239,7 @@ cudaError_t cudaDeviceGetPCIBusId(char* pciBusId, int len, int device) {
     const size_t bytes = std::min(id.size(), static_cast<size_t>(len) - 1);
     std::memcpy(pciBusId, id.data(), bytes);
     pciBusId[bytes] = '\0';
-    return {};
+    return bytes == id.size() ? cudaSuccess : cudaErrorInvalidValue;
   });
 }
 
@@ -250,12 +251,7 @@ cudaError_t cudaDeviceGetByPCIBusId(int* device, const char* pciBusId) {
     if (Error error = need_session()) {
       return error;
     }
-    const std::optional<int> found = farlane::device_by_pci_bus_id(pciBusId);
-    if (!found) {
-      return cudaErrorInvalidDevice;
-    }
-    *device = *found;
-    return {};
+    return farlane::device_by_pci_bus_id(pciBusId, device);
   });
 }
 
@@ -272,6 +268,29 @@ cudaError_t cudaDeviceCanAccessPeer(int* canAccessPeer, int device, int peerDevi
     }
     *canAccessPeer = device != peerDevice && core::can_access_peer(device, peerDevice) ? 1 : 0;
     return {};
+  });
+}
+
+cudaError_t cudaDeviceEnablePeerAccess(int peerDevice, unsigned int flags) {
+  return enter_context([&](int device) -> Error {
+    if (Error error = check_device(peerDevice)) {
+      return error;
+    }
+    if (flags != 0) {
+      return cudaErrorInvalidValue;
+    }
+    return device == peerDevice || !core::can_access_peer(device, peerDevice)
+               ? Error(cudaErrorPeerAccessUnsupported)
+               : not_supported("cudaDeviceEnablePeerAccess");
+  });
+}
+
+cudaError_t cudaDeviceDisablePeerAccess(int peerDevice) {
+  return enter_context([&](int) -> Error {
+    if (Error error = check_device(peerDevice)) {
+      return error;
+    }
+    return cudaErrorPeerAccessNotEnabled;  // nobody could enable it
   });
 }
 

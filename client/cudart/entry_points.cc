@@ -43,12 +43,11 @@ cudaError_t entry_point(const char* symbol, void** function, unsigned version,
                         unsigned long long flags, cudaDriverEntryPointQueryResult* status,
                         DefaultStream twin) {
   return enter([&]() -> Error {
-    if (symbol == nullptr || symbol[0] == '\0' || function == nullptr ||
+    if (symbol == nullptr || function == nullptr ||
         (flags & ~static_cast<unsigned long long>(cudaEnableLegacyStream |
                                                   cudaEnablePerThreadDefaultStream)) != 0) {
       return cudaErrorInvalidValue;
     }
-    *function = nullptr;
     const GetProcAddress get = driver_get_proc_address();
     if (get == nullptr) {
       core::unsupported("cudaGetDriverEntryPoint without libcuda.so.1 beside libcudart.so.13");
@@ -59,14 +58,13 @@ cudaError_t entry_point(const char* symbol, void** function, unsigned version,
     }
     auto found = CU_GET_PROC_ADDRESS_SUCCESS;
     const CUresult result = get(symbol, function, static_cast<int>(version), flags, &found);
-    if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_FOUND) {
+    if (result != CUDA_SUCCESS) {
       return result;
     }
     if (status != nullptr) {
       *status = static_cast<cudaDriverEntryPointQueryResult>(found);
-      return {};
     }
-    return found == CU_GET_PROC_ADDRESS_SUCCESS ? cudaSuccess : cudaErrorSymbolNotFound;
+    return {};
   });
 }
 

@@ -43,7 +43,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int flags) {
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  return enter_context([&](int) -> Error {
+  return enter_release([&](int) -> Error {
     return event == nullptr ? CUDA_ERROR_INVALID_HANDLE : core::event_destroy(event);
   });
 }

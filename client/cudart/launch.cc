@@ -1,7 +1,6 @@
 // Launches, through all of the runtime's doors.
 #include <array>
-#include <atomic>
-#include <cstdint>
+#include <cstddef>
 
 #include "client/cudart/registration.h"
 #include "client/cudart/runtime.h"
@@ -27,60 +26,9 @@ struct CallConfigurations {
 };
 alignas(CallConfiguration) constinit thread_local CallConfigurations configurations = {};
 
-// A device's limits for launches, read once.
-struct LaunchLimits {
-  std::array<unsigned, 3> grid_max;
-  std::array<unsigned, 3> block_max;
-  unsigned block_threads_max;
-};
-constexpr int kDevicesMax = 64;
-std::atomic<const LaunchLimits*> limits_of_device[kDevicesMax];
-
-const LaunchLimits* read_limits(int device) {
-  const auto attribute = [device](CUdevice_attribute name) {
-    int value = 0;
-    return core::device_attribute(device, name, &value) == CUDA_SUCCESS && value > 0
-               ? static_cast<unsigned>(value)
-               : UINT32_MAX;
-  };
-  const auto* limits = new LaunchLimits{
-      {attribute(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X), attribute(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y),
-       attribute(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z)},
-      {attribute(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X),
-       attribute(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y),
-       attribute(CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z)},
-      attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK)};
-  const LaunchLimits* expected = nullptr;
-  if (!limits_of_device[device].compare_exchange_strong(expected, limits)) {
-    delete limits;
-    return expected;
-  }
-  return limits;
-}
-
-// The driver calls these CUDA_ERROR_INVALID_VALUE; the runtime has a code of its own for them.
-Error check_shape(int device, const core::Launch& launch) {
-  if (device >= kDevicesMax) {
-    return {};
-  }
-  const LaunchLimits* limits = limits_of_device[device].load(std::memory_order_acquire);
-  if (limits == nullptr) {
-    limits = read_limits(device);
-  }
-  for (size_t i = 0; i < 3; i++) {
-    if (launch.grid[i] == 0 || launch.grid[i] > limits->grid_max[i] || launch.block[i] == 0 ||
-        launch.block[i] > limits->block_max[i]) {
-      return cudaErrorInvalidConfiguration;
-    }
-  }
-  const uint64_t threads = uint64_t{launch.block[0]} * launch.block[1] * uint64_t{launch.block[2]};
-  return threads <= limits->block_threads_max ? cudaSuccess : cudaErrorInvalidConfiguration;
-}
-
-Error do_launch(int device, CUfunction function, const core::Launch& launch) {
-  if (Error error = check_shape(device, launch)) {
-    return error;
-  }
+// The core checks the configuration, with the driver's codes; since CUDA 13 they are the runtime's
+// too (cudaErrorInvalidValue, no longer cudaErrorInvalidConfiguration).
+Error do_launch(CUfunction function, const core::Launch& launch) {
   const CUresult result = core::launch(function, launch);
   if (result == CUDA_ERROR_NOT_FOUND) {
     return cudaErrorInvalidDeviceFunction;  // registered, but not in the image
@@ -105,23 +53,23 @@ core::Launch shape(const dim3& grid, const dim3& block, void** args, size_t shar
 
 cudaError_t launch_handle(cudaKernel_t kernel, const dim3& grid, const dim3& block, void** args,
                           size_t shared_bytes, CUstream stream) {
-  return enter_context([&](int device) -> Error {
+  return enter_context([&](int) -> Error {
     if (kernel == nullptr) {
       return cudaErrorInvalidDeviceFunction;
     }
-    return do_launch(device, reinterpret_cast<CUfunction>(kernel),
+    return do_launch(reinterpret_cast<CUfunction>(kernel),
                      shape(grid, block, args, shared_bytes, stream));
   });
 }
 
 cudaError_t launch_function(const void* function, const dim3& grid, const dim3& block, void** args,
                             size_t shared_bytes, CUstream stream) {
-  return enter_context([&](int device) -> Error {
+  return enter_context([&](int) -> Error {
     CUfunction handle = nullptr;
     if (Error error = kernel_or_handle(function, &handle)) {
       return error;
     }
-    return do_launch(device, handle, shape(grid, block, args, shared_bytes, stream));
+    return do_launch(handle, shape(grid, block, args, shared_bytes, stream));
   });
 }
 
@@ -135,7 +83,7 @@ static_assert(static_cast<int>(cudaLaunchAttributeClusterDimension) ==
 
 cudaError_t launch_configured(const cudaLaunchConfig_t* config, const void* function, void** args,
                               DefaultStream twin) {
-  return enter_context([&](int device) -> Error {
+  return enter_context([&](int) -> Error {
     if (config == nullptr || (config->numAttrs != 0 && config->attrs == nullptr)) {
       return cudaErrorInvalidValue;
     }
@@ -147,13 +95,13 @@ cudaError_t launch_configured(const cudaLaunchConfig_t* config, const void* func
                                 stream_of(config->stream, twin));
     launch.attributes = reinterpret_cast<const CUlaunchAttribute*>(config->attrs);
     launch.attribute_count = config->numAttrs;
-    return do_launch(device, handle, launch);
+    return do_launch(handle, launch);
   });
 }
 
 cudaError_t launch_cooperative(const void* function, const dim3& grid, const dim3& block,
                                void** args, size_t shared_bytes, CUstream stream) {
-  return enter_context([&](int device) -> Error {
+  return enter_context([&](int) -> Error {
     CUfunction handle = nullptr;
     if (Error error = kernel_or_handle(function, &handle)) {
       return error;
@@ -164,7 +112,7 @@ cudaError_t launch_cooperative(const void* function, const dim3& grid, const dim
     core::Launch launch = shape(grid, block, args, shared_bytes, stream);
     launch.attributes = &attribute;
     launch.attribute_count = 1;
-    return do_launch(device, handle, launch);
+    return do_launch(handle, launch);
   });
 }
 

@@ -62,7 +62,7 @@ cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t* library, const char* fileName
 }
 
 cudaError_t cudaLibraryUnload(cudaLibrary_t library) {
-  return enter_context([&](int) -> Error { return core::library_unload(library); });
+  return enter_release([&](int) -> Error { return core::library_unload(library); });
 }
 
 cudaError_t cudaLibraryGetKernel(cudaKernel_t* pKernel, cudaLibrary_t library, const char* name) {

@@ -42,7 +42,7 @@ Error allocate_pitched(int device, size_t width, size_t height, size_t depth, vo
   if (Error error = allocate(device, bytes, pointer)) {
     return error;
   }
-  *pitch = row;
+  *pitch = bytes == 0 ? 0 : row;
   return {};
 }
 
@@ -100,7 +100,7 @@ cudaError_t cudaMalloc3D(cudaPitchedPtr* pitchedDevPtr, cudaExtent extent) {
 
 cudaError_t cudaFree(void* devPtr) {
   // cudaFree(nullptr) is a common way to ask for the context.
-  return enter_context([&](int) -> Error {
+  return enter_release([&](int) -> Error {
     return devPtr == nullptr ? Error() : Error(core::memory_free(address_of(devPtr)));
   });
 }
@@ -114,7 +114,7 @@ cudaError_t cudaMallocHost(void** ptr, size_t size) {
 }
 
 cudaError_t cudaFreeHost(void* ptr) {
-  return enter_context(
+  return enter_release(
       [&](int) -> Error { return ptr == nullptr ? Error() : Error(core::host_free(ptr)); });
 }
 
@@ -133,7 +133,7 @@ cudaError_t cudaHostRegister(void* ptr, size_t size, unsigned int flags) {
 }
 
 cudaError_t cudaHostUnregister(void* ptr) {
-  return enter_context([&](int) -> Error {
+  return enter_release([&](int) -> Error {
     return ptr == nullptr ? Error(cudaErrorInvalidValue) : Error(core::host_unregister(ptr));
   });
 }
@@ -155,6 +155,10 @@ cudaError_t cudaHostGetFlags(unsigned int* pFlags, void* pHost) {
 cudaError_t cudaHostGetDevicePointer(void** pDevice, void* pHost, unsigned int flags) {
   return enter_context([&](int) -> Error {
     if (pDevice == nullptr || pHost == nullptr || flags != 0) {
+      return cudaErrorInvalidValue;
+    }
+    const core::PointerFacts facts = core::pointer_facts(address_of(pHost));
+    if (facts.kind != core::PointerFacts::Kind::kPinnedHost) {
       return cudaErrorInvalidValue;
     }
     // A remote device cannot reach this host's memory.

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <optional>
 #include <string>
 
 #include "client/core/api.h"
@@ -47,15 +48,19 @@ std::optional<Address> parse(std::string_view text) {
 
 }  // namespace
 
-std::optional<int> device_by_pci_bus_id(std::string_view text) {
+CUresult device_by_pci_bus_id(std::string_view text, int* device) {
   const std::optional<Address> wanted = parse(text);
-  for (int device = 0; wanted && device < client::device_count(); device++) {
-    const client::DeviceFacts* facts = client::device_facts(device);
+  if (!wanted) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (int i = 0; i < client::device_count(); i++) {
+    const client::DeviceFacts* facts = client::device_facts(i);
     if (facts != nullptr && parse(facts->pci_bus_id) == wanted) {
-      return device;
+      *device = i;
+      return CUDA_SUCCESS;
     }
   }
-  return std::nullopt;
+  return CUDA_ERROR_INVALID_DEVICE;
 }
 
 }  // namespace farlane

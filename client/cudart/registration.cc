@@ -202,7 +202,7 @@ Error kernel_or_handle(const void* function, CUfunction* out) {
     const char* name = nullptr;
     if (core::kernel_name(reinterpret_cast<CUkernel>(handle), &name) != CUDA_SUCCESS &&
         core::function_name(handle, &name) != CUDA_SUCCESS) {
-      return cudaErrorInvalidDeviceFunction;
+      return cudaErrorInvalidResourceHandle;
     }
     *out = handle;
     return {};

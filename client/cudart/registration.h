@@ -15,7 +15,8 @@ namespace farlane::cudart {
 Error registered_kernel(const void* host_function, CUkernel* kernel);
 
 // For functions that take "an entry function" in any of its shapes: the address of a registered
-// host function, or a cudaKernel_t or cudaFunction_t. The core knows whether such a handle lives.
+// host function, or a cudaKernel_t or cudaFunction_t. Null is cudaErrorInvalidDeviceFunction,
+// anything else that is none of these cudaErrorInvalidResourceHandle.
 Error kernel_or_handle(const void* function, CUfunction* out);
 
 struct Variable {

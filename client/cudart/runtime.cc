@@ -12,29 +12,6 @@ struct ThreadState {
 };
 constinit thread_local ThreadState thread_state;
 
-// Errors after which the context, or the whole session, is of no use: they stay for good.
-bool is_sticky(cudaError_t code) {
-  switch (static_cast<int>(code)) {
-    case cudaErrorECCUncorrectable:
-    case cudaErrorNvlinkUncorrectable:
-    case cudaErrorContained:
-    case cudaErrorIllegalAddress:
-    case cudaErrorLaunchTimeout:
-    case cudaErrorAssert:
-    case cudaErrorHardwareStackError:
-    case cudaErrorIllegalInstruction:
-    case cudaErrorMisalignedAddress:
-    case cudaErrorInvalidAddressSpace:
-    case cudaErrorInvalidPc:
-    case cudaErrorLaunchFailure:
-    case cudaErrorTensorMemoryLeak:
-    case cudaErrorSystemNotReady:  // the server is lost
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 cudaError_t from_driver(CUresult result) {
@@ -49,7 +26,8 @@ cudaError_t from_driver(CUresult result) {
 }
 
 cudaError_t record(cudaError_t code) {
-  if (code != cudaSuccess) [[unlikely]] {
+  // "Not ready" is an answer, not an error.
+  if (code != cudaSuccess && code != cudaErrorNotReady) [[unlikely]] {
     thread_state.last_error = code;
   }
   return code;
@@ -91,10 +69,9 @@ Error check_device(int device) {
 using namespace farlane::cudart;
 
 cudaError_t cudaGetLastError() {
+  // Also clears the error of a dead context: it is the next call into it that says so again.
   const cudaError_t code = thread_state.last_error;
-  if (!is_sticky(code)) {
-    thread_state.last_error = cudaSuccess;
-  }
+  thread_state.last_error = cudaSuccess;
   return code;
 }
 
@@ -112,4 +89,9 @@ const char* cudaGetErrorString(cudaError_t error) {
   const auto* entry = farlane::error_table::find(static_cast<int>(error));
   return entry != nullptr && entry->runtime_name != nullptr ? entry->text
                                                             : farlane::error_table::kUnrecognized;
+}
+
+// What the generated stubs of unwritten functions do.
+extern "C" int farlane_cudart_unsupported(const char* name) {
+  return enter([&] { return not_supported(name); });
 }

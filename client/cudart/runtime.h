@@ -63,7 +63,8 @@ cudaError_t enter(Body&& body) noexcept {
   }
 }
 
-// The same for functions that work in a context: `body` gets the device.
+// The same for functions that work in a context: `body` gets the device. An earlier asynchronous
+// error comes first, as in CUDA, where no call into a dead context succeeds.
 template <typename Body>
 cudaError_t enter_context(Body&& body) noexcept {
   return enter([&]() -> Error {
@@ -71,7 +72,25 @@ cudaError_t enter_context(Body&& body) noexcept {
     if (Error error = need_context(&device)) {
       return error;
     }
-    return body(device);
+    if (const CUresult earlier = core::session_error(); earlier != CUDA_SUCCESS) {
+      return earlier;
+    }
+    return std::forward<Body>(body)(device);
+  });
+}
+
+// The same for functions that give something back: they do so first, whatever there is to report.
+template <typename Body>
+cudaError_t enter_release(Body&& body) noexcept {
+  return enter([&]() -> Error {
+    int device = -1;
+    if (Error error = need_context(&device)) {
+      return error;
+    }
+    if (Error error = std::forward<Body>(body)(device)) {
+      return error;
+    }
+    return core::session_error();
   });
 }
 

@@ -32,7 +32,13 @@ cudaError_t query(CUstream stream) {
 }
 
 cudaError_t wait_event(CUstream stream, cudaEvent_t event, unsigned flags) {
-  return enter_context([&](int) -> Error { return core::stream_wait_event(stream, event, flags); });
+  return enter_context([&](int) -> Error {
+    if ((flags & ~static_cast<unsigned>(cudaEventWaitExternal)) != 0) {
+      return cudaErrorInvalidValue;
+    }
+    return event == nullptr ? CUDA_ERROR_INVALID_HANDLE
+                            : core::stream_wait_event(stream, event, flags);
+  });
 }
 
 cudaError_t get_flags(CUstream stream, unsigned* flags) {
@@ -141,7 +147,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* pStream, unsigned int fla
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  return enter_context([&](int) -> Error {
+  return enter_release([&](int) -> Error {
     return is_a_default_stream(stream) ? Error(cudaErrorInvalidResourceHandle)
                                        : Error(core::stream_destroy(stream));
   });
