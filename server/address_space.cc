@@ -1,0 +1,156 @@
+#include "server/address_space.h"
+
+#include <vector>
+
+#include "protocol/check.h"
+
+namespace farlane::server {
+
+CUresult AddressSpace::reserve(uint64_t base, uint64_t bytes) {
+  if (base == base_ && bytes == bytes_) return CUDA_SUCCESS;
+  if (!extents_.empty()) return CUDA_ERROR_ILLEGAL_STATE;
+  CUdeviceptr got = 0;
+  // The old window may overlap the new one, so it goes first; on failure there is none.
+  if (bytes_ != 0) {
+    driver_.cuMemAddressFree(base_, bytes_);
+    base_ = bytes_ = 0;
+  }
+  if (bytes == 0) return CUDA_SUCCESS;
+  const CUresult result = driver_.cuMemAddressReserve(&got, bytes, 0, base, 0);
+  if (result != CUDA_SUCCESS) return result;
+  if (got != base) {
+    driver_.cuMemAddressFree(got, bytes);
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  base_ = base;
+  bytes_ = bytes;
+  return CUDA_SUCCESS;
+}
+
+namespace {
+CUmemAllocationProp properties(CUdevice device) {
+  CUmemAllocationProp prop{};
+  prop.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  prop.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  prop.location.id = device;
+  return prop;
+}
+}  // namespace
+
+CUresult AddressSpace::granularity(uint64_t* bytes) {
+  if (granularity_ == 0) {
+    const CUmemAllocationProp prop = properties(device_);
+    size_t found = 0;
+    const CUresult result = driver_.cuMemGetAllocationGranularity(
+        &found, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
+    if (result != CUDA_SUCCESS) return result;
+    if (found == 0) return CUDA_ERROR_UNKNOWN;
+    granularity_ = found;
+  }
+  *bytes = granularity_;
+  return CUDA_SUCCESS;
+}
+
+bool AddressSpace::is_placeable(uint64_t address, uint64_t bytes) {
+  uint64_t step = 0;
+  if (granularity(&step) != CUDA_SUCCESS) return false;
+  if (bytes == 0 || bytes % step != 0 || address % step != 0) return false;
+  if (address < base_ || address - base_ > bytes_) return false;
+  return bytes <= bytes_ - (address - base_);
+}
+
+bool AddressSpace::overlaps(uint64_t address, uint64_t bytes) const {
+  auto after = extents_.lower_bound(address);
+  if (after != extents_.end() && after->first - address < bytes) return true;
+  if (after == extents_.begin()) return false;
+  --after;
+  return address - after->first < after->second.bytes;
+}
+
+CUresult AddressSpace::create(uint64_t address, uint64_t bytes, const CUdevice* peers,
+                              size_t peer_count) {
+  Extent extent{bytes, 0, false};
+  const CUmemAllocationProp prop = properties(device_);
+  CUresult result = driver_.cuMemCreate(&extent.memory, bytes, &prop, 0);
+  if (result != CUDA_SUCCESS) return result;
+  result = driver_.cuMemMap(address, bytes, 0, extent.memory, 0);
+  if (result != CUDA_SUCCESS) {
+    driver_.cuMemRelease(extent.memory);
+    return result;
+  }
+  std::vector<CUmemAccessDesc> access(1 + peer_count);
+  for (size_t i = 0; i < access.size(); ++i) {
+    access[i].location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    access[i].location.id = i == 0 ? device_ : peers[i - 1];
+    access[i].flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  }
+  result = driver_.cuMemSetAccess(address, bytes, access.data(), access.size());
+  if (result != CUDA_SUCCESS) {
+    driver_.cuMemUnmap(address, bytes);
+    driver_.cuMemRelease(extent.memory);
+    return result;
+  }
+  extents_.emplace(address, extent);
+  return CUDA_SUCCESS;
+}
+
+bool AddressSpace::retire(uint64_t address, uint64_t bytes) {
+  const auto found = extents_.find(address);
+  if (found == extents_.end() || found->second.bytes != bytes || found->second.retired) {
+    return false;
+  }
+  found->second.retired = true;
+  recent_begin_ = recent_end_ = 0;
+  return true;
+}
+
+CUresult AddressSpace::release(uint64_t address) {
+  const auto found = extents_.find(address);
+  FARLANE_CHECK(found != extents_.end() && found->second.retired,
+                "only a retired extent is released");
+  const CUresult unmapped = driver_.cuMemUnmap(address, found->second.bytes);
+  const CUresult released = driver_.cuMemRelease(found->second.memory);
+  extents_.erase(found);
+  return unmapped != CUDA_SUCCESS ? unmapped : released;
+}
+
+void AddressSpace::release_all() {
+  for (const auto& [address, extent] : extents_) {
+    driver_.cuMemUnmap(address, extent.bytes);
+    driver_.cuMemRelease(extent.memory);
+  }
+  extents_.clear();
+  variables_.clear();
+  recent_begin_ = recent_end_ = 0;
+}
+
+bool AddressSpace::covers(uint64_t address, uint64_t bytes) const {
+  if (address >= recent_begin_ && address < recent_end_ && bytes <= recent_end_ - address) {
+    return true;
+  }
+  // Extents side by side count as one: the client's blocks may span them.
+  uint64_t at = address;
+  uint64_t left = bytes;
+  auto extent = extents_.upper_bound(at);
+  if (extent != extents_.begin()) {
+    for (--extent; extent != extents_.end() && !extent->second.retired; ++extent) {
+      const uint64_t begin = extent->first;
+      if (at < begin || at - begin >= extent->second.bytes) break;
+      const uint64_t here = extent->second.bytes - (at - begin);
+      if (left <= here) {
+        recent_begin_ = begin;
+        recent_end_ = begin + extent->second.bytes;
+        return true;
+      }
+      at += here;
+      left -= here;
+    }
+  }
+  auto variable = variables_.upper_bound(address);
+  if (variable == variables_.begin()) return false;
+  --variable;
+  const uint64_t offset = address - variable->first;
+  return offset <= variable->second && bytes <= variable->second - offset;
+}
+
+}  // namespace farlane::server

@@ -1,0 +1,72 @@
+// One device's part of a session's address space: the reserved window, the extents of physical
+// memory in it, and the module variables that were found. Answers whether a range from the wire may
+// be touched.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+
+#include "generated/server/driver_table.h"
+
+namespace farlane::server {
+
+class AddressSpace {
+ public:
+  AddressSpace(const DriverTable& driver, CUdevice device) : driver_(driver), device_(device) {}
+  AddressSpace(const AddressSpace&) = delete;
+
+  // Reserves [base, base + bytes) for this device; what was reserved before is given back. Refuses
+  // when the driver would give another address, or when there are extents already.
+  CUresult reserve(uint64_t base, uint64_t bytes);
+  uint64_t base() const { return base_; }
+  uint64_t bytes() const { return bytes_; }
+
+  // Extents are multiples of this.
+  CUresult granularity(uint64_t* bytes);
+
+  // Whether [address, address + bytes) lies in the window and begins and ends on the granularity.
+  // False is a client's fault.
+  bool is_placeable(uint64_t address, uint64_t bytes);
+  // Whether any of it is backed already, also by an extent on its way out.
+  bool overlaps(uint64_t address, uint64_t bytes) const;
+
+  // Backs a free, placeable range with physical memory that this device (and `peers`, which can
+  // reach it) may read and write. On failure nothing is left behind.
+  CUresult create(uint64_t address, uint64_t bytes, const CUdevice* peers, size_t peer_count);
+  // From here on copies to it are refused, although it is still there. False: no such extent.
+  bool retire(uint64_t address, uint64_t bytes);
+  // Unmaps a retired extent and gives its memory back.
+  CUresult release(uint64_t address);
+  // All of them, whatever state they are in. The device must be idle.
+  void release_all();
+  bool has_extents() const { return !extents_.empty(); }
+
+  void add_variable(uint64_t address, uint64_t bytes) { variables_[address] = bytes; }
+  void remove_variable(uint64_t address) { variables_.erase(address); }
+
+  // Whether all of [address, address + bytes) is backed by live extents, or inside one variable.
+  bool covers(uint64_t address, uint64_t bytes) const;
+
+ private:
+  struct Extent {
+    uint64_t bytes = 0;
+    CUmemGenericAllocationHandle memory = 0;
+    bool retired = false;
+  };
+
+  const DriverTable& driver_;
+  const CUdevice device_;
+  uint64_t base_ = 0;
+  uint64_t bytes_ = 0;
+  uint64_t granularity_ = 0;
+  std::map<uint64_t, Extent> extents_;
+  std::map<uint64_t, uint64_t> variables_;
+  // The live extent that the last check ended in: copies tend to stay in one.
+  mutable uint64_t recent_begin_ = 0;
+  mutable uint64_t recent_end_ = 0;
+};
+
+}  // namespace farlane::server

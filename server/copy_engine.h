@@ -1,0 +1,79 @@
+// Moves bulk data between the network and the devices through pinned slots, so that both run at the
+// same time. Executor's thread only.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "generated/protocol/messages.h"
+#include "generated/server/driver_table.h"
+#include "server/outbox.h"
+#include "server/staging.h"
+#include "server/stream.h"
+#include "transport/channel.h"
+
+namespace farlane::server {
+
+enum class CopyStep : uint8_t {
+  kDone,     // issued, or failed: see the result
+  kStalled,  // no staging slot is free; nothing may overtake this copy, so the log waits
+};
+
+class CopyEngine {
+ public:
+  CopyEngine(const DriverTable& driver, Outbox& outbox, size_t slot_bytes, size_t slots);
+
+  // Where a frame's body goes: a staging slot, or nothing while none is free. `*result` says when
+  // there is no memory for one.
+  transport::MutableBytes place(uint32_t body_bytes, CUresult* result);
+  // The frame is executed: its slot is free unless a copy took it.
+  void end_frame();
+
+  // Data is packed rows of `width` bytes: in the placed body if that is not empty, else inline. The
+  // caller has checked the sizes and ranges; the stream's context is current.
+  CopyStep copy_in(const StreamRef& stream, const protocol::message::CopyIn& copy,
+                   transport::MutableBytes body, CUresult* result);
+  // Call again with the same copy until it is done. What fails is told with the ticket.
+  CopyStep copy_out(const StreamRef& stream, const protocol::message::CopyOut& copy);
+  // Ends a ticket that never started.
+  void refuse_out(uint64_t ticket, CUresult result);
+
+  // Hands what the devices have finished reading to the outbox. True when there was something.
+  bool deliver();
+  bool has_pieces() const { return !reading_.empty(); }
+  // True when a slot came back that something may be waiting for.
+  bool recycle();
+
+  // Events worth waiting for when there is nothing else to do.
+  template <class Visit>
+  void for_each_awaited(Visit&& visit) const {
+    for (const StreamRef& stream : reading_) {
+      const CopyOutPiece& piece = stream->copy_outs.front();
+      if (piece.read) visit(piece.read, *stream->device);
+    }
+  }
+  EventRef oldest_in_flight() const;
+
+  // Drops all pieces; the devices are idle and nobody listens any more.
+  void abandon();
+
+ private:
+  bool issue_piece(const StreamRef& stream, const protocol::message::CopyOut& copy, bool* stalled);
+  void queue(const StreamRef& stream, CopyOutPiece piece);
+  void emit(Stream& stream, CopyOutPiece& piece, CUresult result);
+
+  const DriverTable& driver_;
+  Outbox& outbox_;
+  StagingPool in_;
+  StagingPool out_;
+  StagingPool small_;  // for what travels inside records
+
+  StagingSlot* placed_ = nullptr;
+  uint64_t out_issued_ = 0;  // bytes of the copy_out under way
+  std::vector<StreamRef> reading_;  // streams with pieces
+};
+
+}  // namespace farlane::server

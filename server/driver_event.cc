@@ -1,0 +1,46 @@
+#include "server/driver_event.h"
+
+#include "protocol/check.h"
+
+namespace farlane::server {
+
+CUresult EventRef::create(const DriverTable& driver, unsigned flags, EventRef* out) {
+  CUevent handle = nullptr;
+  if (const CUresult result = driver.cuEventCreate(&handle, flags); result != CUDA_SUCCESS) {
+    return result;
+  }
+  *out = EventRef(new DriverEvent{handle, 0, &driver, nullptr});
+  return CUDA_SUCCESS;
+}
+
+void EventRef::release(DriverEvent* event) {
+  if (event->pool != nullptr) {
+    event->pool->free_.push_back(event);
+    return;
+  }
+  event->driver->cuEventDestroy(event->handle);
+  delete event;
+}
+
+EventPool::~EventPool() {
+  FARLANE_CHECK(free_.size() == all_.size(), "every event is back in its pool when that goes");
+  for (const auto& event : all_) driver_.cuEventDestroy(event->handle);
+}
+
+CUresult EventPool::acquire(EventRef* out) {
+  if (free_.empty()) {
+    CUevent handle = nullptr;
+    // A helper thread that waits for one must sleep, not spin.
+    const CUresult result =
+        driver_.cuEventCreate(&handle, CU_EVENT_DISABLE_TIMING | CU_EVENT_BLOCKING_SYNC);
+    if (result != CUDA_SUCCESS) return result;
+    all_.push_back(std::make_unique<DriverEvent>(DriverEvent{handle, 0, &driver_, this}));
+    free_.reserve(all_.size());
+    free_.push_back(all_.back().get());
+  }
+  *out = EventRef(free_.back());
+  free_.pop_back();
+  return CUDA_SUCCESS;
+}
+
+}  // namespace farlane::server

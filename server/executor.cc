@@ -1,0 +1,487 @@
+#include "server/executor.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <thread>
+
+#include "conf/client_settings.h"  // effective_spin_us: the same rule on both sides
+#include "generated/protocol/dispatch.h"
+#include "protocol/limits.h"
+#include "server/control.h"
+#include "server/driver_text.h"
+
+namespace farlane::server {
+
+namespace limits = protocol::limits;
+using transport::Bytes;
+using transport::Clock;
+using transport::MutableBytes;
+using transport::ReceiveStatus;
+
+namespace {
+// Frames taken between two looks at the devices.
+constexpr int kFramesPerPass = 16;
+// A client may have this many questions open; more wait in the network.
+constexpr size_t kWaitsMax = 4096;
+// How long a sleep may last when an event could not be handed to a helper thread.
+constexpr auto kPollInterval = std::chrono::microseconds(200);
+// How long a goodbye may take to leave.
+constexpr auto kGoodbyeTime = std::chrono::seconds(1);
+}  // namespace
+
+const char* session_end_name(SessionEnd end) {
+  switch (end) {
+    case SessionEnd::kNotYet:
+      return "not yet";
+    case SessionEnd::kClientDone:
+      return "client done";
+    case SessionEnd::kPeerGone:
+      return "client gone";
+    case SessionEnd::kProtocol:
+      return "protocol fault";
+    case SessionEnd::kVersion:
+      return "another version";
+    case SessionEnd::kTimeout:
+      return "timeout";
+    case SessionEnd::kDraining:
+      return "draining";
+    case SessionEnd::kWorkerFailed:
+      return "worker failed";
+  }
+  return "unknown";
+}
+
+Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings& settings,
+                   OutputSource* output)
+    : driver_(host.driver),
+      host_(host),
+      channel_(channel),
+      settings_(settings),
+      output_(output),
+      outbox_(channel),
+      copies_(host.driver, outbox_, static_cast<size_t>(settings.staging_slot_bytes),
+              static_cast<size_t>(settings.staging_slots)),
+      images_(settings.module_cache_dir, static_cast<uint64_t>(settings.module_cache_bytes_max)),
+      waiters_(host.driver, channel),
+      device_count_(static_cast<uint32_t>(host.devices.size())),
+      last_received_(Clock::now()) {
+  // The host may have been made on another thread.
+  make_current(*host.devices[0]);
+}
+
+Executor::~Executor() {
+  outbox_.abandon();
+  for (const auto& device : host_.devices) {
+    if (device->is_active()) reset_device(*device);
+  }
+  copies_.abandon();
+  waits_.clear();
+}
+
+// ---------------------------------------------------------------------------------- the loop
+
+SessionEnd Executor::run() {
+  // Tells the client that this side lives, also while the executor is in a long driver call.
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool stop = false;
+  std::thread pulse([&] {
+    std::unique_lock lock(mutex);
+    const auto interval = std::chrono::milliseconds(std::max<int64_t>(settings_.heartbeat_ms, 10));
+    while (!changed.wait_for(lock, interval / 2, [&] { return stop; })) outbox_.pulse();
+  });
+
+  const auto spin = std::chrono::microseconds(effective_spin_us(settings_.spin_us));
+  auto spin_until = Clock::now();
+  while (end_ == SessionEnd::kNotYet) {
+    const bool progressed = step();
+    if (end_ != SessionEnd::kNotYet) break;
+    const auto now = Clock::now();
+    if (progressed) {
+      spin_until = now + spin;
+      continue;
+    }
+    if (now < spin_until) {
+      __builtin_ia32_pause();
+      continue;
+    }
+    wait_for_something();
+  }
+  say_goodbye();
+  {
+    const std::scoped_lock lock(mutex);
+    stop = true;
+  }
+  changed.notify_one();
+  pulse.join();
+  return end_;
+}
+
+bool Executor::step() {
+  if (end_requested_.load(std::memory_order_relaxed)) check_requests();
+  bool progressed = receive();
+  if (end_ != SessionEnd::kNotYet) return progressed;
+  progressed |= progress();
+  progressed |= resume();
+  acknowledge(false);
+  if (!outbox_.push() && end_ == SessionEnd::kNotYet) {
+    // What the client said last may still be in the channel, a goodbye for instance.
+    receive();
+    end_session(SessionEnd::kPeerGone, channel_.close_reason());
+  }
+  return progressed;
+}
+
+bool Executor::may_receive() const {
+  return !is_stalled() && !outbox_.is_full() && waits_.size() + waiting_asks_.size() < kWaitsMax;
+}
+
+bool Executor::receive() {
+  bool received = false;
+  for (int i = 0; i < kFramesPerPass && may_receive() && end_ == SessionEnd::kNotYet; ++i) {
+    const ReceiveStatus status = channel_.receive(*this);
+    body_has_no_place_ = status == ReceiveStatus::kStalled;
+    switch (status) {
+      case ReceiveStatus::kDelivered:
+        received = true;
+        continue;
+      case ReceiveStatus::kNothing:
+      case ReceiveStatus::kStalled:
+        break;
+      case ReceiveStatus::kGone:
+        end_session(SessionEnd::kPeerGone, channel_.close_reason());
+        break;
+    }
+    break;
+  }
+  if (received) last_received_ = Clock::now();
+  return received;
+}
+
+MutableBytes Executor::place(Bytes, uint32_t body_bytes) {
+  if (current_ == nullptr) make_current(*host_.devices[0]);
+  CUresult result = CUDA_SUCCESS;
+  const MutableBytes place = copies_.place(body_bytes, &result);
+  if (result != CUDA_SUCCESS) {
+    end_session(SessionEnd::kWorkerFailed,
+                fmt::format("no pinned memory for a piece of {} bytes: {} (settings "
+                            "copies.staging_slot_bytes and copies.staging_slots)",
+                            body_bytes, result_name(driver_, result)));
+  }
+  return place;
+}
+
+void Executor::deliver(Bytes head, MutableBytes body) {
+  execute(head, body);
+  if (!is_stalled()) copies_.end_frame();
+}
+
+// Executes the records of a frame; where a command finds no staging slot, the rest is kept.
+void Executor::execute(std::span<const std::byte> head, std::span<std::byte> body) {
+  protocol::RecordCursor records(head);
+  protocol::Record record;
+  size_t done = 0;
+  while (end_ == SessionEnd::kNotYet && records.next(record)) {
+    const bool last = records.at_end();
+    if (last && !body.empty() &&
+        (record.is_reply() || !takes_body(static_cast<protocol::Op>(record.header.op)))) {
+      fault(record.header, "a body that it does not take");
+      return;
+    }
+    if (!execute_record(record, last ? body : std::span<std::byte>())) {
+      if (!stall_) return;
+      stall_ = false;
+      const size_t left = head.size() - done;
+      if (stalled_head_ == nullptr) stalled_head_.reset(new std::byte[transport::kHeadBytesMax]);
+      // A second stall in the same frame: the rest is in the buffer already.
+      if (head.data() < stalled_head_.get() ||
+          head.data() >= stalled_head_.get() + transport::kHeadBytesMax) {
+        std::memcpy(stalled_head_.get(), head.data() + done, left);
+        stalled_begin_ = 0;
+      } else {
+        stalled_begin_ += done;
+      }
+      stalled_bytes_ = left;
+      stalled_body_ = body;
+      return;
+    }
+    done += record.header.bytes;
+    taken_bytes_ += record.header.bytes;
+  }
+  if (records.fault()) {
+    end_session(SessionEnd::kProtocol, "a malformed frame: " + records.fault().text());
+  }
+}
+
+bool Executor::execute_record(const protocol::Record& record, std::span<std::byte> body) {
+  const uint64_t sequence = record.header.sequence;
+  if (sequence != executed_ + 1) [[unlikely]] {
+    return fault(record.header, fmt::format("sequence {} instead of {}", sequence, executed_ + 1));
+  }
+  if (!welcomed_ && record.header.op != static_cast<uint16_t>(protocol::Op::kControl)) {
+    return fault(record.header, "a command before the hello");
+  }
+  // An answer says "executed" including its own command.
+  executed_ = sequence;
+  const protocol::DispatchResult result = protocol::dispatch_commands(record, body, *this);
+  if (stall_) executed_ = sequence - 1;
+  if (result.status == protocol::DispatchStatus::kMalformed) {
+    return fault(record.header, result.fault.text());
+  }
+  return static_cast<bool>(result);
+}
+
+bool Executor::resume() {
+  if (!is_stalled() || end_ != SessionEnd::kNotYet) return false;
+  copies_.recycle();
+  const uint64_t before = executed_;
+  const size_t bytes = std::exchange(stalled_bytes_, 0);
+  execute({stalled_head_.get() + stalled_begin_, bytes}, stalled_body_);
+  if (is_stalled()) return executed_ != before;
+  stalled_begin_ = 0;
+  stalled_body_ = {};
+  copies_.end_frame();
+  return true;
+}
+
+void Executor::wait_for_something() {
+  acknowledge(true);
+  if (!outbox_.push()) return;  // step() finds out
+  waiters_.collect();
+  bool must_poll = is_stalled() || body_has_no_place_;
+  for (const auto& wait : waits_) {
+    if (wait->handed_over || wait->fired == wait->marks.size()) continue;
+    wait->handed_over =
+        waiters_.wait_for(wait->marks[wait->fired].event, wait->device->context());
+    must_poll |= !wait->handed_over;
+  }
+  // Pieces on their way out are short waits, unless a long kernel stands before them.
+  must_poll |= copies_.has_pieces();
+
+  const auto now = Clock::now();
+  const auto silent = std::chrono::milliseconds(settings_.client_timeout_ms);
+  auto deadline = last_received_ + silent;
+  if (!may_receive() || body_has_no_place_) deadline = now + silent;  // we do not listen
+  if (now >= deadline) {
+    end_session(SessionEnd::kTimeout,
+                fmt::format("the client was silent for {} ms (setting "
+                            "timeouts.client_timeout_ms)",
+                            settings_.client_timeout_ms));
+    return;
+  }
+  if (must_poll) deadline = std::min(deadline, now + kPollInterval);
+  channel_.wait(may_receive() && !body_has_no_place_, outbox_.is_blocked(), deadline);
+  if (copies_.recycle()) body_has_no_place_ = false;
+}
+
+void Executor::request_end(SessionEnd end, std::string text) {
+  {
+    const std::scoped_lock lock(request_mutex_);
+    requested_end_ = end;
+    requested_text_ = std::move(text);
+  }
+  end_requested_ = true;
+  channel_.wake();
+}
+
+void Executor::check_requests() {
+  const std::scoped_lock lock(request_mutex_);
+  end_session(requested_end_, requested_text_);
+}
+
+void Executor::say_goodbye() {
+  if (end_ == SessionEnd::kPeerGone) return;
+  const std::string goodbye = goodbye_message(end_, end_text_);
+  tell_latched();
+  outbox_.append(message::ControlReply{std::as_bytes(std::span(goodbye))});
+  const auto deadline = Clock::now() + kGoodbyeTime;
+  while (outbox_.push() && outbox_.is_blocked() && Clock::now() < deadline) {
+    channel_.wait(false, true, deadline);
+  }
+  channel_.close();
+}
+
+// ---------------------------------------------------------------------------------- errors
+
+void Executor::end_session(SessionEnd end, std::string text) {
+  if (end_ != SessionEnd::kNotYet) return;
+  end_ = end;
+  end_text_ = std::move(text);
+}
+
+bool Executor::fault(const RecordHeader& header, const std::string& what) {
+  const char* name = protocol::op_name(header.op);
+  end_session(SessionEnd::kProtocol,
+              fmt::format("{} (command {}): {}",
+                          name == nullptr ? fmt::format("op {}", header.op) : name,
+                          header.sequence, what));
+  return false;
+}
+
+void Executor::latch(const RecordHeader& header, CUresult result, std::string subject) {
+  if (latched_ != CUDA_SUCCESS || result == sticky_) return;
+  latched_ = result;
+  latched_sequence_ = header.sequence;
+  const char* name = protocol::op_name(header.op);
+  latched_text_ = fmt::format("{} of {} (command {}) failed: {}", name == nullptr ? "?" : name,
+                              subject, header.sequence, result_name(driver_, result));
+  if (latched_text_.size() > limits::log_bytes_max) latched_text_.resize(limits::log_bytes_max);
+}
+
+void Executor::tell_latched() {
+  if (latched_ == CUDA_SUCCESS) [[likely]] {
+    return;
+  }
+  const bool sticky = is_sticky(latched_);
+  spdlog::info("{}", latched_text_);
+  outbox_.append(
+      message::PostedError{latched_sequence_, latched_, sticky ? 1u : 0u, latched_text_});
+  note_sticky(latched_);
+  latched_ = CUDA_SUCCESS;
+}
+
+// The client knows this error now: told once, it is not told again as a posted one.
+void Executor::note_sticky(CUresult result) {
+  if (result == CUDA_SUCCESS || !is_sticky(result)) [[likely]] {
+    return;
+  }
+  sticky_ = result;
+  if (latched_ == result) latched_ = CUDA_SUCCESS;
+}
+
+void Executor::acknowledge(bool idle) {
+  if (!welcomed_ || end_ != SessionEnd::kNotYet) return;
+  const uint64_t owed = taken_bytes_ - acknowledged_bytes_;
+  const bool due = owed * 4 >= static_cast<uint64_t>(settings_.credit_bytes) ||
+                   latched_ != CUDA_SUCCESS || (idle && executed_ != acknowledged_);
+  if (!due) return;
+  tell_latched();
+  outbox_.append(message::Ack{executed_, taken_bytes_});
+  acknowledged_bytes_ = taken_bytes_;
+  acknowledged_ = executed_;
+}
+
+// Moves device output to the client: the driver writes what it has gathered when it is asked to
+// synchronise, which costs no time for an event that has fired.
+void Executor::tell_output(const EventRef* event) {
+  if (output_ == nullptr) return;
+  if (event != nullptr) driver_.cuEventSynchronize(event->handle());
+  std::fflush(stdout);
+  std::string out;
+  std::string err;
+  output_->take(&out, &err);
+  const auto tell = [&](uint32_t fd, std::span<const char> text) {
+    while (!text.empty()) {
+      const auto piece = text.first(std::min<size_t>(text.size(), limits::output_bytes_max));
+      outbox_.append(message::Output{fd, std::as_bytes(piece)});
+      text = text.subspan(piece.size());
+    }
+  };
+  tell(1, out);
+  tell(2, err);
+}
+
+// ---------------------------------------------------------------------------------- lookups
+
+CUresult Executor::make_current(Device& device) {
+  if (current_ == &device) [[likely]] {
+    return CUDA_SUCCESS;
+  }
+  CUresult result = device.activate();
+  if (result == CUDA_SUCCESS) result = driver_.cuCtxSetCurrent(device.context());
+  if (result == CUDA_SUCCESS) current_ = &device;
+  return result;
+}
+
+const StreamRef* Executor::find_stream(const RecordHeader& header, protocol::StreamId id,
+                                       CUresult* result) {
+  if (id.is_legacy()) {
+    Device* device = find_device(header, id.index(), result);
+    return device == nullptr ? nullptr : &device->legacy();
+  }
+  StreamRef* stream = nullptr;
+  switch (streams_.find(id, &stream)) {
+    case Lookup::kLive:
+      *result = make_current(*(*stream)->device);
+      return *result == CUDA_SUCCESS ? stream : nullptr;
+    case Lookup::kFailed:
+      *result = CUDA_ERROR_INVALID_HANDLE;
+      return nullptr;
+    case Lookup::kUnknown:
+      break;
+  }
+  *result = CUDA_ERROR_INVALID_HANDLE;
+  fault(header, describe(id) + " does not exist");
+  return nullptr;
+}
+
+Executor::Event* Executor::find_event(const RecordHeader& header, protocol::EventId id,
+                                      CUresult* result) {
+  Event* event = nullptr;
+  *result = CUDA_SUCCESS;
+  const Lookup found = events_.find(id, &event);
+  if (found == Lookup::kLive) return event;
+  *result = CUDA_ERROR_INVALID_HANDLE;
+  if (found == Lookup::kUnknown) fault(header, describe(id) + " does not exist");
+  return nullptr;
+}
+
+Kernel* Executor::find_kernel(const RecordHeader& header, protocol::KernelId id,
+                              CUresult* result) {
+  Kernel* kernel = nullptr;
+  const Lookup found = kernels_.find(id, &kernel);
+  if (found == Lookup::kLive) {
+    *result = make_current(*kernel->device);
+    return *result == CUDA_SUCCESS ? kernel : nullptr;
+  }
+  *result = CUDA_ERROR_INVALID_HANDLE;
+  if (found == Lookup::kUnknown) fault(header, describe(id) + " does not exist");
+  return nullptr;
+}
+
+Module* Executor::find_module(const RecordHeader& header, protocol::ModuleId id,
+                              CUresult* result) {
+  std::unique_ptr<Module>* module = nullptr;
+  const Lookup found = modules_.find(id, &module);
+  if (found == Lookup::kLive) {
+    *result = make_current(*(*module)->device);
+    return *result == CUDA_SUCCESS ? module->get() : nullptr;
+  }
+  *result = CUDA_ERROR_INVALID_HANDLE;
+  if (found == Lookup::kUnknown) fault(header, describe(id) + " does not exist");
+  return nullptr;
+}
+
+Device* Executor::find_device(const RecordHeader& header, uint32_t ordinal, CUresult* result) {
+  if (ordinal >= device_count_) {
+    *result = CUDA_ERROR_INVALID_DEVICE;
+    fault(header, fmt::format("device {} of {}", ordinal, device_count_));
+    return nullptr;
+  }
+  Device& device = *host_.devices[ordinal];
+  *result = make_current(device);
+  return *result == CUDA_SUCCESS ? &device : nullptr;
+}
+
+bool Executor::may_touch(uint64_t address, uint64_t pitch, uint64_t width,
+                         uint64_t height) const {
+  if (width == 0 || height == 0) return true;
+  uint64_t bytes = width;
+  if (height > 1) {
+    // From the first row's start to the last row's end, without overflow.
+    if (pitch < width || pitch > (UINT64_MAX - width) / (height - 1)) return false;
+    bytes = pitch * (height - 1) + width;
+  }
+  if (bytes > UINT64_MAX - address) return false;
+  for (uint32_t i = 0; i < device_count_; ++i) {
+    if (host_.devices[i]->space.covers(address, bytes)) return true;
+  }
+  return false;
+}
+
+}  // namespace farlane::server

@@ -1,0 +1,261 @@
+// Executes one session's log: receives frames, decodes commands in place, calls the driver, answers.
+//
+// One thread owns everything here and never waits in the driver: what must wait becomes an event on
+// the stream, and the answer leaves when it has fired (Wait). Commands of the client's other threads
+// go on meanwhile. Only a copy that finds no staging slot holds the log up, because nothing may
+// overtake it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "conf/server_settings.h"
+#include "generated/protocol/messages.h"
+#include "protocol/record.h"
+#include "server/copy_engine.h"
+#include "server/handle_table.h"
+#include "server/host.h"
+#include "server/image_cache.h"
+#include "server/module.h"
+#include "server/outbox.h"
+#include "server/output_source.h"
+#include "server/waiters.h"
+#include "transport/channel.h"
+
+namespace farlane::server {
+
+namespace message = protocol::message;
+using protocol::RecordHeader;
+
+// Why a session ended.
+enum class SessionEnd : uint8_t {
+  kNotYet,
+  kClientDone,    // it said goodbye
+  kPeerGone,      // the connection ended without one
+  kProtocol,      // the client broke the protocol
+  kVersion,       // it speaks another version
+  kTimeout,       // it was silent for too long
+  kDraining,      // the server is shutting down
+  kWorkerFailed,  // the device or this process cannot go on
+};
+const char* session_end_name(SessionEnd end);
+
+class Executor final : private transport::FrameSink {
+ public:
+  // `output` may be null: device output then goes wherever this process's does.
+  Executor(Host& host, transport::Channel& channel, const ServerSettings& settings,
+           OutputSource* output);
+  // Frees everything the session made. Waits for the device.
+  ~Executor() override;
+
+  // Executes until the session ends.
+  SessionEnd run();
+  // One pass without waiting, for tests. True when something was done.
+  bool step();
+
+  SessionEnd end() const { return end_; }
+  const std::string& end_text() const { return end_text_; }
+  uint64_t executed() const { return executed_; }
+  // Any thread: ends the session as soon as the executor looks.
+  void request_end(SessionEnd end, std::string text);
+
+  // --- one per command; called by the generated dispatch. False stops the frame.
+  bool on(const RecordHeader& header, const message::Control& control);
+  bool on(const RecordHeader& header, const message::ClientAlive& alive);
+  bool on(const RecordHeader& header, const message::ExtentRelease& release);
+  bool on(const RecordHeader& header, const message::ReuseFence& fence);
+  bool on(const RecordHeader& header, const message::CopyIn& copy, std::span<std::byte> body);
+  bool on(const RecordHeader& header, const message::CopyOut& copy);
+  bool on(const RecordHeader& header, const message::CopyWithin& copy);
+  bool on(const RecordHeader& header, const message::Fill& fill);
+  bool on(const RecordHeader& header, const message::StreamCreate& create);
+  bool on(const RecordHeader& header, const message::StreamDestroy& destroy);
+  bool on(const RecordHeader& header, const message::StreamWait& wait);
+  bool on(const RecordHeader& header, const message::EventCreate& create);
+  bool on(const RecordHeader& header, const message::EventDestroy& destroy);
+  bool on(const RecordHeader& header, const message::EventRecord& record);
+  bool on(const RecordHeader& header, const message::ImagePart& part, std::span<std::byte> body);
+  bool on(const RecordHeader& header, const message::ModuleUnload& unload);
+  bool on(const RecordHeader& header, const message::KernelBind& bind);
+  bool on(const RecordHeader& header, const message::KernelSet& set);
+  bool on(const RecordHeader& header, const message::KernelCache& cache);
+  bool on(const RecordHeader& header, const message::Launch& launch);
+  bool on(const RecordHeader& header, const message::WindowsReserve& reserve);
+  bool on(const RecordHeader& header, const message::ExtentCreate& create);
+  bool on(const RecordHeader& header, const message::MemoryInfo& info);
+  bool on(const RecordHeader& header, const message::StreamSynchronize& synchronize);
+  bool on(const RecordHeader& header, const message::EventSynchronize& synchronize);
+  bool on(const RecordHeader& header, const message::DeviceSynchronize& synchronize);
+  bool on(const RecordHeader& header, const message::StreamQuery& query);
+  bool on(const RecordHeader& header, const message::EventQuery& query);
+  bool on(const RecordHeader& header, const message::EventElapsed& elapsed);
+  bool on(const RecordHeader& header, const message::ModuleLoad& load);
+  bool on(const RecordHeader& header, const message::VariableFind& find);
+  bool on(const RecordHeader& header, const message::KernelFactsGet& get);
+  bool on(const RecordHeader& header, const message::OccupancyBlocks& occupancy);
+  bool on(const RecordHeader& header, const message::OccupancyShared& occupancy);
+  bool on(const RecordHeader& header, const message::LimitGet& get);
+  bool on(const RecordHeader& header, const message::LimitSet& set);
+  bool on(const RecordHeader& header, const message::DeviceReset& reset);
+  bool on(const RecordHeader& header, const message::Echo& echo);
+  bool on(const RecordHeader& header, const message::KernelsMore& more);
+
+ private:
+  struct Event {
+    EventRef driver;
+    Device* device = nullptr;
+    unsigned flags = 0;
+  };
+
+  // What to do when all events of a Wait have fired.
+  enum class Then : uint8_t {
+    kReplyStream,
+    kReplyEvent,
+    kReplyDevice,
+    kExtentReady,    // reply to extent_create
+    kExtentRelease,  // unmap and give back
+    kDeviceReset,    // take everything down, then reply
+  };
+  struct Wait {
+    Then then = Then::kReplyStream;
+    uint64_t sequence = 0;
+    Device* device = nullptr;
+    uint64_t address = 0;
+    std::vector<Device::Mark> marks;
+    size_t fired = 0;
+    CUresult result = CUDA_SUCCESS;
+    bool handed_over = false;  // a helper thread waits for marks[fired]
+  };
+  // An ask that has to wait until extents on their way out are gone.
+  struct WaitingAsk {
+    protocol::Op op;
+    uint64_t sequence = 0;
+    Device* device = nullptr;
+    uint64_t address = 0;
+    uint64_t bytes = 0;
+  };
+
+  // --- executor.cc: the loop
+  transport::MutableBytes place(transport::Bytes head, uint32_t body_bytes) override;
+  void deliver(transport::Bytes head, transport::MutableBytes body) override;
+  bool receive();
+  void execute(std::span<const std::byte> head, std::span<std::byte> body);
+  bool execute_record(const protocol::Record& record, std::span<std::byte> body);
+  bool resume();
+  bool is_stalled() const { return stalled_bytes_ != 0; }
+  bool may_receive() const;
+  void wait_for_something();
+  void hand_over_waits();
+  void check_requests();
+  void say_goodbye();
+  void pulse_loop(int64_t interval_ms);
+
+  // --- errors and answers
+  void end_session(SessionEnd end, std::string text);
+  bool fault(const RecordHeader& header, const std::string& what);
+  // A posted command's outcome: latches the first error. `subject` is made into text only then.
+  template <class Subject>
+  bool posted(const RecordHeader& header, CUresult result, Subject&& subject) {
+    if (result != CUDA_SUCCESS) [[unlikely]] {
+      if (end_ == SessionEnd::kNotYet) latch(header, result, subject());
+    }
+    return end_ == SessionEnd::kNotYet;
+  }
+  void latch(const RecordHeader& header, CUresult result, std::string subject);
+  void tell_latched();
+  template <class Reply>
+  bool answer(uint64_t sequence, Reply reply, CUresult result) {
+    if (end_ != SessionEnd::kNotYet) return false;
+    note_sticky(result);
+    tell_latched();
+    reply.result = result;
+    reply.executed = executed_;
+    outbox_.append(reply, sequence);
+    return true;
+  }
+  void note_sticky(CUresult result);
+  void acknowledge(bool idle);
+  void tell_output(const EventRef* event);
+
+  // --- lookups: null with *result set, or with the session ended for a name that never was
+  const StreamRef* find_stream(const RecordHeader& header, protocol::StreamId id,
+                               CUresult* result);
+  Event* find_event(const RecordHeader& header, protocol::EventId id, CUresult* result);
+  Kernel* find_kernel(const RecordHeader& header, protocol::KernelId id, CUresult* result);
+  Module* find_module(const RecordHeader& header, protocol::ModuleId id, CUresult* result);
+  Device* find_device(const RecordHeader& header, uint32_t ordinal, CUresult* result);
+  CUresult make_current(Device& device);
+  // Whether a client may touch rows at `address`.
+  bool may_touch(uint64_t address, uint64_t pitch, uint64_t width, uint64_t height) const;
+
+  // --- waits
+  Wait& new_wait(Then then, uint64_t sequence, Device* device);
+  bool poll(Wait& wait);
+  bool progress();
+  void finish(Wait& wait);
+  void finish_release(Wait& wait);
+  void reset_device(Device& device);
+  CUresult create_extent(const WaitingAsk& ask, bool* deferred);
+  void answer_memory_info(const WaitingAsk& ask);
+  bool retry_waiting_asks();
+  bool has_release_pending(const Device& device) const;
+
+  const DriverTable& driver_;
+  Host& host_;
+  transport::Channel& channel_;
+  const ServerSettings settings_;
+  OutputSource* const output_;
+
+  // Order matters: events and slots go back to pools and devices that outlive them.
+  Outbox outbox_;
+  CopyEngine copies_;
+  ImageCache images_;
+  HandleTable<protocol::StreamId, StreamRef> streams_;
+  HandleTable<protocol::EventId, Event> events_;
+  HandleTable<protocol::ModuleId, std::unique_ptr<Module>> modules_;
+  HandleTable<protocol::KernelId, Kernel> kernels_;
+  std::vector<std::unique_ptr<Wait>> waits_;  // in the order of the log
+  std::vector<std::unique_ptr<Wait>> spare_waits_;
+  std::vector<WaitingAsk> waiting_asks_;
+  Waiters waiters_;
+
+  Device* current_ = nullptr;  // whose context is this thread's
+  uint32_t device_count_ = 0;  // of this session
+  bool welcomed_ = false;
+  uint64_t executed_ = 0;
+  uint64_t taken_bytes_ = 0;         // of frame heads
+  uint64_t acknowledged_bytes_ = 0;
+  uint64_t acknowledged_ = 0;
+
+  // The rest of a frame whose next command found no staging slot.
+  std::unique_ptr<std::byte[]> stalled_head_;
+  size_t stalled_begin_ = 0;
+  size_t stalled_bytes_ = 0;
+  std::span<std::byte> stalled_body_;
+  bool stall_ = false;           // set by a command that could not go on
+  bool body_has_no_place_ = false;  // a frame waits in the channel for a slot
+
+  // The first error of a posted command that the client has not been told.
+  CUresult latched_ = CUDA_SUCCESS;
+  uint64_t latched_sequence_ = 0;
+  std::string latched_text_;
+  CUresult sticky_ = CUDA_SUCCESS;  // the one that the client knows
+
+  SessionEnd end_ = SessionEnd::kNotYet;
+  std::string end_text_;
+  transport::Clock::time_point last_received_;
+
+  std::atomic<bool> end_requested_{false};
+  std::mutex request_mutex_;
+  SessionEnd requested_end_ = SessionEnd::kNotYet;  // guarded by request_mutex_
+  std::string requested_text_;                      // guarded by request_mutex_
+
+  uint32_t peer_heartbeat_ms_ = 0;
+};
+
+}  // namespace farlane::server

@@ -1,0 +1,72 @@
+// Commands about the session itself and the devices' limits.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "server/control.h"
+#include "server/executor.h"
+
+namespace farlane::server {
+
+bool Executor::on(const RecordHeader& header, const message::Control& control) {
+  HelloFacts hello;
+  std::string why;
+  switch (read_control(control.message, &hello, &why)) {
+    case ControlKind::kMalformed:
+      return fault(header, why);
+    case ControlKind::kOther:
+      return fault(header, "a message that only servers send");
+    case ControlKind::kGoodbye:
+      end_session(SessionEnd::kClientDone, why);
+      return false;
+    case ControlKind::kHello:
+      break;
+  }
+  if (welcomed_) return fault(header, "a second hello");
+  if (hello.major != protocol_major()) {
+    end_session(SessionEnd::kVersion,
+                fmt::format("this server speaks version {} of the protocol and the client version "
+                            "{}: install the same release on both sides",
+                            protocol_major(), hello.major));
+    return false;
+  }
+  if (hello.devices_wanted != 0) {
+    device_count_ = std::min(device_count_, hello.devices_wanted);
+  }
+  welcomed_ = true;
+  spdlog::info("session of {} with {} of {} devices", hello.client, device_count_,
+               host_.devices.size());
+  const std::string welcome = welcome_message(host_, settings_, device_count_);
+  outbox_.append(message::ControlReply{std::as_bytes(std::span(welcome))});
+  return true;
+}
+
+bool Executor::on(const RecordHeader&, const message::ClientAlive&) { return true; }
+
+bool Executor::on(const RecordHeader& header, const message::LimitGet& get) {
+  CUresult result = CUDA_SUCCESS;
+  size_t value = 0;
+  if (find_device(header, get.device, &result) != nullptr) {
+    result = driver_.cuCtxGetLimit(&value, static_cast<CUlimit>(get.limit));
+  }
+  message::LimitGetReply reply;
+  reply.value = value;
+  return answer(header.sequence, reply, result);
+}
+
+bool Executor::on(const RecordHeader& header, const message::LimitSet& set) {
+  CUresult result = CUDA_SUCCESS;
+  if (find_device(header, set.device, &result) != nullptr) {
+    result = driver_.cuCtxSetLimit(static_cast<CUlimit>(set.limit), set.value);
+  }
+  return answer(header.sequence, message::LimitSetReply{}, result);
+}
+
+bool Executor::on(const RecordHeader& header, const message::Echo& echo) {
+  message::EchoReply reply;
+  reply.value = echo.value;
+  return answer(header.sequence, reply, CUDA_SUCCESS);
+}
+
+}  // namespace farlane::server

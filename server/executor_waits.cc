@@ -1,0 +1,127 @@
+// What the executor does about work that is under way on the devices.
+#include <algorithm>
+
+#include "server/executor.h"
+
+namespace farlane::server {
+
+Executor::Wait& Executor::new_wait(Then then, uint64_t sequence, Device* device) {
+  std::unique_ptr<Wait> wait;
+  if (spare_waits_.empty()) {
+    wait = std::make_unique<Wait>();
+  } else {
+    wait = std::move(spare_waits_.back());
+    spare_waits_.pop_back();
+  }
+  wait->then = then;
+  wait->sequence = sequence;
+  wait->device = device;
+  wait->address = 0;
+  wait->marks.clear();
+  wait->fired = 0;
+  wait->result = CUDA_SUCCESS;
+  wait->handed_over = false;
+  waits_.push_back(std::move(wait));
+  return *waits_.back();
+}
+
+// True when everything it waits for has happened, or will never.
+bool Executor::poll(Wait& wait) {
+  while (wait.fired < wait.marks.size()) {
+    const CUresult result = driver_.cuEventQuery(wait.marks[wait.fired].event.handle());
+    if (result == CUDA_ERROR_NOT_READY) return false;
+    ++wait.fired;
+    wait.handed_over = false;
+    if (result != CUDA_SUCCESS) {
+      // An error of the context: no event of it tells anything any more.
+      wait.result = result;
+      wait.fired = wait.marks.size();
+    }
+  }
+  return true;
+}
+
+// An answer may not overtake data of copies before it. Whatever those are, they had been read when
+// the answer's events fired; so data is handed over after the look at the events and before the
+// answers.
+bool Executor::progress() {
+  bool any = false;
+  if (!waits_.empty()) {
+    std::vector<std::unique_ptr<Wait>>& waits = waits_;
+    const auto first_ready =
+        std::stable_partition(waits.begin(), waits.end(), [&](auto& wait) { return !poll(*wait); });
+    if (first_ready != waits.end()) {
+      any = true;
+      copies_.deliver();
+      const size_t begin = static_cast<size_t>(first_ready - waits.begin());
+      const size_t end = waits.size();
+      // finish() may add waits behind these.
+      for (size_t i = begin; i < end; ++i) {
+        const std::unique_ptr<Wait> keep = std::move(waits_[i]);
+        finish(*keep);
+        keep->marks.clear();
+        spare_waits_.push_back(std::make_unique<Wait>());
+        std::swap(*spare_waits_.back(), *keep);
+      }
+      waits_.erase(waits_.begin() + static_cast<std::ptrdiff_t>(begin),
+                   waits_.begin() + static_cast<std::ptrdiff_t>(end));
+    }
+  }
+  if (copies_.has_pieces()) any |= copies_.deliver();
+  if (!waiting_asks_.empty()) any |= retry_waiting_asks();
+  return any;
+}
+
+void Executor::finish(Wait& wait) {
+  for (const Device::Mark& mark : wait.marks) {
+    if (mark.stream != nullptr) {
+      mark.stream->finished = std::max(mark.stream->finished, mark.posted);
+    }
+  }
+  const auto output = [&] {
+    if (!wait.device->prints && wait.result == CUDA_SUCCESS) return;
+    tell_output(wait.marks.empty() ? nullptr : &wait.marks.back().event);
+  };
+  switch (wait.then) {
+    case Then::kReplyStream:
+      output();
+      answer(wait.sequence, message::StreamSynchronizeReply{}, wait.result);
+      return;
+    case Then::kReplyEvent:
+      output();
+      answer(wait.sequence, message::EventSynchronizeReply{}, wait.result);
+      return;
+    case Then::kReplyDevice:
+      output();
+      answer(wait.sequence, message::DeviceSynchronizeReply{}, wait.result);
+      return;
+    case Then::kExtentReady:
+      answer(wait.sequence, message::ExtentCreateReply{}, wait.result);
+      return;
+    case Then::kExtentRelease:
+      finish_release(wait);
+      return;
+    case Then::kDeviceReset:
+      output();
+      reset_device(*wait.device);
+      answer(wait.sequence, message::DeviceResetReply{}, wait.result);
+      return;
+  }
+}
+
+void Executor::finish_release(Wait& wait) {
+  if (make_current(*wait.device) != CUDA_SUCCESS) return;
+  const CUresult result = wait.device->space.release(wait.address);
+  RecordHeader header;
+  header.op = static_cast<uint16_t>(protocol::Op::kExtentRelease);
+  header.sequence = wait.sequence;
+  posted(header, result, [&] { return "an extent at " + std::to_string(wait.address); });
+}
+
+bool Executor::has_release_pending(const Device& device) const {
+  return std::any_of(waits_.begin(), waits_.end(), [&](const auto& wait) {
+    return wait != nullptr && wait->then == Then::kExtentRelease && wait->device == &device;
+  });
+}
+
+}  // namespace farlane::server
