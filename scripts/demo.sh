@@ -68,7 +68,7 @@ say "== A CUDA program that knows nothing of Farlane: farlane run -- mandelbrot"
 if [ -x "$build/bin/farlane-bench" ]; then
   say
   say "== Latency and bandwidth (loopback; farlane-bench compare for the whole table)"
-  for measurement in launch sync copy; do
+  for measurement in launch sync copy bandwidth; do
     "$build/bin/farlane" run -- "$build/bin/farlane-bench" "$measurement" --quick
   done
 fi
