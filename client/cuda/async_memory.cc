@@ -7,17 +7,17 @@ namespace pool = farlane::memory_pool;
 
 namespace {
 
-CUresult allocate(int device, CUdeviceptr* address, size_t bytes, CUstream stream) {
-  return address == nullptr || bytes == 0
-             ? CUDA_ERROR_INVALID_VALUE
-             : core::memory_allocate_async(device, bytes, stream, address);
+CUresult allocate(CUmemoryPool from, CUdeviceptr* address, size_t bytes, CUstream stream) {
+  return address == nullptr || bytes == 0 ? CUDA_ERROR_INVALID_VALUE
+                                          : pool::allocate(from, bytes, stream, address);
 }
 
 CUresult alloc_async(CUdeviceptr* address, size_t bytes, CUstream stream) {
-  return enter_context([&](int current) -> CUresult {
-    int device = current;
+  return enter_context([&](int) -> CUresult {
+    int device = 0;
     const CUresult result = core::stream_device(stream, &device);
-    return result == CUDA_SUCCESS ? allocate(device, address, bytes, stream) : result;
+    return result == CUDA_SUCCESS ? allocate(pool::current_of(device), address, bytes, stream)
+                                  : result;
   });
 }
 
@@ -31,32 +31,41 @@ CUresult with_pool(CUmemoryPool handle, Body&& body) {
 }
 
 CUresult alloc_from_pool(CUdeviceptr* address, size_t bytes, CUmemoryPool from, CUstream stream) {
-  return with_pool(from, [&](int device) { return allocate(device, address, bytes, stream); });
+  return enter_context([&](int) { return allocate(from, address, bytes, stream); });
 }
 
 CUresult free_async(CUdeviceptr address, CUstream stream) {
   return enter_release([&]() -> CUresult {
-    return address == 0 ? CUDA_ERROR_INVALID_VALUE : core::memory_free_async(address, stream);
+    if (address == 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const CUresult result = core::memory_free_async(address, stream);
+    if (result == CUDA_SUCCESS) {
+      pool::forget(address);
+    }
+    return result;
   });
 }
 
-CUresult pool_of_device(CUmemoryPool* out, CUdevice device) {
+enum class Which { kDefault, kCurrent };
+
+CUresult pool_of_device(CUmemoryPool* out, CUdevice device, Which which) {
   return enter_device(device, [&]() -> CUresult {
     if (out == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    *out = pool::of_device(device);
+    *out = which == Which::kDefault ? pool::default_of(device) : pool::current_of(device);
     return CUDA_SUCCESS;
   });
 }
 
 CUresult pool_of_location(CUmemoryPool* out, const CUmemLocation* location,
-                          CUmemAllocationType type) {
+                          CUmemAllocationType type, Which which) {
   if (location == nullptr || location->type != CU_MEM_LOCATION_TYPE_DEVICE ||
       type != CU_MEM_ALLOCATION_TYPE_PINNED) {
     return is_initialized() ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_NOT_INITIALIZED;
   }
-  return pool_of_device(out, location->id);
+  return pool_of_device(out, location->id, which);
 }
 
 }  // namespace
@@ -70,24 +79,52 @@ FARLANE_TWINS(cuMemFreeAsync, _ptsz, (CUdeviceptr dptr, CUstream hStream),
               free_async(dptr, stream_of(hStream, twin)))
 
 CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool_out, CUdevice dev) {
-  return pool_of_device(pool_out, dev);
+  return pool_of_device(pool_out, dev, Which::kDefault);
 }
 CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice dev) {
-  return pool_of_device(pool, dev);
+  return pool_of_device(pool, dev, Which::kCurrent);
 }
 
 CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool) {
-  return enter_device(dev, [&]() -> CUresult {
-    return pool::device_of(pool) == dev ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
-  });
+  return enter_device(dev, [&] { return pool::set_current(dev, pool); });
 }
 
 CUresult cuMemGetDefaultMemPool(CUmemoryPool* pool_out, CUmemLocation* location,
                                 CUmemAllocationType type) {
-  return pool_of_location(pool_out, location, type);
+  return pool_of_location(pool_out, location, type, Which::kDefault);
 }
 CUresult cuMemGetMemPool(CUmemoryPool* pool, CUmemLocation* location, CUmemAllocationType type) {
-  return pool_of_location(pool, location, type);
+  return pool_of_location(pool, location, type, Which::kCurrent);
+}
+
+CUresult cuMemSetMemPool(CUmemLocation* location, CUmemAllocationType type, CUmemoryPool pool) {
+  return enter([&]() -> CUresult {
+    if (location == nullptr || location->type != CU_MEM_LOCATION_TYPE_DEVICE ||
+        type != CU_MEM_ALLOCATION_TYPE_PINNED) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const CUresult result = check_device(location->id);
+    return result == CUDA_SUCCESS ? pool::set_current(location->id, pool) : result;
+  });
+}
+
+CUresult cuMemPoolCreate(CUmemoryPool* pool, const CUmemPoolProps* poolProps) {
+  return enter([&]() -> CUresult {
+    if (pool == nullptr || poolProps == nullptr ||
+        poolProps->allocType != CU_MEM_ALLOCATION_TYPE_PINNED) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (poolProps->handleTypes != CU_MEM_HANDLE_TYPE_NONE ||
+        poolProps->location.type != CU_MEM_LOCATION_TYPE_DEVICE) {
+      return not_supported("cuMemPoolCreate for sharing or for the host's memory");
+    }
+    const CUresult result = check_device(poolProps->location.id);
+    return result == CUDA_SUCCESS ? pool::create(poolProps->location.id, pool) : result;
+  });
+}
+
+CUresult cuMemPoolDestroy(CUmemoryPool pool) {
+  return enter([&] { return pool::destroy(pool); });
 }
 
 CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void* value) {

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "client/cuda/driver.h"
+#include "client/cudart/memory_pool.h"
 
 using namespace farlane::cuda;
 
@@ -73,8 +74,16 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr* dptr, size_t* pPitch, size_t WidthInByt
 }
 
 CUresult cuMemFree_v2(CUdeviceptr dptr) {
-  return enter_release(
-      [&]() -> CUresult { return dptr == 0 ? CUDA_SUCCESS : core::memory_free(dptr); });
+  return enter_release([&]() -> CUresult {
+    if (dptr == 0) {
+      return CUDA_SUCCESS;
+    }
+    const CUresult result = core::memory_free(dptr);
+    if (result == CUDA_SUCCESS) {
+      farlane::memory_pool::forget(dptr);
+    }
+    return result;
+  });
 }
 
 CUresult cuMemGetAddressRange_v2(CUdeviceptr* pbase, size_t* psize, CUdeviceptr dptr) {

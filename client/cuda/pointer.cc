@@ -61,9 +61,7 @@ CUresult answer(const PointerFacts& facts, CUpointer_attribute attribute, CUdevi
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
       return give<unsigned>(data, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-      return give(data, on_device && facts.stream_ordered
-                            ? farlane::memory_pool::of_device(facts.device)
-                            : CUmemoryPool());
+      return give(data, farlane::memory_pool::pool_of(facts.base));
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }

@@ -7,7 +7,7 @@ namespace pool = farlane::memory_pool;
 
 namespace {
 
-Error allocate(int device, void** pointer, size_t bytes, CUstream stream) {
+Error allocate(cudaMemPool_t from, void** pointer, size_t bytes, CUstream stream) {
   if (pointer == nullptr) {
     return cudaErrorInvalidValue;
   }
@@ -16,7 +16,7 @@ Error allocate(int device, void** pointer, size_t bytes, CUstream stream) {
     return {};
   }
   CUdeviceptr address = 0;
-  if (const CUresult result = core::memory_allocate_async(device, bytes, stream, &address);
+  if (const CUresult result = pool::allocate(from, bytes, stream, &address);
       result != CUDA_SUCCESS) {
     return result;
   }
@@ -25,31 +25,39 @@ Error allocate(int device, void** pointer, size_t bytes, CUstream stream) {
 }
 
 cudaError_t malloc_async(void** pointer, size_t bytes, CUstream stream) {
-  return enter_context([&](int current) -> Error {
-    int device = current;
+  return enter_context([&](int) -> Error {
+    int device = 0;
     if (const CUresult result = core::stream_device(stream, &device); result != CUDA_SUCCESS) {
       return result;
     }
-    return allocate(device, pointer, bytes, stream);
+    return allocate(pool::current_of(device), pointer, bytes, stream);
   });
 }
 
 cudaError_t malloc_from_pool(void** pointer, size_t bytes, cudaMemPool_t from, CUstream stream) {
   return enter_context([&](int) -> Error {
-    const int device = pool::device_of(from);
-    return device < 0 ? Error(cudaErrorInvalidValue) : allocate(device, pointer, bytes, stream);
+    return pool::device_of(from) < 0 ? Error(cudaErrorInvalidValue)
+                                     : allocate(from, pointer, bytes, stream);
   });
 }
 
 cudaError_t free_async(void* pointer, CUstream stream) {
   return enter_release([&](int) -> Error {
-    return pointer == nullptr
-               ? Error()
-               : Error(core::memory_free_async(reinterpret_cast<CUdeviceptr>(pointer), stream));
+    if (pointer == nullptr) {
+      return {};
+    }
+    const auto address = reinterpret_cast<CUdeviceptr>(pointer);
+    const CUresult result = core::memory_free_async(address, stream);
+    if (result == CUDA_SUCCESS) {
+      pool::forget(address);
+    }
+    return result;
   });
 }
 
-cudaError_t pool_of_device(cudaMemPool_t* out, int device) {
+enum class Which { kDefault, kCurrent };
+
+cudaError_t pool_of_device(cudaMemPool_t* out, int device, Which which) {
   return enter([&]() -> Error {
     if (out == nullptr) {
       return cudaErrorInvalidValue;
@@ -57,18 +65,18 @@ cudaError_t pool_of_device(cudaMemPool_t* out, int device) {
     if (Error error = check_device(device)) {
       return error;
     }
-    *out = pool::of_device(device);
+    *out = which == Which::kDefault ? pool::default_of(device) : pool::current_of(device);
     return {};
   });
 }
 
 cudaError_t pool_of_location(cudaMemPool_t* out, const cudaMemLocation* location,
-                             cudaMemAllocationType type) {
+                             cudaMemAllocationType type, Which which) {
   if (location == nullptr || location->type != cudaMemLocationTypeDevice ||
       type != cudaMemAllocationTypePinned) {
     return record(cudaErrorInvalidValue);
   }
-  return pool_of_device(out, location->id);
+  return pool_of_device(out, location->id, which);
 }
 
 // Runs `body` with the device of a live pool.
@@ -91,11 +99,11 @@ FARLANE_TWINS(cudaFreeAsync, _ptsz, (void* devPtr, cudaStream_t hStream),
               free_async(devPtr, stream_of(hStream, twin)))
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* memPool, int device) {
-  return pool_of_device(memPool, device);
+  return pool_of_device(memPool, device, Which::kDefault);
 }
 
 cudaError_t cudaDeviceGetMemPool(cudaMemPool_t* memPool, int device) {
-  return pool_of_device(memPool, device);
+  return pool_of_device(memPool, device, Which::kCurrent);
 }
 
 cudaError_t cudaDeviceSetMemPool(int device, cudaMemPool_t memPool) {
@@ -103,18 +111,53 @@ cudaError_t cudaDeviceSetMemPool(int device, cudaMemPool_t memPool) {
     if (Error error = check_device(device)) {
       return error;
     }
-    return pool::device_of(memPool) == device ? cudaSuccess : cudaErrorInvalidValue;
+    return pool::set_current(device, memPool);
   });
 }
 
 cudaError_t cudaMemGetDefaultMemPool(cudaMemPool_t* memPool, cudaMemLocation* location,
                                      cudaMemAllocationType type) {
-  return pool_of_location(memPool, location, type);
+  return pool_of_location(memPool, location, type, Which::kDefault);
 }
 
 cudaError_t cudaMemGetMemPool(cudaMemPool_t* memPool, cudaMemLocation* location,
                               cudaMemAllocationType type) {
-  return pool_of_location(memPool, location, type);
+  return pool_of_location(memPool, location, type, Which::kCurrent);
+}
+
+cudaError_t cudaMemSetMemPool(cudaMemLocation* location, cudaMemAllocationType type,
+                              cudaMemPool_t memPool) {
+  return enter([&]() -> Error {
+    if (location == nullptr || location->type != cudaMemLocationTypeDevice ||
+        type != cudaMemAllocationTypePinned) {
+      return cudaErrorInvalidValue;
+    }
+    if (Error error = check_device(location->id)) {
+      return error;
+    }
+    return pool::set_current(location->id, memPool);
+  });
+}
+
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* memPool, const cudaMemPoolProps* poolProps) {
+  return enter([&]() -> Error {
+    if (memPool == nullptr || poolProps == nullptr ||
+        poolProps->allocType != cudaMemAllocationTypePinned) {
+      return cudaErrorInvalidValue;
+    }
+    if (poolProps->handleTypes != cudaMemHandleTypeNone ||
+        poolProps->location.type != cudaMemLocationTypeDevice) {
+      return not_supported("cudaMemPoolCreate for sharing or for the host's memory");
+    }
+    if (Error error = check_device(poolProps->location.id)) {
+      return error;
+    }
+    return pool::create(poolProps->location.id, memPool);
+  });
+}
+
+cudaError_t cudaMemPoolDestroy(cudaMemPool_t memPool) {
+  return enter([&]() -> Error { return pool::destroy(memPool); });
 }
 
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t memPool, cudaMemPoolAttr attr, void* value) {

@@ -1,6 +1,7 @@
 // Device and host memory, and what a pointer is.
 #include <limits>
 
+#include "client/cudart/memory_pool.h"
 #include "client/cudart/runtime.h"
 
 using namespace farlane::cudart;
@@ -101,7 +102,14 @@ cudaError_t cudaMalloc3D(cudaPitchedPtr* pitchedDevPtr, cudaExtent extent) {
 cudaError_t cudaFree(void* devPtr) {
   // cudaFree(nullptr) is a common way to ask for the context.
   return enter_release([&](int) -> Error {
-    return devPtr == nullptr ? Error() : Error(core::memory_free(address_of(devPtr)));
+    if (devPtr == nullptr) {
+      return {};
+    }
+    const CUresult result = core::memory_free(address_of(devPtr));
+    if (result == CUDA_SUCCESS) {
+      farlane::memory_pool::forget(address_of(devPtr));
+    }
+    return result;
   });
 }
 

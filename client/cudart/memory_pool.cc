@@ -1,32 +1,144 @@
 #include "client/cudart/memory_pool.h"
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
 
 namespace farlane::memory_pool {
 namespace {
 
-constexpr int kDevicesMax = 64;
 // Not an address that any process has: the upper half of the address space is the kernel's.
-constexpr uint64_t kHandleBase = 0xfa51'0000'0000'1000;
+constexpr uint64_t kDefaultHandleBase = 0xfa51'0000'0000'1000;
+constexpr uint64_t kDefaultHandleStep = 16;
 
-struct Attributes {
-  std::atomic<uint64_t> release_threshold_bytes = 0;
-  std::atomic<int> reuse_follow_event_dependencies = 1;
-  std::atomic<int> reuse_allow_opportunistic = 1;
-  std::atomic<int> reuse_allow_internal_dependencies = 1;
+struct Pool {
+  int device = 0;
+  CUmemoryPool handle = nullptr;
+  uint64_t release_threshold_bytes = 0;
+  int reuse_follow_event_dependencies = 1;
+  int reuse_allow_opportunistic = 1;
+  int reuse_allow_internal_dependencies = 1;
+  uint64_t used_bytes = 0;
+  uint64_t used_high_bytes = 0;
 };
-constinit std::array<Attributes, kDevicesMax> attributes_of_device;
 
-std::atomic<int>* switch_of(Attributes& attributes, CUmemPool_attribute attribute) {
+// A live allocation. `id` tells it from a later one at the same address that the books do not know.
+struct Taken {
+  Pool* pool = nullptr;
+  uint64_t bytes = 0;
+  uint64_t id = 0;
+};
+
+class Books {
+ public:
+  // Null for what is no live pool. With the lock.
+  Pool* find(CUmemoryPool handle) {
+    const uint64_t offset = reinterpret_cast<uint64_t>(handle) - kDefaultHandleBase;
+    const uint64_t device = offset / kDefaultHandleStep;
+    if (offset % kDefaultHandleStep == 0 &&
+        device < static_cast<uint64_t>(client::device_count())) {
+      return &default_of(static_cast<int>(device));
+    }
+    const auto found = std::find_if(created_.begin(), created_.end(),
+                                    [handle](const auto& p) { return p->handle == handle; });
+    return found == created_.end() ? nullptr : found->get();
+  }
+
+  Pool& default_of(int device) {
+    std::unique_ptr<Pool>& pool = defaults_[device];
+    if (pool == nullptr) {
+      pool = std::make_unique<Pool>();
+      pool->device = device;
+      pool->handle = memory_pool::default_of(device);
+    }
+    return *pool;
+  }
+
+  Pool& create(int device) {
+    created_.push_back(std::make_unique<Pool>());
+    Pool& pool = *created_.back();
+    pool.device = device;
+    pool.handle = reinterpret_cast<CUmemoryPool>(&pool);
+    return pool;
+  }
+
+  void destroy(Pool* pool) {
+    std::erase_if(taken_, [pool](const auto& entry) { return entry.second.pool == pool; });
+    std::erase_if(current_, [pool](const auto& entry) { return entry.second == pool; });
+    std::erase_if(created_, [pool](const auto& held) { return held.get() == pool; });
+    live = taken_.size();
+  }
+
+  Pool& current_of(int device) {
+    const auto found = current_.find(device);
+    return found == current_.end() ? default_of(device) : *found->second;
+  }
+  void set_current(Pool& pool) { current_[pool.device] = &pool; }
+
+  void take(Pool& pool, CUdeviceptr address, uint64_t bytes) {
+    leave(address);
+    taken_[address] = {&pool, bytes, client::pointer_facts(address).id};
+    pool.used_bytes += bytes;
+    pool.used_high_bytes = std::max(pool.used_high_bytes, pool.used_bytes);
+    live = taken_.size();
+  }
+
+  void leave(CUdeviceptr address) {
+    const auto found = taken_.find(address);
+    if (found != taken_.end()) {
+      found->second.pool->used_bytes -= found->second.bytes;
+      taken_.erase(found);
+      live = taken_.size();
+    }
+  }
+
+  Pool* owner(CUdeviceptr address) {
+    const auto found = taken_.find(address);
+    return found == taken_.end() ? nullptr : found->second.pool;
+  }
+
+  // Drops what was freed without our knowing, by the other façade or a device reset.
+  void check_all() {
+    std::vector<CUdeviceptr> gone;
+    for (const auto& [address, taken] : taken_) {
+      const client::PointerFacts facts = client::pointer_facts(address);
+      if (facts.base != address || facts.id != taken.id) {
+        gone.push_back(address);
+      }
+    }
+    for (const CUdeviceptr address : gone) {
+      leave(address);
+    }
+  }
+
+  std::mutex mutex;
+  std::atomic<size_t> live = 0;  // read without the lock: most programs never take anything
+
+ private:
+  std::map<int, std::unique_ptr<Pool>> defaults_;
+  std::vector<std::unique_ptr<Pool>> created_;
+  std::map<int, Pool*> current_;
+  std::map<CUdeviceptr, Taken> taken_;
+};
+
+// Never destroyed: programs free memory after this library's own destructors have run.
+Books& books() {
+  static auto* const the_books = new Books;
+  return *the_books;
+}
+
+int* switch_of(Pool& pool, CUmemPool_attribute attribute) {
   switch (static_cast<int>(attribute)) {
     case CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES:
-      return &attributes.reuse_follow_event_dependencies;
+      return &pool.reuse_follow_event_dependencies;
     case CU_MEMPOOL_ATTR_REUSE_ALLOW_OPPORTUNISTIC:
-      return &attributes.reuse_allow_opportunistic;
+      return &pool.reuse_allow_opportunistic;
     case CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES:
-      return &attributes.reuse_allow_internal_dependencies;
+      return &pool.reuse_allow_internal_dependencies;
     default:
       return nullptr;
   }
@@ -34,69 +146,133 @@ std::atomic<int>* switch_of(Attributes& attributes, CUmemPool_attribute attribut
 
 }  // namespace
 
-CUmemoryPool of_device(int device) {
-  return reinterpret_cast<CUmemoryPool>(kHandleBase + static_cast<uint64_t>(device) * 16);
+CUmemoryPool default_of(int device) {
+  return reinterpret_cast<CUmemoryPool>(kDefaultHandleBase +
+                                        static_cast<uint64_t>(device) * kDefaultHandleStep);
+}
+
+CUmemoryPool current_of(int device) {
+  const std::lock_guard lock(books().mutex);
+  return books().current_of(device).handle;
+}
+
+CUresult set_current(int device, CUmemoryPool pool) {
+  const std::lock_guard lock(books().mutex);
+  Pool* const found = books().find(pool);
+  if (found == nullptr || found->device != device) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  books().set_current(*found);
+  return CUDA_SUCCESS;
+}
+
+CUresult create(int device, CUmemoryPool* pool) {
+  const std::lock_guard lock(books().mutex);
+  *pool = books().create(device).handle;
+  return CUDA_SUCCESS;
+}
+
+CUresult destroy(CUmemoryPool pool) {
+  const std::lock_guard lock(books().mutex);
+  Pool* const found = books().find(pool);
+  if (found == nullptr || found->handle == default_of(found->device)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  books().destroy(found);
+  return CUDA_SUCCESS;
 }
 
 int device_of(CUmemoryPool pool) {
-  const uint64_t offset = reinterpret_cast<uint64_t>(pool) - kHandleBase;
-  const uint64_t device = offset / 16;
-  return offset % 16 == 0 && device < static_cast<uint64_t>(client::device_count()) &&
-                 device < kDevicesMax
-             ? static_cast<int>(device)
-             : -1;
+  const std::lock_guard lock(books().mutex);
+  const Pool* const found = books().find(pool);
+  return found == nullptr ? -1 : found->device;
+}
+
+CUresult allocate(CUmemoryPool pool, size_t bytes, CUstream stream, CUdeviceptr* address) {
+  const int device = device_of(pool);
+  if (device < 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  CUdeviceptr made = 0;
+  if (const CUresult result = client::memory_allocate_async(device, bytes, stream, &made);
+      result != CUDA_SUCCESS) {
+    return result;
+  }
+  const std::lock_guard lock(books().mutex);
+  if (Pool* const found = books().find(pool); found != nullptr) {
+    books().take(*found, made, bytes);
+  }
+  *address = made;
+  return CUDA_SUCCESS;
+}
+
+void forget(CUdeviceptr address) {
+  if (books().live.load(std::memory_order_relaxed) == 0) {
+    return;
+  }
+  const std::lock_guard lock(books().mutex);
+  books().leave(address);
+}
+
+CUmemoryPool pool_of(CUdeviceptr address) {
+  const std::lock_guard lock(books().mutex);
+  const Pool* const owner = books().owner(address);
+  return owner == nullptr ? nullptr : owner->handle;
 }
 
 CUresult get_attribute(CUmemoryPool pool, CUmemPool_attribute attribute, void* value) {
-  const int device = device_of(pool);
-  if (device < 0 || value == nullptr) {
+  const std::lock_guard lock(books().mutex);
+  Pool* const found = books().find(pool);
+  if (found == nullptr || value == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  Attributes& attributes = attributes_of_device[static_cast<size_t>(device)];
-  if (const std::atomic<int>* on = switch_of(attributes, attribute); on != nullptr) {
+  if (const int* on = switch_of(*found, attribute); on != nullptr) {
     *static_cast<int*>(value) = *on;
     return CUDA_SUCCESS;
   }
-  size_t now_bytes = 0;
-  size_t high_bytes = 0;
-  client::memory_in_use(device, &now_bytes, &high_bytes);
+  books().check_all();
   auto* const bytes = static_cast<cuuint64_t*>(value);
   switch (static_cast<int>(attribute)) {
     case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
-      *bytes = attributes.release_threshold_bytes;
+      *bytes = found->release_threshold_bytes;
       return CUDA_SUCCESS;
     // What is reserved beyond what is used belongs to the device's allocator, not to a pool.
     case CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT:
     case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
-      *bytes = now_bytes;
+      *bytes = found->used_bytes;
       return CUDA_SUCCESS;
     case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
     case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
-      *bytes = high_bytes;
+      *bytes = found->used_high_bytes;
       return CUDA_SUCCESS;
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }
 }
 
-CUresult set_attribute(CUmemoryPool pool, CUmemPool_attribute attribute, void* value) {
-  const int device = device_of(pool);
-  if (device < 0 || value == nullptr) {
+CUresult set_attribute(CUmemoryPool pool, CUmemPool_attribute attribute, const void* value) {
+  const std::lock_guard lock(books().mutex);
+  Pool* const found = books().find(pool);
+  if (found == nullptr || value == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  Attributes& attributes = attributes_of_device[static_cast<size_t>(device)];
-  if (std::atomic<int>* on = switch_of(attributes, attribute); on != nullptr) {
+  if (int* on = switch_of(*found, attribute); on != nullptr) {
     *on = *static_cast<const int*>(value);
     return CUDA_SUCCESS;
   }
+  const cuuint64_t bytes = *static_cast<const cuuint64_t*>(value);
   switch (static_cast<int>(attribute)) {
     case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
-      attributes.release_threshold_bytes = *static_cast<const cuuint64_t*>(value);
+      found->release_threshold_bytes = bytes;
       return CUDA_SUCCESS;
-    // May only be set back to 0; the mark itself stays, it is the device's.
     case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
     case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
-      return *static_cast<const cuuint64_t*>(value) == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+      if (bytes != 0) {
+        return CUDA_ERROR_INVALID_VALUE;  // may only be reset
+      }
+      books().check_all();
+      found->used_high_bytes = found->used_bytes;
+      return CUDA_SUCCESS;
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }
