@@ -60,4 +60,17 @@ if(FARLANE_TESTS)
   target_link_libraries(softcuda_driver_test PRIVATE
     softcuda farlane_options farlane_cuda_headers GTest::gtest_main Threads::Threads)
   gtest_discover_tests(softcuda_driver_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+
+  # Not visible in the library, so compiled in.
+  add_executable(softcuda_image_test driver_image_test.cc image_select.cc)
+  add_dependencies(softcuda_image_test softcuda_test_images)
+  target_compile_definitions(softcuda_image_test PRIVATE FARLANE_SOFTCUDA_TESTDATA="${images}")
+  target_link_libraries(softcuda_image_test PRIVATE
+    farlane_codec farlane_options farlane_cuda_headers GTest::gtest_main)
+  gtest_discover_tests(softcuda_image_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+
+  # Nothing but driver functions leaves the library.
+  add_test(NAME softcuda_exports
+    COMMAND sh -c "! nm -D --defined-only $<TARGET_FILE:softcuda> | grep -v ' T cu'")
+  set_tests_properties(softcuda_exports PROPERTIES TIMEOUT 20)
 endif()

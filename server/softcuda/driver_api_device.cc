@@ -1,4 +1,6 @@
 // cuInit, cuDevice*, cuDevicePrimaryCtx*, cuProfiler*.
+#include <pthread.h>
+
 #include <cstdio>
 #include <cstring>
 #include <mutex>
@@ -8,6 +10,16 @@
 
 using namespace farlane::softcuda;
 
+namespace {
+
+// The executor threads stay with the parent, so the child has no driver: CUDA says the same.
+void after_fork_in_child() {
+  Driver::instance().forked.store(true);
+  Driver::instance().initialized.store(false);
+}
+
+}  // namespace
+
 extern "C" {
 
 CUresult cuInit(unsigned int flags) {
@@ -15,8 +27,16 @@ CUresult cuInit(unsigned int flags) {
     if (flags != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    Driver& driver = Driver::instance();
+    if (driver.forked.load()) {
+      return CUDA_ERROR_NOT_INITIALIZED;
+    }
+    static const int handler_result = pthread_atfork(nullptr, nullptr, &after_fork_in_child);
+    if (handler_result != 0) {
+      return CUDA_ERROR_OPERATING_SYSTEM;
+    }
     DeviceMemory::instance();
-    Driver::instance().initialized.store(true);
+    driver.initialized.store(true);
     return CUDA_SUCCESS;
   });
 }

@@ -138,6 +138,7 @@ struct Driver {
   static Driver& instance();
 
   std::atomic<bool> initialized{false};
+  std::atomic<bool> forked{false};  // this process is the child of one that used the driver
 
   std::mutex primary_mutex;
   ContextPtr primary;

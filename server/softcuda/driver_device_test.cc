@@ -1,3 +1,7 @@
+#include <cudaProfiler.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <map>
 #include <set>
@@ -219,7 +223,24 @@ TEST_F(Device, ProcAddress) {
 }
 
 TEST_F(Device, Profiler) {
-  EXPECT_OK(cuCtxSynchronize());
+  EXPECT_OK(cuProfilerStart());
+  EXPECT_OK(cuProfilerStop());
+}
+
+TEST_F(Device, AForkedChildHasNoDriver) {
+  const pid_t child = fork();
+  if (child == 0) {
+    CUdeviceptr pointer = 0;
+    const bool refused = cuMemAlloc(&pointer, 16) == CUDA_ERROR_NOT_INITIALIZED &&
+                         cuInit(0) == CUDA_ERROR_NOT_INITIALIZED &&
+                         cuCtxSynchronize() == CUDA_ERROR_NOT_INITIALIZED;
+    _exit(refused ? 0 : 1);
+  }
+  ASSERT_GT(child, 0);
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_OK(cuCtxSynchronize());  // and the parent goes on
 }
 
 }  // namespace

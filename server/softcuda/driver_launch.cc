@@ -23,7 +23,7 @@ CUresult error_of(Fault fault) {
     case Fault::kAssert:
       return CUDA_ERROR_ASSERT;
     case Fault::kIllegalInstruction:
-      return CUDA_ERROR_ILLEGAL_INSTRUCTION;
+      return CUDA_ERROR_LAUNCH_FAILED;  // what an H100 reports for the trap instruction
     case Fault::kInvalidPc:
       return CUDA_ERROR_INVALID_PC;
     case Fault::kDeadlock:
@@ -47,7 +47,8 @@ CUresult check_shape(const KernelInfo& info, const KernelSettings& settings, con
     }
   }
   const uint64_t threads = uint64_t{block[0]} * block[1] * block[2];
-  if (threads > kBlockThreadsMax) {
+  // The kernel's declared limit (__launch_bounds__) is an H100's "invalid value" as well.
+  if (threads > kBlockThreadsMax || threads > info.max_threads_per_block) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (info.reqd_threads[0] != 0 &&

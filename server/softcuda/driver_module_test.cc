@@ -239,7 +239,7 @@ TEST_F(Modules, ConfigurationChecks) {
     return cuLaunchKernel(f, gx, gy, gz, bx, by, bz, shared_bytes, nullptr, params, nullptr);
   };
   EXPECT_OK(shaped(1, 1, 1, 128, 1, 1, 0));
-  EXPECT_CU(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, shaped(1, 1, 1, 129, 1, 1, 0));
+  EXPECT_CU(CUDA_ERROR_INVALID_VALUE, shaped(1, 1, 1, 129, 1, 1, 0));
   EXPECT_CU(CUDA_ERROR_INVALID_VALUE, shaped(1, 1, 1, 1025, 1, 1, 0));
   EXPECT_CU(CUDA_ERROR_INVALID_VALUE, shaped(1, 1, 1, 512, 4, 1, 0));
   EXPECT_CU(CUDA_ERROR_INVALID_VALUE, shaped(1, 1, 1, 1, 1, 65, 0));
@@ -496,7 +496,7 @@ TEST_F(Modules, Assert) {
 
 TEST_F(Modules, Trap) {
   EXPECT_OK(launch(function("trapping"), 1, 1, 0, nullptr));
-  expect_sticky(CUDA_ERROR_ILLEGAL_INSTRUCTION);
+  expect_sticky(CUDA_ERROR_LAUNCH_FAILED);
 }
 
 TEST_F(Modules, WorkAfterAFaultDoesNotRun) {
