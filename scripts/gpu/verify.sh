@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# On a machine with a real GPU, from a build made elsewhere: every test program natively and through Farlane,
+# outputs held against each other, then the comparison of farlane-bench.
+#
+#   scripts/gpu/verify.sh [BUILD [APPS [OUT]]]     (build/release, build/apps-bin, $OUT or build/gpu)
+#
+# Needs python3 and the CUDA runtime's shared library; nothing is installed. Prints a short table last.
+set -u
+cd "$(dirname "$0")/../.."
+build=${1:-build/release}
+apps=${2:-build/apps-bin}
+out=${3:-${OUT:-build/gpu}}
+mkdir -p "$out"
+python=$(command -v python3)
+cuda=$(dirname "$(readlink -f "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")/..
+cudart=$(dirname "$(find -L "$cuda" /usr/local -name 'libcudart.so.13' 2>/dev/null | head -n 1)")
+export LD_LIBRARY_PATH=$cudart${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+
+scratch=$(mktemp -d)
+"$build/bin/gpuserverd" --listen 127.0.0.1:0 --device cuda --port-file "$scratch/port" \
+  --module-cache-dir "$scratch/modules" >"$out/gpuserverd.log" 2>&1 &
+server=$!
+trap 'kill -TERM $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$scratch"' EXIT
+for _ in $(seq 300); do [ -s "$scratch/port" ] && break; sleep 0.1; done
+if ! [ -s "$scratch/port" ]; then
+  echo "gpuserverd did not listen:"; cat "$out/gpuserverd.log"; exit 1
+fi
+address=$(cat "$scratch/port")
+case $address in *:*) ;; *) address=127.0.0.1:$address ;; esac
+"$build/bin/farlane" devices --server "$address"
+
+"$python" tests/apps/run_apps.py --apps "$apps" --expected tests/apps/expected --out "$scratch/native" \
+  --timeout 120 --jobs 4 >"$out/native.txt" 2>&1
+native=$?
+"$python" tests/apps/run_apps.py --apps "$apps" --compare "$scratch/native" --out "$scratch/remote" \
+  --launcher "$build/bin/farlane run --server $address --" --timeout 120 --jobs 4 >"$out/remote.txt" 2>&1
+remote=$?
+tar -czf "$out/outputs.tar.gz" -C "$scratch" native remote 2>/dev/null
+if [ "${FARLANE_BENCH:-1}" != 0 ]; then
+  "$build/bin/farlane-bench" compare --device cuda --runs "${FARLANE_BENCH_RUNS:-5}" \
+    --json "$out/compare.json" >"$out/compare.txt" 2>"$out/compare.log"
+  cat "$out/compare.txt"; tail -n 5 "$out/compare.log"
+fi
+grep -E 'FAIL|TIMEOUT|differ' "$out/remote.txt" | head -n 30
+grep -E '\[(warning|error|critical)\]' "$out/gpuserverd.log" | tail -n 10
+echo "native: $(tail -n 1 "$out/native.txt")"
+echo "remote: $(tail -n 1 "$out/remote.txt")"
+exit $((native != 0 || remote != 0))
