@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
+
 namespace farlane::client {
 namespace {
 
@@ -10,7 +12,7 @@ using transport::Clock;
 
 // An idle session still takes in the server's signs of life now and then, so that they do not pile
 // up.
-constexpr auto kIdleSlice = std::chrono::seconds(5);
+constexpr std::chrono::milliseconds kIdleSlice{5000};
 constexpr auto kReceiveSlice = std::chrono::milliseconds(250);
 
 }  // namespace
@@ -30,7 +32,9 @@ Courier::~Courier() {
   }
 }
 
-void Courier::start(CommandLog* log, Inbox* inbox) {
+void Courier::start(CommandLog* log, Inbox* inbox, int64_t alive_ms) {
+  alive_ = std::chrono::milliseconds(alive_ms);
+  alive_looked_ = Clock::now();
   log_ = log;
   inbox_ = inbox;
   // The program's signals are the program's: none is delivered to this thread.
@@ -57,9 +61,21 @@ void Courier::sleep() {
   std::unique_lock lock(mutex_);
   state_.store(State::kAsleep, std::memory_order_seq_cst);
   if (!log_->has_unsent() && !inbox_->has_tickets() && !stop_) {
-    woken_.wait_for(lock, kIdleSlice);
+    woken_.wait_for(lock, alive_.count() == 0 ? kIdleSlice : std::min(kIdleSlice, alive_));
   }
   state_.store(State::kAwake, std::memory_order_seq_cst);
+}
+
+void Courier::say_alive() {
+  if (alive_.count() == 0 || Clock::now() - alive_looked_ < alive_) {
+    return;
+  }
+  alive_looked_ = Clock::now();
+  const uint64_t frames = log_->counters().frames.load(std::memory_order_relaxed);
+  if (frames == alive_frames_ && !log_->has_unsent()) {
+    log_->append(protocol::message::ClientAlive{}, [](uint64_t) {});
+  }
+  alive_frames_ = frames;
 }
 
 void Courier::run() {
@@ -71,6 +87,7 @@ void Courier::run() {
         return;
       }
     }
+    say_alive();
     if (log_->has_unsent()) {
       log_->flush();
       last_busy = Clock::now();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -21,7 +22,8 @@ class Courier {
   Courier(transport::Channel* channel, int64_t spin_us, Loss* loss);
   ~Courier();
 
-  void start(CommandLog* log, Inbox* inbox);
+  // `alive_ms`: a client that sends nothing for so long tells the server that it lives. 0: never.
+  void start(CommandLog* log, Inbox* inbox, int64_t alive_ms);
   // Something was appended, or a copy to the host was posted. Cheap when the courier is awake.
   void wake() {
     if (state_.load(std::memory_order_seq_cst) != State::kAwake) {
@@ -33,12 +35,16 @@ class Courier {
   enum class State : uint8_t { kAwake, kAsleep, kReceiving };
 
   void run();
+  void say_alive();
   void wake_slow();
   void sleep();
 
   transport::Channel* const channel_;
   const int64_t spin_us_;
   Loss* const loss_;
+  std::chrono::milliseconds alive_{0};
+  transport::Clock::time_point alive_looked_;
+  uint64_t alive_frames_ = 0;
   CommandLog* log_ = nullptr;
   Inbox* inbox_ = nullptr;
   std::atomic<State> state_ = State::kAwake;

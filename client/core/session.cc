@@ -21,8 +21,12 @@ enum class State : uint8_t { kNone, kStarted, kFailed, kForked };
 std::atomic<State> g_state = State::kNone;
 std::atomic<Session*> g_session = nullptr;
 std::mutex g_start_mutex;
-std::unique_ptr<transport::Channel>* g_given_channel = nullptr;
-ClientSettings* g_given_settings = nullptr;
+// For tests.
+struct Given {
+  std::unique_ptr<transport::Channel> channel;
+  ClientSettings settings;
+};
+Given* g_given = nullptr;
 
 // A child of fork() shares the parent's socket; using it would garble the parent's session.
 // Everything the child asks for is an error, as in CUDA.
@@ -60,9 +64,9 @@ CUresult start() {
   std::string error;
   std::unique_ptr<transport::Channel> channel;
   bool ready = true;
-  if (g_given_channel != nullptr) {
-    settings = *g_given_settings;
-    channel = std::move(*g_given_channel);
+  if (g_given != nullptr) {
+    settings = g_given->settings;
+    channel = std::move(g_given->channel);
   } else {
     ready = load_client_settings(&settings, &error);
     log_open(settings.log_level, settings.log_file);
@@ -92,10 +96,10 @@ CUresult start() {
 void use_channel_for_session(std::unique_ptr<transport::Channel> channel,
                              const ClientSettings& settings) {
   std::lock_guard lock(g_start_mutex);
-  // Tests run one session after the other; the one before is abandoned as it is.
-  g_given_channel = new std::unique_ptr<transport::Channel>(std::move(channel));
-  g_given_settings = new ClientSettings(settings);
-  g_session.store(nullptr);
+  // Tests run one session after the other; no call is under way in the one before.
+  delete g_session.exchange(nullptr);
+  delete g_given;
+  g_given = channel == nullptr ? nullptr : new Given{std::move(channel), settings};
   g_state.store(State::kNone);
 }
 
@@ -156,7 +160,7 @@ std::unique_ptr<Session> Session::open(const ClientSettings& settings,
   made->launch_blocking = blocking != nullptr && std::strcmp(blocking, "0") != 0;
   made->loss_.announce();
   made->inbox_.expect_goodbye();
-  made->courier_.start(&made->log_, &made->inbox_);
+  made->courier_.start(&made->log_, &made->inbox_, made->alive_ms_);
   return made;
 }
 
@@ -201,6 +205,8 @@ bool Session::shake_hands(std::string* error) {
     credit = credit_max;
   }
   log_.set_credit_bytes(credit);
+  // Half of what is asked for: a sign of life may be a little late.
+  alive_ms_ = welcome->heartbeat_ms / 2;
   make_devices(*welcome, this);
   return true;
 }

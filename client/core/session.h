@@ -309,13 +309,15 @@ class Session {
   Courier courier_;
   CommandLog log_;
   std::atomic<uint64_t> asked_ = 0;
+  int64_t alive_ms_ = 0;
 };
 
 // The process's session, started if need be. Null: *error says why (lost, no server, forked child).
 Session* session(CUresult* error);
 // The session if there is one, whatever its state; never starts it.
 Session* session_if_any();
-// For tests: the next start uses this channel instead of connecting.
+// For tests: ends the session if there is one; the next start uses this channel instead of
+// connecting (null: it connects).
 FARLANE_CORE_API void use_channel_for_session(std::unique_ptr<transport::Channel> channel,
                                               const ClientSettings& settings);
 
