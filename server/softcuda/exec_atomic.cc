@@ -28,7 +28,8 @@ template <class U>
 bool run_atomic(Warp& warp, const Instr& in, uint32_t mask) {
   std::byte* pointers[kLanes];
   if (!lane_pointers(warp, in, mask, "atomic", pointers)) return false;
-  warp.touched_sync = true;
+  // Who throws the old value away does not wait for it.
+  if (in.d != kNoOperand) warp.touched_sync = true;
   auto operation = reinterpret_cast<WordOperation<U>>(in.imm2());
   const U* b = at<U>(warp, in.b);
   const U* c = at<U>(warp, in.c);
@@ -48,7 +49,7 @@ template <class U>
 bool run_atomic_add(Warp& warp, const Instr& in, uint32_t mask) {
   std::byte* pointers[kLanes];
   if (!lane_pointers(warp, in, mask, "atomic", pointers)) return false;
-  warp.touched_sync = true;
+  if (in.d != kNoOperand) warp.touched_sync = true;
   const U* b = at<U>(warp, in.b);
   for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
     auto lane = static_cast<uint32_t>(std::countr_zero(rest));

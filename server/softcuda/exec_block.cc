@@ -10,7 +10,10 @@ namespace {
 
 constexpr uint32_t kWarpSlice = 1u << 20;  // instructions
 // Rounds over all warps in which nobody did more than spin or wait, before another block may run.
-constexpr uint32_t kSpinRounds = 16;
+constexpr uint32_t kSpinRounds = 4;
+// Full slices after which another block may run although this one is busy: it may wait for
+// something in a way that does not look like waiting.
+constexpr uint32_t kBusySlices = 16;
 
 void set_special(Warp& warp, Special special, uint32_t value) {
   auto* lanes = reinterpret_cast<uint32_t*>(warp.special + special_offset(special));
@@ -176,6 +179,7 @@ void start_block(Block& block, Grid& grid, uint64_t index) {
 }
 
 BlockEnd run_block(Block& block) {
+  uint32_t busy_slices = 0;
   for (;;) {
     bool progressed = false;
     bool alive = false;
@@ -190,6 +194,7 @@ BlockEnd run_block(Block& block) {
       if (block.grid->stop.load(std::memory_order_relaxed)) return BlockEnd::kDone;
       runnable = true;
       if (!warp->yielded) progressed = true;
+      if (end == WarpEnd::kYielded && !warp->yielded) ++busy_slices;
       if (end != WarpEnd::kDone) alive = true;
     }
     if (!alive) return BlockEnd::kDone;
@@ -202,7 +207,7 @@ BlockEnd run_block(Block& block) {
       }
     }
     block.spin_rounds = progressed ? 0 : block.spin_rounds + 1;
-    if (block.spin_rounds >= kSpinRounds) {
+    if (block.spin_rounds >= kSpinRounds || busy_slices >= kBusySlices) {
       block.spin_rounds = 0;
       return BlockEnd::kYielded;
     }

@@ -10,7 +10,7 @@ namespace {
 
 // Blocks of an ordinary grid that may be under way at once. A block is put aside only when it
 // spins. The blocks of a cooperative grid are all under way.
-constexpr uint64_t kResidentMax = 256;
+constexpr uint64_t kResidentMax = 64;
 
 uint32_t thread_count() {
   if (const char* text = std::getenv("FARLANE_SOFTCUDA_THREADS")) {

@@ -75,8 +75,9 @@ struct Warp {
   bool rotate = false;        // let another group run, although this one comes first
   bool touched_sync = false;  // an atomic or a volatile access since the spin count was reset
   bool faulted = false;
-  uint32_t carry = 0;  // condition code of the carry chains, a bit per lane
-  uint32_t spin = 0;
+  uint32_t carry = 0;            // condition code of the carry chains, a bit per lane
+  uint32_t spin = 0;             // backward branches since the last turn of somebody else
+  uint32_t rotations = 0;        // turns given to other groups
   uint32_t last_group_lane = 0;  // for the rotation
   uint32_t collected_lanes = 0;  // of a collective in progress
   uint64_t deposit[3][kLanes] = {};

@@ -16,7 +16,7 @@ namespace {
 
 // Backward branches before others get a turn: when the loop has touched memory that others may
 // change, and for any other loop.
-constexpr uint32_t kSpinSync = 24;
+constexpr uint32_t kSpinSync = 64;
 constexpr uint32_t kSpinPlain = 1u << 18;
 // Backward branches of a fully converged warp with such accesses before other warps get a turn.
 constexpr uint32_t kSpinWarp = 256;
@@ -106,12 +106,22 @@ void put_back(Warp& warp) {
 
 bool count_spin(Warp& warp) {
   ++warp.spin;
-  if (!warp.groups.empty()) {
-    if (warp.spin < (warp.touched_sync ? kSpinSync : kSpinPlain)) return true;
+  if (!warp.touched_sync) {
+    if (warp.groups.empty() || warp.spin < kSpinPlain) return true;
     warp.rotate = true;
   } else {
-    if (!warp.touched_sync || warp.spin < kSpinWarp) return true;
-    warp.yielded = true;
+    if (warp.spin < kSpinSync) return true;
+    const bool others = std::any_of(warp.groups.begin(), warp.groups.end(), [](const Group& group) {
+      return group.state == Group::State::kReady;
+    });
+    if (!others) {
+      if (warp.spin < kSpinWarp) return true;
+      warp.yielded = true;
+    } else {
+      warp.rotate = true;
+      // Everyone in the warp has had a turn, and still there is spinning.
+      warp.yielded = ++warp.rotations % kLanes == 0;
+    }
   }
   warp.spin = 0;
   warp.touched_sync = false;
