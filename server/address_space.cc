@@ -41,8 +41,8 @@ CUresult AddressSpace::granularity(uint64_t* bytes) {
   if (granularity_ == 0) {
     const CUmemAllocationProp prop = properties(device_);
     size_t found = 0;
-    const CUresult result = driver_.cuMemGetAllocationGranularity(
-        &found, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
+    const CUresult result =
+        driver_.cuMemGetAllocationGranularity(&found, &prop, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
     if (result != CUDA_SUCCESS) return result;
     if (found == 0) return CUDA_ERROR_UNKNOWN;
     granularity_ = found;

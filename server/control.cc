@@ -65,7 +65,9 @@ ControlKind read_control(std::span<const std::byte> bytes, HelloFacts* hello, st
   return ControlKind::kOther;
 }
 
-uint32_t protocol_major() { return kVersionMajor; }
+uint32_t protocol_major() {
+  return kVersionMajor;
+}
 
 std::string server_name() {
   std::array<char, 256> name{};
@@ -109,7 +111,9 @@ std::string goodbye_message(SessionEnd end, const std::string& text) {
   return goodbye(reason_of(end), text);
 }
 
-std::string busy_message(const std::string& text) { return goodbye(control::Goodbye::BUSY, text); }
+std::string busy_message(const std::string& text) {
+  return goodbye(control::Goodbye::BUSY, text);
+}
 
 std::string status_message(const StatusFacts& facts, const std::vector<std::string>& devices) {
   control::Control message;
@@ -126,8 +130,8 @@ std::string status_message(const StatusFacts& facts, const std::vector<std::stri
 
 std::vector<std::byte> control_reply_record(const std::string& message) {
   std::vector<std::byte> record;
-  protocol::append_record(
-      record, protocol::message::ControlReply{std::as_bytes(std::span(message))}, 0);
+  protocol::append_record(record,
+                          protocol::message::ControlReply{std::as_bytes(std::span(message))}, 0);
   return record;
 }
 

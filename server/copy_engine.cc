@@ -102,8 +102,7 @@ void CopyEngine::refuse_out(uint64_t ticket, CUresult result) {
 }
 
 // Issues the piece at out_issued_. False: it was the last, or no slot is free.
-bool CopyEngine::issue_piece(const StreamRef& stream, const message::CopyOut& copy,
-                             bool* stalled) {
+bool CopyEngine::issue_piece(const StreamRef& stream, const message::CopyOut& copy, bool* stalled) {
   const uint64_t total = copy.width * copy.height;
   const bool linear = copy.height == 1 || copy.from_pitch == copy.width;
   StagingPool& pool = total <= limits::inline_bytes_max ? small_ : out_;
@@ -121,8 +120,8 @@ bool CopyEngine::issue_piece(const StreamRef& stream, const message::CopyOut& co
     }
   }
 
-  CopyOutPiece piece{copy.ticket, out_issued_, bytes, out_issued_ + bytes == total,
-                     CUDA_SUCCESS, &pool, nullptr, {}};
+  CopyOutPiece piece{copy.ticket,  out_issued_, bytes,   out_issued_ + bytes == total,
+                     CUDA_SUCCESS, &pool,       nullptr, {}};
   piece.result = stream->device->events.acquire(&piece.read);
   if (piece.result == CUDA_SUCCESS) {
     piece.slot = pool.acquire(bytes, &piece.result);

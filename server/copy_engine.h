@@ -72,7 +72,7 @@ class CopyEngine {
   StagingPool small_;  // for what travels inside records
 
   StagingSlot* placed_ = nullptr;
-  uint64_t out_issued_ = 0;  // bytes of the copy_out under way
+  uint64_t out_issued_ = 0;         // bytes of the copy_out under way
   std::vector<StreamRef> reading_;  // streams with pieces
 };
 

@@ -101,9 +101,9 @@ CUresult Device::mark_all(std::vector<Mark>* marks) {
   return result;
 }
 
-// Streams wait for a fence only when they are used again. That is enough, and a fence then costs one
-// record however many streams there are. A fence includes all earlier ones, so that waiting for the
-// newest will do: whoever carries it waits for the one before.
+// Streams wait for a fence only when they are used again. That is enough, and a fence then costs
+// one record however many streams there are. A fence includes all earlier ones, so that waiting for
+// the newest will do: whoever carries it waits for the one before.
 CUresult Device::fence() {
   std::vector<Mark> marks;
   CUresult result = CUDA_SUCCESS;

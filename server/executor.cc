@@ -256,8 +256,7 @@ void Executor::wait_for_something() {
   bool must_poll = is_stalled() || body_has_no_place_;
   for (const auto& wait : waits_) {
     if (wait->handed_over || wait->fired == wait->marks.size()) continue;
-    wait->handed_over =
-        waiters_.wait_for(wait->marks[wait->fired].event, wait->device->context());
+    wait->handed_over = waiters_.wait_for(wait->marks[wait->fired].event, wait->device->context());
     must_poll |= !wait->handed_over;
   }
   // Pieces on their way out are short waits, unless a long kernel stands before them.
@@ -268,10 +267,9 @@ void Executor::wait_for_something() {
   auto deadline = last_received_ + silent;
   if (!may_receive() || body_has_no_place_) deadline = now + silent;  // we do not listen
   if (now >= deadline) {
-    end_session(SessionEnd::kTimeout,
-                fmt::format("the client was silent for {} ms (setting "
-                            "timeouts.client_timeout_ms)",
-                            settings_.client_timeout_ms));
+    end_session(SessionEnd::kTimeout, fmt::format("the client was silent for {} ms (setting "
+                                                  "timeouts.client_timeout_ms)",
+                                                  settings_.client_timeout_ms));
     return;
   }
   if (must_poll) deadline = std::min(deadline, now + kPollInterval);
@@ -316,10 +314,10 @@ void Executor::end_session(SessionEnd end, std::string text) {
 
 bool Executor::fault(const RecordHeader& header, const std::string& what) {
   const char* name = protocol::op_name(header.op);
-  end_session(SessionEnd::kProtocol,
-              fmt::format("{} (command {}): {}",
-                          name == nullptr ? fmt::format("op {}", header.op) : name,
-                          header.sequence, what));
+  end_session(
+      SessionEnd::kProtocol,
+      fmt::format("{} (command {}): {}", name == nullptr ? fmt::format("op {}", header.op) : name,
+                  header.sequence, what));
   return false;
 }
 
@@ -431,8 +429,7 @@ Executor::Event* Executor::find_event(const RecordHeader& header, protocol::Even
   return nullptr;
 }
 
-Kernel* Executor::find_kernel(const RecordHeader& header, protocol::KernelId id,
-                              CUresult* result) {
+Kernel* Executor::find_kernel(const RecordHeader& header, protocol::KernelId id, CUresult* result) {
   Kernel* kernel = nullptr;
   const Lookup found = kernels_.find(id, &kernel);
   if (found == Lookup::kLive) {
@@ -444,8 +441,7 @@ Kernel* Executor::find_kernel(const RecordHeader& header, protocol::KernelId id,
   return nullptr;
 }
 
-Module* Executor::find_module(const RecordHeader& header, protocol::ModuleId id,
-                              CUresult* result) {
+Module* Executor::find_module(const RecordHeader& header, protocol::ModuleId id, CUresult* result) {
   std::unique_ptr<Module>* module = nullptr;
   const Lookup found = modules_.find(id, &module);
   if (found == Lookup::kLive) {
@@ -468,8 +464,7 @@ Device* Executor::find_device(const RecordHeader& header, uint32_t ordinal, CUre
   return *result == CUDA_SUCCESS ? &device : nullptr;
 }
 
-bool Executor::may_touch(uint64_t address, uint64_t pitch, uint64_t width,
-                         uint64_t height) const {
+bool Executor::may_touch(uint64_t address, uint64_t pitch, uint64_t width, uint64_t height) const {
   if (width == 0 || height == 0) return true;
   uint64_t bytes = width;
   if (height > 1) {

@@ -1,9 +1,10 @@
-// Executes one session's log: receives frames, decodes commands in place, calls the driver, answers.
+// Executes one session's log: receives frames, decodes commands in place, calls the driver,
+// answers.
 //
 // One thread owns everything here and never waits in the driver: what must wait becomes an event on
-// the stream, and the answer leaves when it has fired (Wait). Commands of the client's other threads
-// go on meanwhile. Only a copy that finds no staging slot holds the log up, because nothing may
-// overtake it.
+// the stream, and the answer leaves when it has fired (Wait). Commands of the client's other
+// threads go on meanwhile. Only a copy that finds no staging slot holds the log up, because nothing
+// may overtake it.
 #pragma once
 
 #include <atomic>
@@ -183,8 +184,7 @@ class Executor final : private transport::FrameSink {
   void tell_output(const EventRef* event);
 
   // --- lookups: null with *result set, or with the session ended for a name that never was
-  const StreamRef* find_stream(const RecordHeader& header, protocol::StreamId id,
-                               CUresult* result);
+  const StreamRef* find_stream(const RecordHeader& header, protocol::StreamId id, CUresult* result);
   Event* find_event(const RecordHeader& header, protocol::EventId id, CUresult* result);
   Kernel* find_kernel(const RecordHeader& header, protocol::KernelId id, CUresult* result);
   Module* find_module(const RecordHeader& header, protocol::ModuleId id, CUresult* result);
@@ -228,7 +228,7 @@ class Executor final : private transport::FrameSink {
   uint32_t device_count_ = 0;  // of this session
   bool welcomed_ = false;
   uint64_t executed_ = 0;
-  uint64_t taken_bytes_ = 0;         // of frame heads
+  uint64_t taken_bytes_ = 0;  // of frame heads
   uint64_t acknowledged_bytes_ = 0;
   uint64_t acknowledged_ = 0;
 
@@ -237,7 +237,7 @@ class Executor final : private transport::FrameSink {
   size_t stalled_begin_ = 0;
   size_t stalled_bytes_ = 0;
   std::span<std::byte> stalled_body_;
-  bool stall_ = false;           // set by a command that could not go on
+  bool stall_ = false;              // set by a command that could not go on
   bool body_has_no_place_ = false;  // a frame waits in the channel for a slot
 
   // The first error of a posted command that the client has not been told.

@@ -26,8 +26,8 @@ bool Executor::on(const RecordHeader& header, const message::ExtentCreate& creat
   const WaitingAsk ask{protocol::Op::kExtentCreate, header.sequence, device, create.address,
                        create.bytes};
   if (device->space.overlaps(create.address, create.bytes) && !has_release_pending(*device)) {
-    return fault(header, fmt::format("{} bytes at {:#x} overlap an extent", create.bytes,
-                                     create.address));
+    return fault(header,
+                 fmt::format("{} bytes at {:#x} overlap an extent", create.bytes, create.address));
   }
   bool deferred = false;
   result = create_extent(ask, &deferred);

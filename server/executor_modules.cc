@@ -29,7 +29,8 @@ bool Executor::on(const RecordHeader& header, const message::ModuleLoad& load) {
   std::vector<ImageRef> images;
   for (const message::ImageHash& hash : load.images) {
     images.push_back(images_.find(hash));
-    if (images.back() == nullptr && std::find(missing.begin(), missing.end(), hash) == missing.end()) {
+    if (images.back() == nullptr &&
+        std::find(missing.begin(), missing.end(), hash) == missing.end()) {
       missing.push_back(hash);
     }
   }
@@ -52,9 +53,8 @@ bool Executor::on(const RecordHeader& header, const message::ModuleLoad& load) {
     if (result != CUDA_SUCCESS) driver_.cuModuleUnload(module->handle);
   }
   if (result == CUDA_SUCCESS) {
-    device->prints |= std::any_of(images.begin(), images.end(), [](const ImageRef& image) {
-      return may_print(image->bytes());
-    });
+    device->prints |= std::any_of(images.begin(), images.end(),
+                                  [](const ImageRef& image) { return may_print(image->bytes()); });
     reply.kernels = std::move(page.kernels);
     modules_.create(load.module, std::move(module));
   } else {
@@ -123,8 +123,8 @@ bool Executor::on(const RecordHeader& header, const message::KernelSet& set) {
   CUresult result = CUDA_SUCCESS;
   Kernel* kernel = find_kernel(header, set.kernel, &result);
   if (kernel != nullptr) {
-    result = driver_.cuFuncSetAttribute(kernel->function,
-                                        static_cast<CUfunction_attribute>(set.attribute), set.value);
+    result = driver_.cuFuncSetAttribute(
+        kernel->function, static_cast<CUfunction_attribute>(set.attribute), set.value);
   }
   return posted(header, result, [&] {
     return fmt::format("attribute {} of {} to {}", set.attribute, describe(set.kernel), set.value);
@@ -222,12 +222,12 @@ bool Executor::on(const RecordHeader& header, const message::Launch& launch) {
   return posted(header, result, [&] {
     const char* name = nullptr;
     if (kernel != nullptr) driver_.cuFuncGetName(&name, kernel->function);
-    return fmt::format("{} {} on {} with grid {}x{}x{}, block {}x{}x{}, {} bytes of shared memory "
-                       "and {} of parameters",
-                       describe(launch.kernel), name == nullptr ? "" : name,
-                       describe(launch.stream), launch.grid_x, launch.grid_y, launch.grid_z,
-                       launch.block_x, launch.block_y, launch.block_z, launch.shared_bytes,
-                       launch.params.size());
+    return fmt::format(
+        "{} {} on {} with grid {}x{}x{}, block {}x{}x{}, {} bytes of shared memory "
+        "and {} of parameters",
+        describe(launch.kernel), name == nullptr ? "" : name, describe(launch.stream),
+        launch.grid_x, launch.grid_y, launch.grid_z, launch.block_x, launch.block_y, launch.block_z,
+        launch.shared_bytes, launch.params.size());
   });
 }
 
@@ -238,8 +238,8 @@ bool Executor::on(const RecordHeader& header, const message::VariableFind& find)
   if (module != nullptr) {
     CUdeviceptr address = 0;
     size_t bytes = 0;
-    result = driver_.cuModuleGetGlobal(&address, &bytes, module->handle,
-                                       std::string(find.name).c_str());
+    result =
+        driver_.cuModuleGetGlobal(&address, &bytes, module->handle, std::string(find.name).c_str());
     if (result == CUDA_SUCCESS) {
       reply.address = address;
       reply.bytes = bytes;

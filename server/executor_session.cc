@@ -42,7 +42,9 @@ bool Executor::on(const RecordHeader& header, const message::Control& control) {
   return true;
 }
 
-bool Executor::on(const RecordHeader&, const message::ClientAlive&) { return true; }
+bool Executor::on(const RecordHeader&, const message::ClientAlive&) {
+  return true;
+}
 
 bool Executor::on(const RecordHeader& header, const message::LimitGet& get) {
   CUresult result = CUDA_SUCCESS;

@@ -65,8 +65,7 @@ CUresult reserve_windows(Host& host, uint32_t count, uint64_t base, uint64_t byt
   }
   host.window_base = host.window_bytes = 0;
   for (const auto& device : host.devices) device->space.reserve(0, 0);
-  if (base == 0 || bytes_per_device == 0 ||
-      bytes_per_device > (UINT64_MAX - base) / count) {
+  if (base == 0 || bytes_per_device == 0 || bytes_per_device > (UINT64_MAX - base) / count) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   for (uint32_t i = 0; i < count; ++i) {
@@ -99,8 +98,7 @@ std::unique_ptr<Host> Host::start(const DriverTable& driver, const ServerSetting
     *error = "driver: it finds no device";
     return nullptr;
   }
-  const uint32_t devices =
-      std::min(static_cast<uint32_t>(count), protocol::limits::devices_max);
+  const uint32_t devices = std::min(static_cast<uint32_t>(count), protocol::limits::devices_max);
   if (first_device >= devices) {
     *error = fmt::format("driver: there is no device {} ({} in all)", first_device, devices);
     return nullptr;

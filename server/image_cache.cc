@@ -78,8 +78,8 @@ ImageRef ImageCache::read(const Key& key) const {
     }
     if (!left.empty()) image.reset();
   }
-  if (image != nullptr && hash_image(std::as_const(*image).bytes()) !=
-                              message::ImageHash{key.first, key.second}) {
+  if (image != nullptr &&
+      hash_image(std::as_const(*image).bytes()) != message::ImageHash{key.first, key.second}) {
     image.reset();
   }
   if (image == nullptr) {

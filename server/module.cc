@@ -56,9 +56,8 @@ class JitLog {
  private:
   std::vector<char> error_;
   std::vector<char> info_;
-  std::array<CUjit_option, 4> options_{
-      CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, CU_JIT_INFO_LOG_BUFFER,
-      CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES};
+  std::array<CUjit_option, 4> options_{CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
+                                       CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES};
   std::array<void*, 4> values_{error_.data(), reinterpret_cast<void*>(kLogBytes), info_.data(),
                                reinterpret_cast<void*>(kLogBytes)};
 };

@@ -37,7 +37,7 @@ struct Stream {
   // The newest of the device's fences that this stream waits for (Device::fences).
   uint64_t fence_seen = 0;
 
-  std::deque<CopyOutPiece> copy_outs;  // in order
+  std::deque<CopyOutPiece> copy_outs;     // in order
   std::optional<uint64_t> ticket_failed;  // the ticket that ended with an error and may go on
 
   bool is_busy() const { return posted != finished; }

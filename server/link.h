@@ -1,0 +1,40 @@
+// The line between the supervisor and one of its workers: short messages over a unix socket that
+// keeps their bounds, with a connection attached to one of them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "transport/fd.h"
+
+namespace farlane::server {
+
+enum class LinkKind : char {
+  kReady = 'r',   // worker: `text` is a farlane.control.Status with its devices
+  kFailed = 'f',  // worker: it cannot start, `text` says why; it ends itself
+  kEnded = 'e',   // worker: its session ended, `text` says why; it ends itself
+  kTake = 't',    // supervisor: the attached connection is yours, `text` names the session
+  kDrain = 'd',   // supervisor: end your session
+};
+
+struct LinkMessage {
+  LinkKind kind = LinkKind::kReady;
+  std::string text;
+  transport::Fd fd;  // kTake
+};
+
+enum class LinkStatus : uint8_t { kDone, kNothing, kGone };
+
+// Both ends, for the supervisor and to be inherited by the worker.
+struct LinkPair {
+  transport::Fd supervisor;  // non-blocking
+  transport::Fd worker;
+};
+bool make_link(LinkPair* pair, std::string* error);
+
+// False: the other side is gone.
+bool send_link(int link, LinkKind kind, const std::string& text, int fd = -1);
+// Blocks if the socket does; kNothing only if it does not.
+LinkStatus receive_link(int link, LinkMessage* message);
+
+}  // namespace farlane::server

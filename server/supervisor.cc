@@ -1,0 +1,288 @@
+#include "server/supervisor.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <asio/io_context.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "conf/host_port.h"
+#include "server/control.h"
+#include "server/handshake.h"
+#include "server/worker_pool.h"
+#include "transport/tcp.h"
+
+namespace farlane::server {
+
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Connections that have not said yet what they want; more are turned away.
+constexpr size_t kHandshakesMax = 64;
+// How long sessions that were told to end may take for it.
+constexpr auto kEndTime = seconds(3);
+constexpr const char* kCudaDriver = "libcuda.so.1";
+
+// The software device: where the setting says, or beside this program as installed or built.
+std::string software_driver(const ServerSettings& settings, std::string* error) {
+  if (!settings.software_library.empty()) return settings.software_library;
+  std::error_code failed;
+  const fs::path self = fs::read_symlink("/proc/self/exe", failed);
+  for (const char* place : {"../lib/farlane/libsoftcuda.so", "libsoftcuda.so"}) {
+    const fs::path candidate = (self.parent_path() / place).lexically_normal();
+    if (fs::exists(candidate, failed)) return candidate.string();
+  }
+  *error = fmt::format(
+      "the software device was not found at {} (setting software_library, option "
+      "--software-library)",
+      (self.parent_path() / "../lib/farlane/libsoftcuda.so").lexically_normal().string());
+  return "";
+}
+
+class Supervisor {
+ public:
+  Supervisor(const ServerSettings& settings, std::vector<std::string> arguments)
+      : settings_(settings),
+        pool_(io_, settings_, std::move(arguments),
+              {[this] { on_ready(); }, [this](const std::string& why) { on_not_ready(why); },
+               [this] { on_idle(); }}),
+        signals_(io_, SIGTERM, SIGINT),
+        children_(io_, SIGCHLD),
+        drain_timer_(io_),
+        listen_socket_(io_) {}
+
+  int run() {
+    if (!listen()) return 1;
+    if (settings_.device != "software") {
+      pool_.start(kCudaDriver);
+    } else if (!start_software()) {
+      return 1;
+    }
+    await_signal();
+    await_child();
+    io_.run();
+    if (!settings_.port_file.empty()) ::unlink(settings_.port_file.c_str());
+    return exit_code_;
+  }
+
+ private:
+  bool start_software() {
+    std::string error;
+    const std::string driver = software_driver(settings_, &error);
+    if (driver.empty()) {
+      spdlog::critical("{}", error);
+      return false;
+    }
+    software_ = true;
+    pool_.start(driver);
+    return true;
+  }
+
+  // Bound first, so that a port in use is told before a driver is loaded; connections are taken
+  // when the first worker is ready.
+  bool listen() {
+    conf::HostPort where;
+    std::string error;
+    if (!conf::parse_host_port(settings_.listen, &where, &error)) {
+      spdlog::critical("listen: {}", error);
+      return false;
+    }
+    listener_ = transport::TcpListener::listen(where.host, where.port, &error);
+    if (listener_ == nullptr) {
+      spdlog::critical("{} (setting listen)", error);
+      return false;
+    }
+    return true;
+  }
+
+  void on_ready() {
+    if (ending_) return;
+    listen_socket_.assign(::dup(listener_->fd()));
+    await_connection();
+    spdlog::info("listening on {} with {} ({} device{})", listener_->address(),
+                 software_ ? "the software device" : "CUDA", pool_.device_messages().size(),
+                 pool_.device_messages().size() == 1 ? "" : "s");
+    if (!settings_.port_file.empty() && !write_port_file()) end(1);
+  }
+
+  bool write_port_file() {
+    // Written aside and renamed: whoever sees the file sees all of it.
+    const std::string temporary = fmt::format("{}.{}", settings_.port_file, ::getpid());
+    std::FILE* file = std::fopen(temporary.c_str(), "w");
+    const std::string line = listener_->address() + "\n";
+    const bool written = file != nullptr && std::fputs(line.c_str(), file) >= 0;
+    const bool closed = file == nullptr || std::fclose(file) == 0;
+    if (written && closed && std::rename(temporary.c_str(), settings_.port_file.c_str()) == 0) {
+      return true;
+    }
+    spdlog::critical("cannot write {}: {} (setting port_file)", settings_.port_file,
+                     std::strerror(errno));
+    return false;
+  }
+
+  void on_not_ready(const std::string& why) {
+    if (settings_.device == "auto" && !software_) {
+      spdlog::info("no CUDA device is usable ({}); using the software device", why);
+      if (!start_software()) end(1);
+      return;
+    }
+    spdlog::critical("{}", why);
+    end(1);
+  }
+
+  void await_connection() {
+    listen_socket_.async_wait(asio::posix::stream_descriptor::wait_read,
+                              [this](const std::error_code& error) {
+                                if (error || stopping_) return;
+                                accept();
+                                await_connection();
+                              });
+  }
+
+  void accept() {
+    std::string error;
+    transport::Fd socket = listener_->accept(transport::Clock::now(), &error);
+    if (!socket) {
+      if (!error.empty()) {
+        spdlog::error("accepting a connection failed: {}", error);
+      }
+      return;
+    }
+    if (handshakes_ >= kHandshakesMax) {
+      spdlog::warn("a connection was refused: {} others have not said yet what they want",
+                   handshakes_);
+      send_and_close(io_, std::move(socket),
+                     busy_message("too many connections are starting; try again"));
+      return;
+    }
+    ++handshakes_;
+    std::make_shared<Handshake>(io_, std::move(socket),
+                                milliseconds(settings_.handshake_timeout_ms), handshake_events_)
+        ->start();
+  }
+
+  void place(transport::Fd socket, const HelloFacts& hello, const std::string& peer) {
+    if (stopping_) {
+      send_and_close(io_, std::move(socket),
+                     goodbye_message(SessionEnd::kDraining, "the server is shutting down"));
+    } else if (!pool_.has_room()) {
+      const std::string text =
+          fmt::format("the server has its {} sessions already (setting sessions.max_sessions)",
+                      settings_.max_sessions);
+      spdlog::info("{}: refused: {}", peer, text);
+      send_and_close(io_, std::move(socket), busy_message(text));
+    } else {
+      pool_.serve(std::move(socket), fmt::format("{} ({})", peer, hello.client));
+    }
+  }
+
+  std::string status() const {
+    const auto uptime = std::chrono::steady_clock::now() - started_;
+    return status_message(
+        {pool_.session_count(), pool_.warm_count(),
+         static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(uptime).count())},
+        pool_.device_messages());
+  }
+
+  void await_child() {
+    children_.async_wait([this](const std::error_code& error, int) {
+      if (error) return;
+      pool_.reap();
+      await_child();
+    });
+  }
+
+  void await_signal() {
+    signals_.async_wait([this](const std::error_code& error, int signal) {
+      if (error) return;
+      await_signal();
+      if (stopping_) {
+        spdlog::info("second signal: ending at once");
+        end_sessions();
+      } else {
+        drain(signal);
+      }
+    });
+  }
+
+  void drain(int signal) {
+    stopping_ = true;
+    std::error_code ignored;
+    listen_socket_.close(ignored);
+    listener_.reset();
+    pool_.stop_starting();
+    const uint32_t sessions = pool_.session_count();
+    if (sessions == 0) {
+      spdlog::info("{}: stopping", ::strsignal(signal));
+      return end(0);
+    }
+    spdlog::info("{}: stopping; {} session{} may go on for {} s (setting sessions.drain_s)",
+                 ::strsignal(signal), sessions, sessions == 1 ? "" : "s", settings_.drain_s);
+    drain_timer_.expires_after(seconds(settings_.drain_s));
+    drain_timer_.async_wait([this](const std::error_code& error) {
+      if (!error) end_sessions();
+    });
+  }
+
+  void end_sessions() {
+    pool_.end_sessions();
+    drain_timer_.expires_after(kEndTime);
+    drain_timer_.async_wait([this](const std::error_code& error) {
+      if (!error) end(0);
+    });
+  }
+
+  void on_idle() {
+    if (stopping_) end(0);
+  }
+
+  void end(int exit_code) {
+    if (ending_) return;
+    ending_ = true;
+    stopping_ = true;
+    exit_code_ = exit_code;
+    pool_.kill_all();
+    io_.stop();
+  }
+
+  const ServerSettings& settings_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  asio::io_context io_{1};
+  WorkerPool pool_;
+  asio::signal_set signals_;
+  asio::signal_set children_;
+  asio::steady_timer drain_timer_;
+  std::unique_ptr<transport::TcpListener> listener_;
+  asio::posix::stream_descriptor listen_socket_;
+  size_t handshakes_ = 0;
+  bool software_ = false;
+  bool stopping_ = false;
+  bool ending_ = false;
+  int exit_code_ = 0;
+  const std::shared_ptr<const Handshake::Events> handshake_events_ =
+      std::make_shared<const Handshake::Events>(Handshake::Events{
+          [this](transport::Fd socket, const HelloFacts& hello, const std::string& peer) {
+            place(std::move(socket), hello, peer);
+          },
+          [this] { return status(); }, [this] { --handshakes_; }});
+};
+
+}  // namespace
+
+int supervise(const ServerSettings& settings, std::vector<std::string> arguments) {
+  ::signal(SIGPIPE, SIG_IGN);
+  Supervisor supervisor(settings, std::move(arguments));
+  return supervisor.run();
+}
+
+}  // namespace farlane::server

@@ -1,0 +1,109 @@
+#include "server/worker_main.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "generated/protocol/control.pb.h"
+#include "server/executor.h"
+#include "server/host.h"
+#include "server/link.h"
+#include "server/log.h"
+#include "server/output_capture.h"
+#include "transport/tcp.h"
+
+namespace farlane::server {
+
+namespace {
+
+// Without destructors and exit handlers: a driver may wait in them for work that never ends, and
+// the end of the process frees everything.
+[[noreturn]] void leave(int code) {
+  ::_exit(code);
+}
+
+void become_dependent() {
+  // A worker without its supervisor is of no use to anybody.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // Ctrl-C and systemd signal the whole group; the supervisor decides what becomes of sessions.
+  ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGTERM, SIG_IGN);
+  ::signal(SIGPIPE, SIG_IGN);
+}
+
+[[noreturn]] void fail(int link, const std::string& why) {
+  send_link(link, LinkKind::kFailed, why);
+  leave(1);
+}
+
+// Its own thread: the executor is at work.
+void obey(int link, Executor* executor) {
+  for (;;) {
+    LinkMessage message;
+    if (receive_link(link, &message) != LinkStatus::kDone) leave(1);
+    if (message.kind == LinkKind::kDrain) {
+      executor->request_end(SessionEnd::kDraining, "the server is shutting down");
+    }
+  }
+}
+
+}  // namespace
+
+void worker_main(const WorkerArguments& arguments, const ServerSettings& settings) {
+  become_dependent();
+  const int link = arguments.link_fd;
+  std::string error;
+  const std::unique_ptr<OutputCapture> output = OutputCapture::start(&error);
+  if (output == nullptr) fail(link, error);
+  output->show_on_abort();
+  if (!start_log(settings, output->log_fd(), fmt::format("worker {}", ::getpid()), &error)) {
+    fail(link, error);
+  }
+  if (settings.software_threads > 0) {
+    ::setenv("FARLANE_SOFTCUDA_THREADS", std::to_string(settings.software_threads).c_str(), 1);
+  }
+  DriverTable driver;
+  if (!load_driver(arguments.driver.c_str(), &driver, &error)) fail(link, error);
+  const std::unique_ptr<Host> host = Host::start(driver, settings, arguments.device, &error);
+  if (host == nullptr) fail(link, error);
+
+  control::Status status;
+  for (const std::string& device : host->device_messages) {
+    status.add_devices()->ParseFromString(device);
+  }
+  if (!send_link(link, LinkKind::kReady, status.SerializeAsString())) leave(1);
+  LinkMessage message;
+  if (receive_link(link, &message) != LinkStatus::kDone || message.kind != LinkKind::kTake ||
+      message.fd.get() < 0) {
+    leave(0);  // not needed any more
+  }
+
+  const std::unique_ptr<transport::Channel> channel = transport::adopt_tcp(message.fd.release());
+  // Text the driver wrote while it started is nobody's output.
+  std::string out;
+  std::string err;
+  output->take(&out, &err);
+  if (!err.empty()) spdlog::debug("driver: {}", err);
+
+  Executor executor(*host, *channel, settings, output.get());
+  std::thread([&] { obey(link, &executor); }).detach();
+  const SessionEnd end = executor.run();
+  const std::string why = executor.end_text().empty()
+                              ? session_end_name(end)
+                              : fmt::format("{}: {}", session_end_name(end), executor.end_text());
+  spdlog::log(
+      end == SessionEnd::kClientDone || end == SessionEnd::kPeerGone || end == SessionEnd::kDraining
+          ? spdlog::level::info
+          : spdlog::level::warn,
+      "{} of {} ended after {} commands: {}", message.text, channel->peer_name(),
+      executor.executed(), why);
+  send_link(link, LinkKind::kEnded, why);
+  leave(0);
+}
+
+}  // namespace farlane::server

@@ -1,0 +1,53 @@
+#include "server/worker_process.h"
+
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstring>
+
+extern char** environ;
+
+namespace farlane::server {
+
+pid_t spawn_worker(const std::vector<std::string>& arguments, int link_fd, std::string* error) {
+  std::vector<char*> argv;
+  std::string name = "gpuserverd";
+  argv.push_back(name.data());
+  std::vector<std::string> copies = arguments;
+  for (std::string& argument : copies) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  // A descriptor duplicated onto itself loses its close-on-exec flag.
+  posix_spawn_file_actions_adddup2(&actions, link_fd, link_fd);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  // The supervisor may block signals; a worker starts with none blocked.
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  pid_t pid = -1;
+  const int failed =
+      ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) {
+    *error = std::string("cannot start a worker process: ") + std::strerror(failed);
+    return -1;
+  }
+  return pid;
+}
+
+std::string describe_exit(int wait_status) {
+  if (WIFSIGNALED(wait_status)) {
+    const int signal = WTERMSIG(wait_status);
+    return fmt::format("was killed by signal {} ({})", signal, ::strsignal(signal));
+  }
+  return fmt::format("exited with status {}", WEXITSTATUS(wait_status));
+}
+
+}  // namespace farlane::server
