@@ -129,7 +129,7 @@ CUresult copy_3d(const Request* request, CUstream stream, bool wait) {
 }
 
 CUresult fill(CUdeviceptr destination, size_t pitch, uint32_t value, uint32_t element_bytes,
-              size_t width, size_t height, CUstream stream) {
+              size_t width, size_t height, CUstream stream, bool wait = false) {
   return in_context([&](const ContextPtr& context) {
     return issue_fill(context, stream,
                       Fill{.destination = destination,
@@ -137,7 +137,8 @@ CUresult fill(CUdeviceptr destination, size_t pitch, uint32_t value, uint32_t el
                            .width = width,
                            .height = height,
                            .value = value,
-                           .element_bytes = element_bytes});
+                           .element_bytes = element_bytes},
+                      wait);
   });
 }
 
@@ -202,25 +203,25 @@ CUresult cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER* copy, CUstream stream) {
 }
 
 CUresult cuMemsetD8_v2(CUdeviceptr dst, unsigned char value, size_t count) {
-  return fill(dst, 0, value, 1, count, 1, CU_STREAM_LEGACY);
+  return fill(dst, 0, value, 1, count, 1, CU_STREAM_LEGACY, true);
 }
 CUresult cuMemsetD16_v2(CUdeviceptr dst, unsigned short value, size_t count) {
-  return fill(dst, 0, value, 2, count, 1, CU_STREAM_LEGACY);
+  return fill(dst, 0, value, 2, count, 1, CU_STREAM_LEGACY, true);
 }
 CUresult cuMemsetD32_v2(CUdeviceptr dst, unsigned int value, size_t count) {
-  return fill(dst, 0, value, 4, count, 1, CU_STREAM_LEGACY);
+  return fill(dst, 0, value, 4, count, 1, CU_STREAM_LEGACY, true);
 }
 CUresult cuMemsetD2D8_v2(CUdeviceptr dst, size_t pitch, unsigned char value, size_t width,
                          size_t height) {
-  return fill(dst, pitch, value, 1, width, height, CU_STREAM_LEGACY);
+  return fill(dst, pitch, value, 1, width, height, CU_STREAM_LEGACY, true);
 }
 CUresult cuMemsetD2D16_v2(CUdeviceptr dst, size_t pitch, unsigned short value, size_t width,
                           size_t height) {
-  return fill(dst, pitch, value, 2, width, height, CU_STREAM_LEGACY);
+  return fill(dst, pitch, value, 2, width, height, CU_STREAM_LEGACY, true);
 }
 CUresult cuMemsetD2D32_v2(CUdeviceptr dst, size_t pitch, unsigned int value, size_t width,
                           size_t height) {
-  return fill(dst, pitch, value, 4, width, height, CU_STREAM_LEGACY);
+  return fill(dst, pitch, value, 4, width, height, CU_STREAM_LEGACY, true);
 }
 CUresult cuMemsetD8Async(CUdeviceptr dst, unsigned char value, size_t count, CUstream stream) {
   return fill(dst, 0, value, 1, count, 1, stream);

@@ -99,8 +99,6 @@ CUresult issue_copy(const ContextPtr& context, CUstream handle, Copy copy, bool 
       copy.source_side == Side::kHost && !host.covers(copy.source, *source_bytes);
   const bool destination_pageable =
       copy.destination_side == Side::kHost && !host.covers(copy.destination, *destination_bytes);
-  const bool both_device =
-      copy.source_side == Side::kDevice && copy.destination_side == Side::kDevice;
 
   std::shared_ptr<std::vector<unsigned char>> staged;
   if (!wait && source_pageable && !destination_pageable && *source_bytes <= kStagedBytesMax) {
@@ -120,16 +118,14 @@ CUresult issue_copy(const ContextPtr& context, CUstream handle, Copy copy, bool 
     }
     run_copy(copy);
   };
-  const bool must_wait =
-      wait ? !both_device : (source_pageable && staged == nullptr) || destination_pageable;
-  if (must_wait) {
+  if (wait || (source_pageable && staged == nullptr) || destination_pageable) {
     return enqueue_and_wait(context, stream, Op::Kind::kDevice, std::move(run));
   }
   enqueue(context, stream, Op::Kind::kDevice, std::move(run));
   return CUDA_SUCCESS;
 }
 
-CUresult issue_fill(const ContextPtr& context, CUstream handle, const Fill& fill) {
+CUresult issue_fill(const ContextPtr& context, CUstream handle, const Fill& fill, bool wait) {
   const auto stream = find_stream(context, handle);
   if (stream == nullptr) {
     return CUDA_ERROR_INVALID_HANDLE;
@@ -150,13 +146,17 @@ CUresult issue_fill(const ContextPtr& context, CUstream handle, const Fill& fill
       !DeviceMemory::instance().covers(fill.destination, *bytes)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  enqueue(context, stream, Op::Kind::kDevice, [owner = context.get(), fill, to = *bytes] {
+  auto run = [owner = context.get(), fill, to = *bytes] {
     if (!DeviceMemory::instance().covers(fill.destination, to)) {
       owner->fail(CUDA_ERROR_ILLEGAL_ADDRESS);
       return;
     }
     run_fill(fill);
-  });
+  };
+  if (wait) {
+    return enqueue_and_wait(context, stream, Op::Kind::kDevice, std::move(run));
+  }
+  enqueue(context, stream, Op::Kind::kDevice, std::move(run));
   return CUDA_SUCCESS;
 }
 

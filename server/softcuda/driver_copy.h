@@ -36,10 +36,10 @@ struct Fill {
 // By unified addressing: a device address or anything else.
 Side side_of(uint64_t address);
 
-// Checks, then puts the copy into the stream. `wait`: the synchronous forms, which return when host
-// memory has been read and written. Asynchronous ones also wait where CUDA does: for pageable
-// memory.
+// Checks, then puts the copy into the stream. `wait`: the synchronous forms. They always wait, also
+// where CUDA may return early (fills, copies within the device): there such work ends at once, and
+// programs have come to rely on it. Asynchronous forms wait where CUDA does: for pageable memory.
 CUresult issue_copy(const ContextPtr& context, CUstream stream, Copy copy, bool wait);
-CUresult issue_fill(const ContextPtr& context, CUstream stream, const Fill& fill);
+CUresult issue_fill(const ContextPtr& context, CUstream stream, const Fill& fill, bool wait);
 
 }  // namespace farlane::softcuda
