@@ -173,7 +173,7 @@ bool TcpChannel::poll(bool for_read, bool for_write, const timespec* timeout, Re
   ready->writable |= for_write && ((seen & POLLOUT) != 0 || ended);
   if (fds[1].revents != 0) {
     uint64_t rings = 0;
-    // Nothing to do about a failure; the name is for Ubuntu's read(), whose result may not be ignored.
+    // Nothing to do about a failure; named because Ubuntu's read() may not be ignored.
     [[maybe_unused]] const ssize_t got = ::read(event_.get(), &rings, sizeof(rings));
   }
   return count > 0;
