@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "client/cuda/driver.h"
+#include "client/cudart/device_attributes.h"
 #include "client/cudart/pci_bus_id.h"
 
 using namespace farlane::cuda;
@@ -32,7 +33,7 @@ CUresult get_uuid(CUuuid* uuid, CUdevice device) {
 
 int attribute(CUdevice device, CUdevice_attribute name) {
   int value = 0;
-  return core::device_attribute(device, name, &value) == CUDA_SUCCESS ? value : 0;
+  return farlane::device_attribute(device, name, &value) == CUDA_SUCCESS ? value : 0;
 }
 
 }  // namespace
@@ -80,7 +81,7 @@ CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice dev) {
 
 CUresult cuDeviceGetAttribute(int* pi, CUdevice_attribute attrib, CUdevice dev) {
   return enter_device(dev, [&]() -> CUresult {
-    return pi == nullptr ? CUDA_ERROR_INVALID_VALUE : core::device_attribute(dev, attrib, pi);
+    return pi == nullptr ? CUDA_ERROR_INVALID_VALUE : farlane::device_attribute(dev, attrib, pi);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "client/cudart/device_attributes.h"
 #include "client/cudart/pci_bus_id.h"
 #include "client/cudart/runtime.h"
 
@@ -149,7 +150,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attr, int device) 
       return error;
     }
     // The runtime's attributes have the driver's numbers.
-    return core::device_attribute(device, static_cast<CUdevice_attribute>(attr), value);
+    return farlane::device_attribute(device, static_cast<CUdevice_attribute>(attr), value);
   });
 }
 

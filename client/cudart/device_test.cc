@@ -115,13 +115,30 @@ TEST_F(DeviceTest, EveryFieldIsFilled) {
   const auto* const ints = reinterpret_cast<const int*>(&prop);
   const size_t first = offsetof(cudaDeviceProp, sharedMemPerBlock) / sizeof(int);
   const size_t end = offsetof(cudaDeviceProp, reserved) / sizeof(int);
+  const int honest_zeros = 17;  // fields that hold for local devices only
   size_t empty = 0;
   for (size_t i = first; i < end; i++) {
     empty += ints[i] < 1000 ? 1 : 0;
   }
   const size_t sizes = 9;
   const size_t padding = 2;
-  EXPECT_EQ(empty, sizes + padding);
+  EXPECT_EQ(empty, sizes + padding + honest_zeros);
+}
+
+TEST_F(DeviceTest, ARemoteDeviceDoesNotReachTheHost) {
+  for (int i = 1; i < CU_DEVICE_ATTRIBUTE_MAX; i++) {
+    fake_core().attributes[i] = 1;
+  }
+  for (const cudaDeviceAttr attribute :
+       {cudaDevAttrManagedMemory, cudaDevAttrConcurrentManagedAccess,
+        cudaDevAttrPageableMemoryAccess, cudaDevAttrCanMapHostMemory, cudaDevAttrIpcEventSupport}) {
+    int value = 7;
+    EXPECT_EQ(cudaDeviceGetAttribute(&value, attribute, 0), cudaSuccess);
+    EXPECT_EQ(value, 0) << attribute;
+  }
+  int value = 7;
+  EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDevAttrUnifiedAddressing, 0), cudaSuccess);
+  EXPECT_EQ(value, 1);
 }
 
 TEST_F(DeviceTest, FindsADeviceByItsBusId) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "client/cudart/device_attributes.h"
 #include "client/cudart/runtime.h"
 
 using namespace farlane::cudart;
@@ -14,7 +15,7 @@ namespace {
 // An attribute that the server's driver did not know reads as 0.
 int attribute(int device, CUdevice_attribute name) {
   int value = 0;
-  return core::device_attribute(device, name, &value) == CUDA_SUCCESS ? value : 0;
+  return farlane::device_attribute(device, name, &value) == CUDA_SUCCESS ? value : 0;
 }
 
 size_t size_attribute(int device, CUdevice_attribute name) {
