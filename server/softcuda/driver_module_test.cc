@@ -504,11 +504,11 @@ TEST_F(Modules, WorkAfterAFaultDoesNotRun) {
   ASSERT_OK(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
   struct Seen {
     bool host_function = false;
-    CUresult status = CUDA_SUCCESS;
+    std::promise<CUresult> status;
   } seen;
   const auto mark = [](void* data) { static_cast<Seen*>(data)->host_function = true; };
   const auto callback = [](CUstream, CUresult status, void* data) {
-    static_cast<Seen*>(data)->status = status;
+    static_cast<Seen*>(data)->status.set_value(status);
   };
   Gate gate;
   gate.put_into(stream);
@@ -516,9 +516,9 @@ TEST_F(Modules, WorkAfterAFaultDoesNotRun) {
   EXPECT_OK(cuLaunchHostFunc(stream, mark, &seen));
   EXPECT_OK(cuStreamAddCallback(stream, callback, &seen, 0));
   gate.open();
-  EXPECT_CU(CUDA_ERROR_ILLEGAL_ADDRESS, cuStreamSynchronize(stream));
+  EXPECT_EQ(seen.status.get_future().get(), CUDA_ERROR_ILLEGAL_ADDRESS);  // a callback is told
   EXPECT_FALSE(seen.host_function);
-  EXPECT_EQ(seen.status, CUDA_ERROR_ILLEGAL_ADDRESS);  // a callback is told
+  EXPECT_CU(CUDA_ERROR_ILLEGAL_ADDRESS, cuStreamSynchronize(stream));
 }
 
 TEST_F(Modules, VirtualMemoryIsKernelMemory) {
