@@ -304,6 +304,19 @@ TEST_P(Cuda, TilesAndCoalescedGroups) {
   }
 }
 
+TEST_P(Cuda, BarrierObjectsInSharedMemory) {
+  if (GetParam() < 80) GTEST_SKIP() << "mbarrier came with sm_80";
+  uint64_t out = memory.upload(std::vector<int>(128));
+  run("object_barrier", {{}, {128, 1, 1}}, Arguments().add(out).add(4));
+  std::vector<int> expected(128);
+  std::iota(expected.begin(), expected.end(), 0);
+  for (int r = 0; r < 4; ++r) {
+    std::vector<int> before = expected;
+    for (int i = 0; i < 128; ++i) expected[i] += before[(i + 1) % 128];
+  }
+  EXPECT_EQ(memory.download<int>(out, 128), expected);
+}
+
 TEST_P(Cuda, TicketLockAcrossBlocks) {
   *reinterpret_cast<int*>(variable("ticket")) = 0;
   *reinterpret_cast<int*>(variable("turn")) = 0;

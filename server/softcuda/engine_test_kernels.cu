@@ -7,6 +7,7 @@
 #include <cooperative_groups/reduce.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda/barrier>
 
 namespace cg = cooperative_groups;
 
@@ -179,6 +180,24 @@ __global__ void tiles(int* out) {
   }
   out[threadIdx.x] = sum * 10000 + active;
 }
+
+#if __CUDA_ARCH__ >= 800
+__global__ void object_barrier(int* out, int rounds) {
+#pragma nv_diag_suppress static_var_with_dynamic_init
+  __shared__ cuda::barrier<cuda::thread_scope_block> barrier;
+  __shared__ int values[128];
+  if (threadIdx.x == 0) init(&barrier, blockDim.x);
+  __syncthreads();
+  int value = threadIdx.x;
+  for (int r = 0; r < rounds; ++r) {
+    values[threadIdx.x] = value;
+    barrier.arrive_and_wait();
+    value += values[(threadIdx.x + 1) % blockDim.x];
+    barrier.arrive_and_wait();
+  }
+  out[threadIdx.x] = value;
+}
+#endif
 
 __device__ int ticket;
 __device__ volatile int turn;

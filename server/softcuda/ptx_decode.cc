@@ -656,9 +656,9 @@ void Decoder::decode_instruction(const AstInstruction& ast) {
   }
   using Family = bool (*)(Decoder&);
   constexpr Family kFamilies[] = {
-      decode_move,    decode_integer, decode_integer_bits, decode_float,  decode_half,
-      decode_compare, decode_convert, decode_memory,       decode_atomic, decode_control,
-      decode_call,    decode_barrier, decode_collective,
+      decode_move,    decode_integer, decode_integer_bits, decode_float,    decode_half,
+      decode_compare, decode_convert, decode_memory,       decode_atomic,   decode_control,
+      decode_call,    decode_barrier, decode_collective,   decode_mbarrier,
   };
   for (Family family : kFamilies) {
     if (family(*this)) {

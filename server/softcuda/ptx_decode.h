@@ -172,5 +172,6 @@ bool decode_control(Decoder& decoder);
 bool decode_call(Decoder& decoder);
 bool decode_barrier(Decoder& decoder);
 bool decode_collective(Decoder& decoder);
+bool decode_mbarrier(Decoder& decoder);
 
 }  // namespace farlane::softcuda
