@@ -5,6 +5,8 @@
 #include <protozero/pbf_reader.hpp>
 #include <protozero/pbf_writer.hpp>
 #include <string_view>
+#include <type_traits>
+#include <variant>
 
 #include "protocol/limits.h"
 #include "protocol/utf8.h"
@@ -47,20 +49,31 @@ void write_list(pbf_writer& out, uint32_t field, const std::vector<uint32_t>& va
   if (!values.empty()) out.add_packed_uint32(field, values.begin(), values.end());
 }
 
+// An embedded message, also an empty one: a nested pbf_writer would leave that out.
+template <class WriteFields>
+void write_message(pbf_writer& out, uint32_t field, WriteFields&& write_fields) {
+  std::string bytes;
+  pbf_writer inner(bytes);
+  write_fields(inner);
+  out.add_message(field, bytes);
+}
+
 void write(pbf_writer& out, const Device& device) {
   write_text(out, 1, device.name);
   out.add_bytes(2, reinterpret_cast<const char*>(device.uuid.data()), device.uuid.size());
   write_u64(out, 3, device.memory_bytes);
   for (const Attribute& attribute : device.attributes) {
-    pbf_writer inner(out, 4);
-    write_i32(inner, 1, attribute.id);
-    write_i32(inner, 2, attribute.value);
+    write_message(out, 4, [&](pbf_writer& inner) {
+      write_i32(inner, 1, attribute.id);
+      write_i32(inner, 2, attribute.value);
+    });
   }
   write_text(out, 5, device.pci_bus_id);
   for (const Limit& limit : device.limits) {
-    pbf_writer inner(out, 6);
-    write_i32(inner, 1, limit.id);
-    write_u64(inner, 2, limit.value);
+    write_message(out, 6, [&](pbf_writer& inner) {
+      write_i32(inner, 1, limit.id);
+      write_u64(inner, 2, limit.value);
+    });
   }
   write_i32(out, 7, device.stream_priority_least);
   write_i32(out, 8, device.stream_priority_greatest);
@@ -70,8 +83,7 @@ void write(pbf_writer& out, const Device& device) {
 
 void write_devices(pbf_writer& out, uint32_t field, const std::vector<Device>& devices) {
   for (const Device& device : devices) {
-    pbf_writer inner(out, field);
-    write(inner, device);
+    write_message(out, field, [&](pbf_writer& inner) { write(inner, device); });
   }
 }
 
@@ -382,19 +394,15 @@ enum KindField : uint32_t { kHello = 1, kWelcome = 2, kGoodbye = 3, kStatus = 4 
 std::string encode(const Control& control) {
   std::string bytes;
   pbf_writer out(bytes);
-  if (const auto* hello = std::get_if<Hello>(&control)) {
-    pbf_writer inner(out, kHello);
-    write(inner, *hello);
-  } else if (const auto* welcome = std::get_if<Welcome>(&control)) {
-    pbf_writer inner(out, kWelcome);
-    write(inner, *welcome);
-  } else if (const auto* goodbye = std::get_if<Goodbye>(&control)) {
-    pbf_writer inner(out, kGoodbye);
-    write(inner, *goodbye);
-  } else if (const auto* status = std::get_if<Status>(&control)) {
-    pbf_writer inner(out, kStatus);
-    write(inner, *status);
-  }
+  // The kinds stand in the variant in the order of their field numbers.
+  const uint32_t field = static_cast<uint32_t>(control.index()) + 1;
+  static_assert(std::is_same_v<std::variant_alternative_t<kGoodbye - 1, Control>, Goodbye>);
+  static_assert(std::variant_size_v<Control> == kStatus);
+  std::visit(
+      [&](const auto& kind) {
+        write_message(out, field, [&](pbf_writer& inner) { write(inner, kind); });
+      },
+      control);
   return bytes;
 }
 

@@ -7,8 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from farlane_gen import (emit_describe, emit_dispatch, emit_driver_table, emit_messages, output,
-                         wire_model)
+from farlane_gen import (api_model, emit_coverage, emit_describe, emit_dispatch, emit_driver_table,
+                         emit_facade, emit_messages, emit_testing, output, wire_model)
 
 PROTOCOL = Path(__file__).resolve().parent.parent
 
@@ -29,6 +29,7 @@ def make_wire(out: Path) -> None:
     output.write(folder / "codec_tells.cc", emit_messages.codec_cc(wire, ("tell",)))
     output.write(folder / "dispatch.h", emit_dispatch.dispatch_h(wire))
     output.write(folder / "describe.cc", emit_describe.describe_cc(wire))
+    output.write(folder / "testing.h", emit_testing.testing_h(wire))
 
 
 def make_driver(out: Path) -> None:
@@ -38,13 +39,34 @@ def make_driver(out: Path) -> None:
     output.write(folder / "driver_table.cc", emit_driver_table.driver_table_cc(functions))
 
 
-MAKERS = {"wire": make_wire, "driver": make_driver}
+def read_libraries() -> list[api_model.Library]:
+    return [api_model.read_api((PROTOCOL / "api" / f"{name}.api").read_text(),
+                               f"protocol/api/{name}.api") for name in FACADES]
+
+
+def make_facades(out: Path) -> None:
+    for library in read_libraries():
+        folder, name = out / "client", library.name
+        output.write(folder / f"{name}_stubs.cc", emit_facade.stubs_cc(library))
+        output.write(folder / f"{name}.map", emit_facade.version_script(library))
+        output.write(folder / f"{name}_check.cc", emit_facade.check_cc(library))
+        if library.has_typedefs:
+            output.write(folder / f"{name}_proc_table.inc", emit_facade.proc_table_inc(library))
+
+
+def make_coverage(out: Path) -> None:
+    output.write(out / "coverage.md", emit_coverage.coverage_md(read_libraries()))
+
+
+FACADES = ("cudart", "cuda")
+MAKERS = {"wire": make_wire, "driver": make_driver, "facades": make_facades,
+          "coverage": make_coverage}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=MAKERS)
-    parser.add_argument("out", type=Path, help="the folder `generated` of the build tree")
+    parser.add_argument("out", type=Path, help="the folder `generated` of the build tree; for coverage, docs/")
     arguments = parser.parse_args()
     try:
         MAKERS[arguments.what](arguments.out)
