@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""The generator's refusals, the coverage page's currency, and what the built façades export.
+
+    generate_test.py [--nm NM] [LIBRARY.so=NAME ...]     NAME: cudart or cuda
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import generate
+from farlane_gen import api_model, emit_coverage, emit_driver_table, emit_facade, output, wire_model
+
+LIBRARIES: dict[str, str] = {}  # façade: path of the built library
+LIMITS = {"name_bytes_max"}
+
+
+def wire(text: str) -> wire_model.Wire:
+    return wire_model.read_wire(text, "test.api", LIMITS)
+
+
+def api(text: str) -> api_model.Library:
+    return api_model.read_api("library cudart\nreason wait waits\n" + text, "test.api")
+
+
+class WireRefusals(unittest.TestCase):
+    def refused(self, text: str, part: str) -> None:
+        with self.assertRaises(wire_model.ApiError) as caught:
+            wire(text)
+        self.assertIn(part, str(caught.exception))
+
+    def test_mistakes_are_named_with_their_line(self) -> None:
+        self.refused("post a = 1 { }\npost b = 1 { }", "test.api:2: b = 1 is taken by a = 1")
+        self.refused("post a = 1 { }\npost a = 2 { }", "is taken")
+        self.refused("post a = 0 { }", "not in 1..65535")
+        self.refused("post a = 1 { u32 x  u64 y }", "a.y would leave a hole at byte 4")
+        self.refused("struct s { u32 x  addr y }", "would leave a hole")
+        self.refused("post a = 1 { bytes<nothing> x }", "nothing is not a constant of limits.h")
+        self.refused("post a = 1 { list<nothing, name_bytes_max> x }", "no type or struct")
+        self.refused("post a = 1 { u32 x  u32 x }", "two fields of one name")
+        self.refused("post a = 1 { body  u32 x }", "body stands at the end")
+        self.refused("ask a = 1 { body } -> { }", "only a post or tell has a body")
+        self.refused("ask a = 1 { }", "the file ends")
+        self.refused("pos a = 1 { }", "'pos' where struct, post, ask or tell was expected")
+        self.refused("post a = 1 { u32 x ! }", "cannot read")
+
+    def test_layout(self) -> None:
+        message = wire("post a = 1 { u64 x  string<name_bytes_max> s  u32 y }").messages[0]
+        self.assertEqual([(f.name, at) for f, at in message.fields.layout()[0]],
+                         [("x", 0), ("s", 8), ("y", 12)])
+        reply = wire("ask a = 1 { } -> { u64 x }").messages[0].reply
+        self.assertEqual([f.name for f in reply.fields], ["result", "pad", "executed", "x"])
+
+
+class ApiRefusals(unittest.TestCase):
+    def refused(self, text: str, part: str) -> None:
+        with self.assertRaises(wire_model.ApiError) as caught:
+            api(text)
+        self.assertIn(part, str(caught.exception))
+
+    def test_mistakes_are_named_with_their_line(self) -> None:
+        self.refused("asked int f(void);", "test.api:3: f is asked")
+        self.refused("local int f(void); why=wait", "exactly when it is asked")
+        self.refused("asked int f(void); why=fun", "is no attribute")
+        self.refused("local int f(void)", "semicolon")
+        self.refused("loca int f(void);", "'loca' where a mode")
+        self.refused("local int f(void);\nlocal int f(int x);", "f stands already at test.api:3")
+        self.refused("local int f(void); ptsz\nlocal int f_ptsz(void);", "f_ptsz stands already")
+        self.refused("unsupported int f(void); without(g)", "stand in also")
+        self.refused("local int f(void); ptzs", "is no attribute")
+        self.refused("local int f(void); ptsz !", "cannot read the attributes from '!' on")
+
+    def test_attributes(self) -> None:
+        f = api('asked int f_v2(int a); since=3020 ptsz=7000 also(f@2000) without(g@1) why=wait '
+                'note("n")').functions[0]
+        self.assertEqual([(abi.symbol, abi.since, abi.base) for abi in f.supported],
+                         [("f_v2", 3020, "f"), ("f_v2_ptsz", 7000, "f"), ("f", 2000, "f")])
+        self.assertEqual([abi.symbol for abi in f.unsupported], ["g"])
+        self.assertEqual((f.why, f.note, f.parameters), ("waits", "n", "int a"))
+
+    def test_one_word_makes_a_stub_of_a_function(self) -> None:
+        for mode, stub, supported in (("local", False, True), ("unsupported", True, False)):
+            text = emit_facade.stubs_cc(api(f"{mode} int f(void); ptsz"))
+            for symbol in ("f", "f_ptsz"):
+                self.assertEqual(f"EXPORTED int {symbol}() {{" in text, stub)
+                self.assertEqual(f"    {symbol},\n" in text, supported)
+
+
+class Output(unittest.TestCase):
+    def test_a_file_that_stays_the_same_is_not_touched(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "sub" / "file"
+            output.write(path, "text")
+            before = path.stat().st_mtime_ns
+            output.write(path, "text")
+            self.assertEqual(path.stat().st_mtime_ns, before)
+            output.write(path, "other")
+            self.assertEqual(path.read_text(), "other")
+
+
+class Described(unittest.TestCase):
+    def test_the_coverage_page_is_current(self) -> None:
+        page = generate.PROTOCOL.parent / "docs" / "coverage.md"
+        self.assertEqual(page.read_text(), emit_coverage.coverage_md(generate.read_libraries()),
+                         "make it again: protocol/gen/generate.py coverage docs")
+
+    def test_every_name_of_the_vendors_libraries_is_described(self) -> None:
+        counts = {library.name: len(library.symbols) for library in generate.read_libraries()}
+        self.assertEqual(counts, {"cudart": 422, "cuda": 637})
+
+    def test_the_driver_table_names_each_function_once(self) -> None:
+        text = (generate.PROTOCOL / "api" / "driver.api").read_text()
+        self.assertGreater(len(emit_driver_table.read_driver(text)), 100)
+        with self.assertRaises(wire_model.ApiError):
+            emit_driver_table.read_driver("required cuInit\noptional cuInit")
+
+    def test_the_built_libraries_export_what_is_described(self) -> None:
+        for library in generate.read_libraries():
+            if library.name not in LIBRARIES:
+                continue
+            listing = subprocess.run(
+                ["nm", "-D", "--defined-only", "--with-symbol-versions", LIBRARIES[library.name]],
+                check=True, capture_output=True, text=True).stdout
+            found: dict[str, str] = {}
+            nodes = set()
+            for line in listing.splitlines():
+                _, kind, versioned = line.split(None, 2)
+                symbol, _, node = versioned.partition("@")
+                if kind == "A":
+                    continue  # the version node itself
+                found[symbol] = kind
+                nodes.add(node.lstrip("@"))
+            self.assertEqual(sorted(found), library.symbols, library.name)
+            self.assertEqual(nodes, {library.node}, library.name)
+            # A façade that makes its stubs weak shows what it has written itself.
+            if "W" not in found.values():
+                continue
+            written = {symbol for symbol, kind in found.items() if kind == "T"}
+            described = {abi.symbol for f in library.functions for abi in f.supported}
+            self.assertEqual(written - described, set(), f"{library.name}: described as unsupported")
+            self.assertEqual(described - written, set(), f"{library.name}: described as supported")
+
+
+if __name__ == "__main__":
+    arguments = [a for a in sys.argv[1:] if "=" in a]
+    for argument in arguments:
+        path, _, name = argument.rpartition("=")
+        LIBRARIES[name] = path
+    unittest.main(argv=sys.argv[:1] + [a for a in sys.argv[1:] if a and "=" not in a])
