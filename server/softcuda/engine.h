@@ -30,7 +30,7 @@ struct KernelInfo {
       0;                     // statically declared .shared used by the kernel and its callees
   uint32_t local_bytes = 0;  // per thread
   uint32_t const_bytes = 0;  // of the module
-  uint32_t registers = 0;    // a plausible count per thread, at most 255
+  uint32_t registers = 0;    // a plausible count per thread, at most 64
   uint32_t max_threads_per_block = 1024;  // .maxntid when given
   uint32_t reqd_threads[3] = {0, 0, 0};   // .reqntid when given
 };
