@@ -90,8 +90,8 @@ class LoadedModule final : public Module {
       info.shared_static_bytes = kernel.shared_static_bytes;
       info.local_bytes = function.local_bytes;
       info.const_bytes = static_cast<uint32_t>(linker.const_bytes());
-      // PTX registers are virtual; a compiler would reuse them. Some plausible number, and none that
-      // refuses a block of 1024 threads (65536 / 1024): nothing here runs out of registers.
+      // PTX registers are virtual; a compiler would reuse them. Some plausible number, and none
+      // that refuses a block of 1024 threads (65536 / 1024): nothing here runs out of registers.
       info.registers = std::clamp(function.register_bytes / (4 * kLanes) / 2, 16u, 64u);
       if (ast.max_threads != 0) info.max_threads_per_block = std::min(ast.max_threads, 1024u);
       uint32_t threads = 1;
