@@ -66,7 +66,8 @@ MAKERS = {"wire": make_wire, "driver": make_driver, "facades": make_facades,
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=MAKERS)
-    parser.add_argument("out", type=Path, help="the folder `generated` of the build tree; for coverage, docs/")
+    parser.add_argument("out", type=Path,
+                        help="the folder `generated` of the build tree; for coverage, docs/")
     arguments = parser.parse_args()
     try:
         MAKERS[arguments.what](arguments.out)

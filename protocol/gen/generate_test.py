@@ -141,8 +141,8 @@ class Described(unittest.TestCase):
                 continue
             written = {symbol for symbol, kind in found.items() if kind == "T"}
             described = {abi.symbol for f in library.functions for abi in f.supported}
-            self.assertEqual(written - described, set(), f"{library.name}: described as unsupported")
-            self.assertEqual(described - written, set(), f"{library.name}: described as supported")
+            self.assertEqual(written - described, set(), f"{library.name}: written, not described")
+            self.assertEqual(described - written, set(), f"{library.name}: described, not written")
 
 
 if __name__ == "__main__":

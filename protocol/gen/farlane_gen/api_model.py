@@ -1,4 +1,4 @@
-"""The functions of a façade, from api/cudart.api and api/cuda.api: what each is and how it answers."""
+"""The functions of a façade, from api/cudart.api and api/cuda.api: what each is, how it answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TWINS = ("ptsz", "ptds")
 
 @dataclass
 class Abi:
-    """An exported symbol that is the function for CUDA versions from `since` on (0: not versioned)."""
+    """An exported symbol: the function for CUDA versions from `since` on (0: not versioned)."""
 
     symbol: str
     since: int = 0
@@ -128,8 +128,8 @@ def _function(line: str, section: str, where: str, reasons: dict[str, str]) -> F
                         section, where)
     _attributes(function, attributes, reasons)
     if (mode == "asked") != bool(function.why):
-        raise ApiError(f"{where}: {function.name} is {mode}: a function has why=REASON exactly when "
-                       "it is asked")
+        raise ApiError(f"{where}: {function.name} is {mode}: a function has why=REASON exactly "
+                       "when it is asked")
     if function.without and not function.is_supported:
         raise ApiError(f"{where}: {function.name} is unsupported; its ABIs stand in also(...)")
     return function

@@ -9,10 +9,10 @@ INTRO = """# Coverage
 Every function that the libraries export, and whether it works. Made from `protocol/api/*.api` by
 `protocol/gen/generate.py coverage`; a test keeps it current.
 
-*local*: answered in the client. *posted*: put into the session's log, returns at once. *asked*: waits for
-the server; the note says why, and where a function asks only sometimes, when. A function that is not
-listed as one of these is *unsupported*: it is exported, says so once in the log, and returns
-`cudaErrorNotSupported` or `CUDA_ERROR_NOT_SUPPORTED`.
+*local*: answered in the client. *posted*: put into the session's log, returns at once. *asked*:
+waits for the server; the note says why, and where a function asks only sometimes, when. A function
+that is not listed as one of these is *unsupported*: it is exported, says so once in the log, and
+returns `cudaErrorNotSupported` or `CUDA_ERROR_NOT_SUPPORTED`.
 """
 
 

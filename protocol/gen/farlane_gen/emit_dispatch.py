@@ -35,8 +35,8 @@ def dispatch_h(wire: Wire) -> str:
 //   bool on(const RecordHeader& header, const message::CopyIn& copy, std::span<std::byte> body);
 //
 // The second form is for messages with a `body`; the body is empty unless the record is the last of
-// its frame. False stops the dispatch: the handler keeps its reason. `void` instead of bool is fine.
-// A handler of the server's records may take replies undecoded, to hand each to whoever waits for it:
+// its frame. False stops the dispatch: the handler keeps its reason; `void` instead of bool is
+// fine. A handler of the server's records may take replies undecoded, to hand each to its waiter:
 //
 //   bool on_reply(const Record& record);   // instead of one overload per reply
 #pragma once
@@ -70,6 +70,10 @@ inline DispatchResult malformed(FaultReason reason, const char* field, uint64_t 
   return {{DispatchStatus::kMalformed, Fault{{reason, field, value, 0}}}};
 }}
 
+inline DispatchResult wrong_direction(const char* field, const Record& record) {{
+  return malformed(FaultReason::kWrongDirection, field, record.header.op);
+}}
+
 template <class M, class Handler, class... Body>
 DispatchResult handle(const Record& record, Handler& handler, Body... body) {{
   M message;
@@ -101,10 +105,10 @@ template <class Handler>
 DispatchResult dispatch_commands(const Record& record, [[maybe_unused]] std::span<std::byte> body,
                                  Handler& handler) {{
   if (record.is_reply()) {{
-    return detail::malformed(FaultReason::kWrongDirection, "reply flag", record.header.op);
+    return detail::wrong_direction("reply flag", record);
   }}
   switch (static_cast<Op>(record.header.op)) {{
-{commands}{_others(to_client)}      return detail::malformed(FaultReason::kWrongDirection, "record op", record.header.op);
+{commands}{_others(to_client)}      return detail::wrong_direction("record op", record);
   }}
   return detail::malformed(FaultReason::kUnknownOp, "record op", record.header.op);
 }}
@@ -113,7 +117,7 @@ DispatchResult dispatch_commands(const Record& record, [[maybe_unused]] std::spa
 template <class Handler>
 DispatchResult dispatch_replies(const Record& record, Handler& handler) {{
   switch (static_cast<Op>(record.header.op)) {{
-{replies}{_others(not_asks)}      return detail::malformed(FaultReason::kWrongDirection, "reply op", record.header.op);
+{replies}{_others(not_asks)}      return detail::wrong_direction("reply op", record);
   }}
   return detail::malformed(FaultReason::kUnknownOp, "reply op", record.header.op);
 }}
@@ -135,7 +139,7 @@ DispatchResult dispatch_events(const Record& record, [[maybe_unused]] std::span<
     }}
   }}
   switch (static_cast<Op>(record.header.op)) {{
-{tells}{_others(to_server)}      return detail::malformed(FaultReason::kWrongDirection, "record op", record.header.op);
+{tells}{_others(to_server)}      return detail::wrong_direction("record op", record);
   }}
   return detail::malformed(FaultReason::kUnknownOp, "record op", record.header.op);
 }}

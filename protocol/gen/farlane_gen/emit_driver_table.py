@@ -24,7 +24,8 @@ def read_driver(text: str) -> list[DriverFunction]:
         if not words:
             continue
         if words[0] not in ("required", "optional"):
-            raise ApiError(f"{SOURCE}:{number}: {words[0]!r} where required or optional was expected")
+            raise ApiError(f"{SOURCE}:{number}: {words[0]!r} where required or optional was "
+                           "expected")
         for name in words[1:]:
             if not re.fullmatch(r"cu[A-Z]\w*", name):
                 raise ApiError(f"{SOURCE}:{number}: {name!r} is no driver function's name")
@@ -51,8 +52,8 @@ struct DriverTable {{
 {members}}};
 
 // Loads the driver at `path` ("libcuda.so.1", or the software device's) and fills the table. False
-// with a sentence in *error when it cannot be loaded or lacks a required function. The library stays
-// loaded for the life of the process.
+// with a sentence in *error when it cannot be loaded or lacks a required function. The library
+// stays loaded for the life of the process.
 bool load_driver(const char* path, DriverTable* table, std::string* error);
 
 // The symbols the table asks for, as a driver exports them: for tests of a driver of our own.

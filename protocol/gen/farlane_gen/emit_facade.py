@@ -12,8 +12,8 @@ def _source(library: Library) -> str:
 
 
 def stubs_cc(library: Library) -> str:
-    """Unsupported functions, and a reference to each supported one: one that nobody wrote is then an
-    undefined symbol, one that somebody wrote without saying so here a duplicate."""
+    """Unsupported functions, and a reference to each supported one: one that nobody wrote is then
+    an undefined symbol, one that somebody wrote without saying so here a duplicate."""
     unsupported = f"farlane_{library.name}_unsupported"
     stubs = "".join(f"EXPORTED int {abi.symbol}() {{ return {unsupported}(\"{abi.symbol}\"); }}\n"
                     for f in library.functions for abi in f.unsupported)
@@ -21,8 +21,8 @@ def stubs_cc(library: Library) -> str:
     declarations = "".join(f"void {symbol}();\n" for symbol in supported)
     references = "".join(f"    {symbol},\n" for symbol in supported)
     return banner(_source(library)) + f"""//
-// No header is included: the functions have their names in common with the vendor's declarations, and
-// here neither their parameters nor their results matter. An error code is an int in every ABI.
+// No header is included: the functions have their names in common with the vendor's declarations,
+// and here neither their parameters nor their results matter. An error code is an int.
 #define EXPORTED __attribute__((visibility("default")))
 
 extern "C" {{

@@ -130,8 +130,8 @@ struct ReplyPrefix {{
 }}  // namespace farlane::protocol
 
 // encoded_bytes() is the size of the whole record. encode() writes exactly that many bytes to the
-// front of `out`; a value over its limit or too short an `out` trips a check. decode() checks the op,
-// the reply flag and every byte of the payload; false leaves the reason in `fault`.
+// front of `out`; a value over its limit or too short an `out` trips a check. decode() checks the
+// op, the reply flag and every byte of the payload; false leaves the reason in `fault`.
 namespace farlane::protocol::message {{
 
 {structs}
@@ -273,7 +273,8 @@ def _codec_functions(m: Message, s: Struct, kind: str) -> str:
              f"  const size_t bytes = encoded_bytes(message);\n"
              f"  Writer out = begin(space, {m.cpp_op}, {flags}, lane, sequence, bytes);\n")
     text += _write_payload(s, "message", wire_name, s.name)
-    text += "  FARLANE_CHECK(out.written() == bytes, \"encoded_bytes() and encode() disagree\");\n}\n\n"
+    text += ("  FARLANE_CHECK(out.written() == bytes, "
+             "\"encoded_bytes() and encode() disagree\");\n}\n\n")
     text += f"bool decode(const Record& record, {unused}{name}& message, Fault& fault) {{\n"
     text += (f"  if (!is_record_of(record, {m.cpp_op}, {str(kind == 'reply').lower()}, "
              f"\"{s.name}\", fault)) return false;\n"

@@ -1,4 +1,4 @@
-"""Writes generated files, and leaves one alone whose text has not changed, so that little rebuilds."""
+"""Writes generated files; one whose text stays the same is not touched, so little rebuilds."""
 
 from __future__ import annotations
 

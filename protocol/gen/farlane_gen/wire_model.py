@@ -25,7 +25,7 @@ def camel(name: str) -> str:
 @dataclass
 class Field:
     name: str
-    kind: str                       # a key of SCALARS or HANDLES, bytes, string, list, fixed, struct
+    kind: str                       # of SCALARS or HANDLES, or bytes, string, list, fixed, struct
     limit: str = ""                 # a constant of limits.h
     count: int = 0                  # of fixed<N>
     struct: "Struct | None" = None  # of list and struct
@@ -117,8 +117,8 @@ class Struct:
             if size == 0:
                 continue
             if at % alignment:
-                raise ApiError(f"{self.where}: {self.name}.{f.name} would leave a hole at byte {at}; "
-                               f"write a pad field before it")
+                raise ApiError(f"{self.where}: {self.name}.{f.name} would leave a hole at byte "
+                               f"{at}; write a pad field before it")
             places.append((f, at))
             at += size
         return places, at
