@@ -15,6 +15,8 @@ Device::~Device() {
   fence_event_.reset();
   if (internal_ != nullptr) driver_.cuStreamDestroy(internal_);
   if (fence_carrier_ != nullptr) driver_.cuStreamDestroy(fence_carrier_);
+  events.clear();
+  driver_.cuDevicePrimaryCtxRelease(handle_);
 }
 
 CUresult Device::activate() {
@@ -29,7 +31,9 @@ CUresult Device::activate() {
   }
   if (result == CUDA_SUCCESS) result = events.acquire(&fence_event_);
   if (result != CUDA_SUCCESS) {
-    context_ = nullptr;  // half a device is none; the next call tries again
+    // Half a device is none; the next call tries again.
+    if (context_ != nullptr) driver_.cuDevicePrimaryCtxRelease(handle_);
+    context_ = nullptr;
     return result;
   }
   legacy_ = std::make_shared<Stream>();

@@ -22,9 +22,11 @@ void EventRef::release(DriverEvent* event) {
   delete event;
 }
 
-EventPool::~EventPool() {
+void EventPool::clear() {
   FARLANE_CHECK(free_.size() == all_.size(), "every event is back in its pool when that goes");
   for (const auto& event : all_) driver_.cuEventDestroy(event->handle);
+  all_.clear();
+  free_.clear();
 }
 
 CUresult EventPool::acquire(EventRef* out) {

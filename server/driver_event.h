@@ -57,7 +57,9 @@ class EventPool {
  public:
   explicit EventPool(const DriverTable& driver) : driver_(driver) {}
   EventPool(const EventPool&) = delete;
-  ~EventPool();
+  ~EventPool() { clear(); }
+  // Destroys them all; none may be held.
+  void clear();
 
   // The context must be current.
   CUresult acquire(EventRef* out);

@@ -70,11 +70,12 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
       waiters_(host.driver, channel),
       device_count_(static_cast<uint32_t>(host.devices.size())),
       last_received_(Clock::now()) {
-  // The host may have been made on another thread.
+  // The context is the thread's, and the host may have been made on another one.
   make_current(*host.devices[0]);
 }
 
 Executor::~Executor() {
+  current_ = nullptr;  // run() may have been on another thread
   outbox_.abandon();
   for (const auto& device : host_.devices) {
     if (device->is_active()) reset_device(*device);
@@ -86,6 +87,9 @@ Executor::~Executor() {
 // ---------------------------------------------------------------------------------- the loop
 
 SessionEnd Executor::run() {
+  // A context is current on a thread, and this may not be the one that made the executor.
+  current_ = nullptr;
+  make_current(*host_.devices[0]);
   // Tells the client that this side lives, also while the executor is in a long driver call.
   std::mutex mutex;
   std::condition_variable changed;

@@ -58,7 +58,9 @@ void add_identity(const DriverTable& driver, CUdevice device, control::Device* o
 }  // namespace
 
 CUresult reserve_windows(Host& host, uint32_t count, uint64_t base, uint64_t bytes_per_device) {
-  if (base == host.window_base && bytes_per_device == host.window_bytes) return CUDA_SUCCESS;
+  if (base != 0 && base == host.window_base && bytes_per_device == host.window_bytes) {
+    return CUDA_SUCCESS;
+  }
   // The new windows may lie across the old ones.
   for (const auto& device : host.devices) {
     if (device->space.has_extents()) return CUDA_ERROR_ILLEGAL_STATE;
