@@ -49,6 +49,7 @@ def make_facades(out: Path) -> None:
         folder, name = out / "client", library.name
         output.write(folder / f"{name}_stubs.cc", emit_facade.stubs_cc(library))
         output.write(folder / f"{name}.map", emit_facade.version_script(library))
+        output.write(folder / f"{name}_exports.txt", emit_facade.exports_txt(library))
         output.write(folder / f"{name}_check.cc", emit_facade.check_cc(library))
         if library.has_typedefs:
             output.write(folder / f"{name}_proc_table.inc", emit_facade.proc_table_inc(library))

@@ -47,6 +47,11 @@ def version_script(library: Library) -> str:
                      "  local:\n    *;\n};\n"
 
 
+def exports_txt(library: Library) -> str:
+    """Every exported name, one per line."""
+    return "".join(f"{symbol}\n" for symbol in library.symbols)
+
+
 def proc_table_inc(library: Library) -> str:
     rows = sorted((abi.base, "true" if abi.is_twin else "false", abi.since, abi.symbol)
                   for f in library.functions for abi in f.abis if abi.since)
