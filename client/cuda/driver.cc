@@ -12,7 +12,15 @@ std::atomic<bool> init_called = false;
 }  // namespace
 
 bool is_initialized() {
-  return init_called.load(std::memory_order_acquire) || core::context_current() != nullptr;
+  if (init_called.load(std::memory_order_acquire)) {
+    return true;
+  }
+  // The runtime initialises without cuInit; a context is the sign that it did, and stays true.
+  if (core::context_current() == nullptr) {
+    return false;
+  }
+  init_called.store(true, std::memory_order_release);
+  return true;
 }
 
 CUresult check_device(CUdevice device) {

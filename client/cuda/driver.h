@@ -13,7 +13,7 @@ namespace farlane::cuda {
 
 namespace core = farlane::client;
 
-// False before cuInit, unless the runtime has made a context current on this thread.
+// False before cuInit, unless the runtime has made a context current.
 bool is_initialized();
 
 // CUDA_ERROR_INVALID_DEVICE unless it is a visible one.

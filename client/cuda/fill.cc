@@ -12,11 +12,11 @@ template <typename Element>
 CUresult fill(CUdeviceptr to, size_t pitch, Element value, size_t width, size_t height,
               CUstream stream, bool async) {
   return enter_context([&](int) -> CUresult {
-    if (to % sizeof(Element) != 0 || (height > 1 && pitch < width * sizeof(Element))) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
     if (width == 0 || height == 0) {
       return CUDA_SUCCESS;
+    }
+    if (to % sizeof(Element) != 0 || (height > 1 && pitch < width * sizeof(Element))) {
+      return CUDA_ERROR_INVALID_VALUE;
     }
     return core::fill(to, pitch, value, sizeof(Element), width, height, stream, async);
   });

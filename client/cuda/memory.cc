@@ -14,10 +14,11 @@ constexpr size_t kPitchBytes = 512;
 CUresult host_allocate(size_t bytes, unsigned flags, void** pointer) {
   constexpr unsigned kKnown =
       CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
-  if (pointer == nullptr || bytes == 0 || (flags & ~kKnown) != 0) {
+  if (pointer == nullptr || (flags & ~kKnown) != 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  return core::host_allocate(bytes, flags, pointer);
+  *pointer = nullptr;
+  return bytes == 0 ? CUDA_SUCCESS : core::host_allocate(bytes, flags, pointer);
 }
 
 CUresult host_register(void* pointer, size_t bytes, unsigned flags) {
@@ -111,8 +112,7 @@ CUresult cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags) {
 }
 
 CUresult cuMemFreeHost(void* p) {
-  return enter_release(
-      [&]() { return p == nullptr ? CUDA_ERROR_INVALID_VALUE : core::host_free(p); });
+  return enter_release([&]() { return p == nullptr ? CUDA_SUCCESS : core::host_free(p); });
 }
 
 CUresult cuMemHostRegister(void* p, size_t bytesize, unsigned int Flags) {
@@ -134,7 +134,7 @@ CUresult cuMemHostGetFlags(unsigned int* pFlags, void* p) {
     if (pFlags == nullptr || facts.kind != core::PointerFacts::Kind::kPinnedHost) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    *pFlags = facts.host_flags;
+    *pFlags = facts.host_flags | CU_MEMHOSTALLOC_DEVICEMAP;  // as CUDA with unified addressing
     return CUDA_SUCCESS;
   });
 }

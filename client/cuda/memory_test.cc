@@ -49,6 +49,19 @@ TEST_F(DriverMemoryTest, Allocates) {
             CUDA_ERROR_NOT_FOUND);
 }
 
+TEST_F(DriverMemoryTest, NothingOfTheHostsIsNullAndSuccess) {
+  void* p = host_;
+  EXPECT_EQ(cuMemAllocHost(&p, 0), CUDA_SUCCESS);
+  EXPECT_EQ(p, nullptr);
+  EXPECT_EQ(cuMemFreeHost(nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(cuMemAllocHost(&p, 64), CUDA_SUCCESS);
+  unsigned flags = 0;
+  EXPECT_EQ(cuMemHostGetFlags(&flags, p), CUDA_SUCCESS);
+  EXPECT_EQ(flags, static_cast<unsigned>(CU_MEMHOSTALLOC_DEVICEMAP));
+  EXPECT_EQ(cuMemFreeHost(p), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemFreeHost(p), CUDA_ERROR_INVALID_VALUE);
+}
+
 TEST_F(DriverMemoryTest, PointersAreKnownForWhatTheyAre) {
   unsigned type = 0;
   int ordinal = -1;
@@ -64,6 +77,10 @@ TEST_F(DriverMemoryTest, PointersAreKnownForWhatTheyAre) {
   EXPECT_EQ(start, device_);
   EXPECT_EQ(cuPointerGetAttribute(&start, CU_POINTER_ATTRIBUTE_HOST_POINTER, device_),
             CUDA_ERROR_INVALID_VALUE);
+  int managed = 7;  // a truth value is an int in memory
+  EXPECT_EQ(cuPointerGetAttribute(&managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, device_),
+            CUDA_SUCCESS);
+  EXPECT_EQ(managed, 0);
   const auto ordinary = reinterpret_cast<CUdeviceptr>(host_);
   EXPECT_EQ(cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, ordinary),
             CUDA_ERROR_INVALID_VALUE);
@@ -148,6 +165,7 @@ TEST_F(DriverMemoryTest, FillsElementsOfThreeSizes) {
   EXPECT_EQ(*at(66), 9);
   EXPECT_EQ(cuMemsetD32(device_ + 2, 0, 4), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(cuMemsetD8(0, 0, 0), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemsetD32(device_ + 2, 0, 0), CUDA_SUCCESS);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ using farlane::client::PointerFacts;
 
 namespace {
 
+// Truth values are given as ints: that many bytes are what CUDA writes.
 template <typename Value>
 CUresult give(void* data, Value value) {
   std::memcpy(data, &value, sizeof(value));
@@ -36,13 +37,14 @@ CUresult answer(const PointerFacts& facts, CUpointer_attribute attribute, CUdevi
       // A remote device cannot reach this host's memory.
       return on_device ? give(data, address) : CUDA_ERROR_INVALID_VALUE;
     case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-      return on_device ? CUDA_ERROR_INVALID_VALUE : give(data, address);
+      (void)give(data, on_device ? CUdeviceptr{0} : address);
+      return on_device ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
     case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
     case CU_POINTER_ATTRIBUTE_IS_MANAGED:
     case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
-      return give<unsigned char>(data, 0);
+      return give<int>(data, 0);
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
     case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
       return give<unsigned long long>(data, facts.id);
@@ -55,7 +57,7 @@ CUresult answer(const PointerFacts& facts, CUpointer_attribute attribute, CUdevi
     case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
       return give<size_t>(data, facts.bytes);
     case CU_POINTER_ATTRIBUTE_MAPPED:
-      return give<unsigned char>(data, 1);
+      return give<int>(data, 1);
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
       return give<unsigned long long>(data, 0);
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
@@ -85,7 +87,7 @@ void give_nothing(CUpointer_attribute attribute, CUdeviceptr address, void* data
     case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
     case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
     case CU_POINTER_ATTRIBUTE_MAPPED:
-      (void)give<unsigned char>(data, 0);
+      (void)give<int>(data, 0);
       return;
     case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:

@@ -155,7 +155,7 @@ cudaError_t cudaHostGetFlags(unsigned int* pFlags, void* pHost) {
     if (facts.kind != core::PointerFacts::Kind::kPinnedHost) {
       return cudaErrorInvalidValue;
     }
-    *pFlags = facts.host_flags;
+    *pFlags = facts.host_flags | cudaHostAllocMapped;  // as CUDA with unified addressing
     return {};
   });
 }
