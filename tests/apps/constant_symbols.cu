@@ -23,6 +23,7 @@ __global__ void use() {
   results[i] = static_cast<long long>(table[i]) * settings.count + counter +
                static_cast<long long>(weights[i % 32] * settings.factor) + hidden +
                inner::spot[i % 5] + settings.tag[i % 4];
+  __syncthreads();  // everybody has read it
   if (i == 0) atomicAdd(&hidden, 1u);
 }
 
