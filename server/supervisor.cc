@@ -1,5 +1,6 @@
 #include "server/supervisor.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
@@ -107,7 +108,7 @@ class Supervisor {
 
   void on_ready() {
     if (ending_) return;
-    listen_socket_.assign(::dup(listener_->fd()));
+    listen_socket_.assign(::fcntl(listener_->fd(), F_DUPFD_CLOEXEC, 0));
     await_connection();
     spdlog::info("listening on {} with {} ({} device{})", listener_->address(),
                  software_ ? "the software device" : "CUDA", pool_.device_messages().size(),

@@ -1,0 +1,463 @@
+// gpuserverd as a process, on the software device: what comes to its port, and what becomes of its
+// workers.
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "generated/protocol/messages.h"
+#include "protocol/append.h"
+#include "protocol/control_client.h"
+#include "transport/fd.h"
+#include "transport/tcp.h"
+
+extern char** environ;
+
+namespace farlane::server {
+namespace {
+
+namespace control = protocol::control;
+namespace message = protocol::message;
+using transport::Clock;
+using Reason = control::Goodbye::Reason;
+constexpr auto kPatience = std::chrono::seconds(30);
+
+// A gpuserverd of its own, with its log.
+class Server {
+ public:
+  explicit Server(std::vector<std::string> options) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
+    log_ = transport::Fd(ends[0]);
+    transport::Fd write(ends[1]);
+    options.insert(options.begin(), {FARLANE_GPUSERVERD, "--listen", "127.0.0.1:0"});
+    if (std::find(options.begin(), options.end(), "--device") == options.end()) {
+      options.insert(options.end(), {"--device", "software"});
+    }
+    options.insert(options.end(), {"--software-library", FARLANE_SOFTCUDA,
+                                   "--module-cache-bytes-max", "0", "--log-level", "debug"});
+    std::vector<char*> argv;
+    for (std::string& option : options) argv.push_back(option.data());
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, write.get(), 1);
+    posix_spawn_file_actions_adddup2(&actions, write.get(), 2);
+    const int failed =
+        ::posix_spawn(&pid_, FARLANE_GPUSERVERD, &actions, nullptr, argv.data(), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (failed != 0) throw std::runtime_error("spawn");
+  }
+  ~Server() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      int status = 0;
+      ::waitpid(pid_, &status, 0);
+    }
+  }
+
+  // Reads the log until a line has `text` in it.
+  bool wait_for_log(const std::string& text) {
+    const auto deadline = Clock::now() + kPatience;
+    size_t from = 0;
+    for (;;) {
+      const size_t found = text_.find(text, from);
+      if (found != text_.npos) return true;
+      from = text_.size() < text.size() ? 0 : text_.size() - text.size();
+      if (!read_more(deadline)) {
+        ADD_FAILURE() << "no \"" << text << "\" in the log:\n" << text_;
+        return false;
+      }
+    }
+  }
+  bool listening() {
+    if (!wait_for_log("listening on ")) return false;
+    const size_t at =
+        text_.find("listening on 127.0.0.1:") + std::strlen("listening on 127.0.0.1:");
+    port_ = static_cast<uint16_t>(std::stoi(text_.substr(at)));
+    return true;
+  }
+  uint16_t port() const { return port_; }
+  pid_t pid() const { return pid_; }
+  const std::string& log() const { return text_; }
+  void signal(int number) { ::kill(pid_, number); }
+
+  // The exit status, once the log has ended with the process.
+  int wait() {
+    const auto deadline = Clock::now() + kPatience;
+    while (read_more(deadline)) {
+    }
+    if (Clock::now() >= deadline) {
+      ADD_FAILURE() << "it did not end; log:\n" << text_;
+      return -1;
+    }
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  bool read_more(Clock::time_point deadline) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    pollfd ready{log_.get(), POLLIN, 0};
+    if (left.count() <= 0 || ::poll(&ready, 1, static_cast<int>(left.count())) <= 0) return false;
+    std::array<char, 4096> buffer;
+    const ssize_t count = ::read(log_.get(), buffer.data(), buffer.size());
+    if (count <= 0) return false;
+    text_.append(buffer.data(), static_cast<size_t>(count));
+    return true;
+  }
+
+  pid_t pid_ = -1;
+  uint16_t port_ = 0;
+  transport::Fd log_;
+  std::string text_;
+};
+
+// A connection with one question at a time.
+class Client final : public transport::FrameSink {
+ public:
+  explicit Client(const Server& server) {
+    std::string error;
+    channel_ = transport::connect_tcp("127.0.0.1", server.port(), Clock::now() + kPatience, &error);
+    EXPECT_NE(channel_, nullptr) << error;
+  }
+
+  template <class M>
+  void send(const M& message) {
+    std::vector<std::byte> frame;
+    protocol::append_record(frame, message, ++sequence_);
+    static_cast<void>(channel_->send({frame, {}}));
+  }
+  void hello(uint32_t major = control::kVersionMajor, bool probe = false) {
+    control::Hello hello;
+    hello.major = major;
+    hello.client = "supervisor_test";
+    hello.probe = probe;
+    const std::string encoded = control::encode(hello);
+    send(message::Control{std::as_bytes(std::span(encoded))});
+  }
+
+  // The next control message; empty when the connection ends without one.
+  std::optional<control::Control> control() {
+    receive_until([&] { return !controls_.empty(); });
+    if (controls_.empty()) return std::nullopt;
+    control::Control decoded;
+    std::string error;
+    EXPECT_TRUE(control::decode(std::as_bytes(std::span(controls_.front())), &decoded, &error));
+    controls_.erase(controls_.begin());
+    return decoded;
+  }
+  Reason goodbye() {
+    const auto answer = control();
+    const auto* goodbye = answer ? std::get_if<control::Goodbye>(&*answer) : nullptr;
+    return goodbye == nullptr ? Reason::kUnspecified : goodbye->reason;
+  }
+  bool welcome() {
+    hello();
+    const auto answer = control();
+    return answer && std::holds_alternative<control::Welcome>(*answer);
+  }
+  bool echo() {
+    const int before = replies_;
+    message::Echo echo;
+    echo.value = 7;
+    send(echo);
+    return receive_until([&] { return replies_ > before; });
+  }
+  bool ended() {
+    receive_until([] { return false; });
+    return gone_;
+  }
+
+  transport::MutableBytes place(transport::Bytes, uint32_t) override { return {}; }
+  void deliver(transport::Bytes head, transport::MutableBytes) override {
+    protocol::RecordCursor records(head);
+    protocol::Record record;
+    while (records.next(record)) {
+      message::ControlReply reply;
+      protocol::Fault fault;
+      if (record.is_reply()) ++replies_;
+      if (!record.is_reply() && decode(record, reply, fault)) {
+        controls_.emplace_back(reinterpret_cast<const char*>(reply.message.data()),
+                               reply.message.size());
+      }
+    }
+  }
+
+ private:
+  bool receive_until(const std::function<bool()>& done) {
+    const auto deadline = Clock::now() + kPatience;
+    while (!done() && !gone_ && Clock::now() < deadline) {
+      switch (channel_->receive(*this)) {
+        case transport::ReceiveStatus::kDelivered:
+          break;
+        case transport::ReceiveStatus::kGone:
+          gone_ = true;
+          break;
+        case transport::ReceiveStatus::kNothing:
+        case transport::ReceiveStatus::kStalled:
+          channel_->wait(true, false, deadline);
+          break;
+      }
+    }
+    return done();
+  }
+
+  std::unique_ptr<transport::Channel> channel_;
+  std::vector<std::string> controls_;
+  int replies_ = 0;
+  bool gone_ = false;
+  uint64_t sequence_ = 0;
+};
+
+// Raw bytes to the port, and everything that comes back until the server closes.
+std::string say(const Server& server, const std::string& bytes, bool close_after) {
+  std::string error;
+  const transport::Fd socket =
+      transport::connect_tcp_socket("127.0.0.1", server.port(), Clock::now() + kPatience, &error);
+  EXPECT_TRUE(socket) << error;
+  EXPECT_EQ(::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(bytes.size()));
+  if (close_after) ::shutdown(socket.get(), SHUT_WR);
+  std::string answer;
+  for (;;) {
+    pollfd ready{socket.get(), POLLIN, 0};
+    if (::poll(&ready, 1, 30'000) <= 0) {
+      ADD_FAILURE() << "the server neither answers nor closes";
+      return answer;
+    }
+    std::array<char, 4096> buffer;
+    const ssize_t count = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+    if (count <= 0) return answer;
+    answer.append(buffer.data(), static_cast<size_t>(count));
+  }
+}
+
+pid_t worker_of(const Server& server, int session) {
+  const std::string log = server.log();
+  const std::string marker = "session " + std::to_string(session) + " of ";
+  const size_t line = log.find(marker);
+  const size_t at = log.find("goes to worker ", line);
+  if (line == log.npos || at == log.npos) return -1;
+  return std::stoi(log.substr(at + std::strlen("goes to worker ")));
+}
+
+TEST(Supervisor, AnswersProbes) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  Client client(server);
+  client.hello(control::kVersionMajor, true);
+  const auto answer = client.control();
+  ASSERT_TRUE(answer && std::holds_alternative<control::Status>(*answer));
+  const auto& status = std::get<control::Status>(*answer);
+  ASSERT_EQ(status.devices.size(), 1u);
+  EXPECT_FALSE(status.devices[0].name.empty());
+  EXPECT_GT(status.devices[0].attributes.size(), 50u);
+  EXPECT_EQ(status.sessions, 0u);
+  EXPECT_EQ(status.workers_warm, 1u);
+  EXPECT_TRUE(client.ended());
+}
+
+TEST(Supervisor, TurnsGarbageAwayAndGoesOn) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  EXPECT_NE(say(server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", false).find("not a Farlane"),
+            std::string::npos);
+  EXPECT_NE(say(server, std::string(4096, '\xff'), false).find("not a Farlane"), std::string::npos);
+  // A whole frame whose record is nonsense.
+  std::string frame("\x20\0\0\0\0\0\0\0", 8);
+  frame.append(32, '\x7f');
+  EXPECT_NE(say(server, frame, false).find("not a hello"), std::string::npos);
+  // Gone before it said anything, and in the middle of a frame.
+  say(server, "", true);
+  say(server, std::string("\x20\0\0\0\0\0\0\0ab", 10), true);
+  Client client(server);
+  EXPECT_TRUE(client.welcome());
+  EXPECT_EQ(server.log().find("[error]"), std::string::npos) << server.log();
+}
+
+TEST(Supervisor, HalfAHelloHoldsNobodyUp) {
+  Server server({"--handshake-timeout-ms", "300"});
+  ASSERT_TRUE(server.listening());
+  std::string error;
+  const transport::Fd half =
+      transport::connect_tcp_socket("127.0.0.1", server.port(), Clock::now() + kPatience, &error);
+  ASSERT_TRUE(half) << error;
+  ASSERT_EQ(::send(half.get(), "\x40\0\0\0", 4, 0), 4);
+  Client client(server);
+  EXPECT_TRUE(client.welcome());
+  EXPECT_TRUE(client.echo());
+  EXPECT_TRUE(server.wait_for_log("no whole hello came within 300 ms"));
+}
+
+TEST(Supervisor, NamesAnotherVersion) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  Client client(server);
+  client.hello(control::kVersionMajor + 1);
+  EXPECT_EQ(client.goodbye(), Reason::kVersion);
+  EXPECT_TRUE(client.ended());
+}
+
+TEST(Supervisor, ADeadWorkerTakesNobodyWithIt) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  Client first(server);
+  ASSERT_TRUE(first.welcome());
+  Client second(server);
+  ASSERT_TRUE(second.welcome());
+  ASSERT_TRUE(server.wait_for_log("session 2 of "));
+  const pid_t worker = worker_of(server, 1);
+  ASSERT_GT(worker, 0) << server.log();
+  ::kill(worker, SIGKILL);
+  EXPECT_TRUE(first.ended());
+  EXPECT_TRUE(second.echo());
+  EXPECT_TRUE(server.wait_for_log("was killed by signal 9"));
+  EXPECT_NE(server.log().find("worker " + std::to_string(worker) + " of session 1 of"),
+            std::string::npos);
+  Client third(server);
+  EXPECT_TRUE(third.welcome());
+}
+
+TEST(Supervisor, ReplacesAWarmWorkerThatDies) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  const size_t at = server.log().find("worker ");
+  const pid_t warm = std::stoi(server.log().substr(at + std::strlen("worker ")));
+  ::kill(warm, SIGKILL);
+  EXPECT_TRUE(server.wait_for_log("starting another"));
+  Client client(server);
+  EXPECT_TRUE(client.welcome());
+}
+
+TEST(Supervisor, IsBusyWhenItsSessionsAreTaken) {
+  Server server({"--max-sessions", "1"});
+  ASSERT_TRUE(server.listening());
+  {
+    Client first(server);
+    ASSERT_TRUE(first.welcome());
+    Client second(server);
+    second.hello();
+    EXPECT_EQ(second.goodbye(), Reason::kBusy);
+  }
+  EXPECT_TRUE(server.wait_for_log("ended after"));
+}
+
+TEST(Supervisor, WithoutWarmWorkersStartsThemOnDemand) {
+  Server server({"--warm-workers", "0"});
+  ASSERT_TRUE(server.listening());
+  for (int i = 0; i < 3; ++i) {
+    Client client(server);
+    EXPECT_TRUE(client.welcome());
+  }
+}
+
+TEST(Supervisor, StopsAtOnceWithoutSessions) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait(), 0);
+}
+
+TEST(Supervisor, LetsSessionsEndWhenItStops) {
+  Server server({"--drain-s", "60"});
+  ASSERT_TRUE(server.listening());
+  {
+    Client client(server);
+    ASSERT_TRUE(client.welcome());
+    server.signal(SIGTERM);
+    ASSERT_TRUE(server.wait_for_log("1 session may go on for 60 s"));
+    EXPECT_TRUE(client.echo());
+    std::string error;
+    EXPECT_FALSE(transport::connect_tcp_socket("127.0.0.1", server.port(), Clock::now() + kPatience,
+                                               &error));
+  }
+  EXPECT_EQ(server.wait(), 0);
+}
+
+TEST(Supervisor, EndsSessionsWhenTheTimeIsUp) {
+  Server server({"--drain-s", "0"});
+  ASSERT_TRUE(server.listening());
+  Client client(server);
+  ASSERT_TRUE(client.welcome());
+  server.signal(SIGTERM);
+  EXPECT_EQ(client.goodbye(), Reason::kDraining);
+  EXPECT_TRUE(client.ended());
+  EXPECT_EQ(server.wait(), 0);
+}
+
+TEST(Supervisor, ASecondSignalEndsSessions) {
+  Server server({"--drain-s", "3600"});
+  ASSERT_TRUE(server.listening());
+  Client client(server);
+  ASSERT_TRUE(client.welcome());
+  server.signal(SIGINT);
+  ASSERT_TRUE(server.wait_for_log("may go on"));
+  server.signal(SIGINT);
+  EXPECT_EQ(client.goodbye(), Reason::kDraining);
+  EXPECT_EQ(server.wait(), 0);
+}
+
+TEST(Supervisor, WorkersDieWithIt) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  Client client(server);
+  ASSERT_TRUE(client.welcome());
+  ::kill(server.pid(), SIGKILL);
+  EXPECT_TRUE(client.ended());
+}
+
+TEST(Supervisor, WritesItsAddress) {
+  const std::string file = testing::TempDir() + "farlane-port-" + std::to_string(::getpid());
+  Server server({"--port-file", file});
+  ASSERT_TRUE(server.listening());
+  // Written after the log line; a probe is answered later still.
+  Client client(server);
+  client.hello(control::kVersionMajor, true);
+  ASSERT_TRUE(client.control());
+  std::ifstream in(file);
+  std::string line;
+  std::getline(in, line);
+  EXPECT_EQ(line, "127.0.0.1:" + std::to_string(server.port()));
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait(), 0);
+  EXPECT_NE(::access(file.c_str(), F_OK), 0) << "it goes with the server";
+}
+
+TEST(Supervisor, SaysWhatIsWrongAtTheStart) {
+  {
+    Server server({"--device", "software", "--software-library", "/nowhere/libsoftcuda.so"});
+    EXPECT_EQ(server.wait(), 2) << "given twice";
+  }
+  if (void* cuda = ::dlopen("libcuda.so.1", RTLD_LAZY); cuda != nullptr) {
+    GTEST_SKIP() << "this machine has a CUDA driver";
+  }
+  {
+    Server server({"--device", "cuda"});
+    EXPECT_EQ(server.wait(), 1);
+    EXPECT_NE(server.log().find("libcuda.so.1"), std::string::npos) << server.log();
+  }
+  Server server({"--device", "auto"});
+  EXPECT_TRUE(server.listening());
+  EXPECT_NE(server.log().find("using the software device"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace farlane::server
