@@ -16,6 +16,9 @@ namespace {
 
 constexpr uint64_t kTotalMibDefault = 2048;
 constexpr uint64_t kTotalMibMax = uint64_t{1} << 20;
+// A device keeps some of its memory for itself (context, printf buffer, stacks), so that a program
+// which fills it in large pieces leaves a little. Not a multiple of the usual pieces.
+constexpr uint64_t kDeviceOwnBytes = uint64_t{10} << 20;
 constexpr uint64_t kArenaBytesWanted = uint64_t{256} << 30;
 
 uint64_t round_up(uint64_t value, uint64_t unit) {
@@ -49,7 +52,9 @@ DeviceMemory& DeviceMemory::instance() {
   return *memory;
 }
 
-DeviceMemory::DeviceMemory() : total_bytes_(configured_total_bytes()) {
+DeviceMemory::DeviceMemory()
+    : total_bytes_(configured_total_bytes()),
+      used_bytes_(std::min(kDeviceOwnBytes, total_bytes_ / 8)) {
   // Address space only; halved until the system (or a sanitizer's layout) has room for it.
   for (uint64_t bytes = std::max(kArenaBytesWanted, 4 * total_bytes_); bytes >= total_bytes_;
        bytes /= 2) {

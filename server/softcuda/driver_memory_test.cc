@@ -83,13 +83,14 @@ TEST_F(Memory, OutOfMemoryIsExactAndHarmless) {
   CUdeviceptr large = 0, second = 0;
   EXPECT_CU(CUDA_ERROR_OUT_OF_MEMORY, cuMemAlloc(&large, (kTestMemoryMib + 1) * kMib));
   EXPECT_CU(CUDA_ERROR_OUT_OF_MEMORY, cuMemAlloc(&large, SIZE_MAX));
-  ASSERT_OK(cuMemAlloc(&large, (kTestMemoryMib - 1) * kMib));
+  const size_t all = free_bytes();
+  ASSERT_OK(cuMemAlloc(&large, all - kMib));
   EXPECT_CU(CUDA_ERROR_OUT_OF_MEMORY, cuMemAlloc(&second, 2 * kMib));
   EXPECT_OK(cuMemAlloc(&second, kMib));
   EXPECT_EQ(free_bytes(), 0u);
   EXPECT_CU(CUDA_ERROR_OUT_OF_MEMORY, cuMemAllocAsync(&second, 1, nullptr));
   EXPECT_OK(cuMemFree(large));
-  EXPECT_OK(cuMemAlloc(&large, (kTestMemoryMib - 1) * kMib));
+  EXPECT_OK(cuMemAlloc(&large, all - kMib));
 }
 
 TEST_F(Memory, Pitch) {
@@ -232,11 +233,11 @@ TEST_F(Memory, ReservationHonoursAFreeHint) {
 }
 
 TEST_F(Memory, VirtualMemoryRunsOut) {
+  const size_t all = free_bytes() / (2 * kMib) * (2 * kMib);
   const auto properties = prop();
   CUmemGenericAllocationHandle handle = 0, more = 0;
-  EXPECT_CU(CUDA_ERROR_OUT_OF_MEMORY,
-            cuMemCreate(&handle, (kTestMemoryMib + 2) * kMib, &properties, 0));
-  ASSERT_OK(cuMemCreate(&handle, kTestMemoryMib * kMib, &properties, 0));
+  EXPECT_CU(CUDA_ERROR_OUT_OF_MEMORY, cuMemCreate(&handle, all + 2 * kMib, &properties, 0));
+  ASSERT_OK(cuMemCreate(&handle, all, &properties, 0));
   EXPECT_CU(CUDA_ERROR_OUT_OF_MEMORY, cuMemCreate(&more, 2 * kMib, &properties, 0));
   EXPECT_OK(cuMemRelease(handle));
   EXPECT_OK(cuMemCreate(&more, 2 * kMib, &properties, 0));

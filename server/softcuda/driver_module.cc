@@ -179,6 +179,8 @@ CUresult kernel_attribute(const KernelInfo& info, const KernelSettings& settings
       *value = static_cast<int>(info.registers);
       return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_PTX_VERSION:
+      *value = static_cast<int>(info.ptx_version);
+      return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
       *value = kArch;
       return CUDA_SUCCESS;

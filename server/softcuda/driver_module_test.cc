@@ -286,6 +286,9 @@ TEST_F(Modules, FunctionAttributesAndOccupancy) {
   EXPECT_GT(value, 0);
   EXPECT_OK(cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_BINARY_VERSION, f));
   EXPECT_EQ(value, 90);
+  // What libraries choose their launch shapes by: the PTX that the kernel was made from.
+  EXPECT_OK(cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_PTX_VERSION, f));
+  EXPECT_EQ(value, 90);  // of the members for 75 and 90, the newest
   EXPECT_CU(CUDA_ERROR_INVALID_VALUE,
             cuFuncGetAttribute(&value, static_cast<CUfunction_attribute>(99), f));
   int blocks = 0, grid = 0, threads = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <cstring>
 
 #include "server/softcuda/exec_builtin.h"
@@ -19,6 +20,16 @@ std::atomic<uint64_t> next_grid_id{1};
 
 uint32_t align_up(uint32_t value, uint32_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
+}
+
+// 75 of "sm_75", 90 of "sm_90a".
+uint32_t version_of(std::string_view target) {
+  uint32_t version = 0;
+  const size_t digits = target.find_first_of("0123456789");
+  if (digits != std::string_view::npos) {
+    std::from_chars(target.data() + digits, target.data() + target.size(), version);
+  }
+  return version;
 }
 
 class LoadedModule final : public Module {
@@ -40,7 +51,12 @@ class LoadedModule final : public Module {
         dynamic_alignment = std::max(dynamic_alignment, variable.ast->alignment());
       }
     }
-    add_kernels(linker, dynamic_alignment);
+    // Linked texts have one target in practice; what is built for several takes the oldest's word.
+    uint32_t ptx_version = UINT32_MAX;
+    for (const AstModule& module : modules) {
+      ptx_version = std::min(ptx_version, version_of(module.target));
+    }
+    add_kernels(linker, dynamic_alignment, ptx_version);
     add_variables(linker);
     const_bytes_ = linker.const_bytes();
     storage_bytes_ = linker.storage_bytes();
@@ -72,7 +88,7 @@ class LoadedModule final : public Module {
   }
 
  private:
-  void add_kernels(const Linker& linker, uint32_t dynamic_alignment) {
+  void add_kernels(const Linker& linker, uint32_t dynamic_alignment, uint32_t ptx_version) {
     for (uint32_t i = 0; i < program_.functions.size(); ++i) {
       const Function& function = program_.functions[i];
       const AstFunction& ast = *linker.functions()[i].ast;
@@ -83,6 +99,7 @@ class LoadedModule final : public Module {
       kernel.shared_dynamic_offset = align_up(kernel.shared_static_bytes, dynamic_alignment);
       KernelInfo info;
       info.name = function.name;
+      info.ptx_version = ptx_version;
       for (const ParamSlot& param : function.params) {
         info.params.push_back(ParamInfo{param.offset, param.bytes});
         info.param_bytes = std::max(info.param_bytes, param.offset + param.bytes);

@@ -33,6 +33,7 @@ struct KernelInfo {
   uint32_t registers = 0;    // a plausible count per thread, at most 64
   uint32_t max_threads_per_block = 1024;  // .maxntid when given
   uint32_t reqd_threads[3] = {0, 0, 0};   // .reqntid when given
+  uint32_t ptx_version = 0;               // of .target: 75 for sm_75
 };
 
 // A module-scope variable. Its storage is host memory owned by the module; device code sees its

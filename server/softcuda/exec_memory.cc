@@ -292,10 +292,10 @@ bool run_isspacep(Warp& warp, const Instr& in, uint32_t mask) {
       inside = window == in.imm;
     } else {
       inside = window != kSharedWindow && window != kLocalWindow && window != kParamWindow;
-      // Only the constants of the module are constant memory; the rest is global.
+      // The constants of the module are constant memory and not global; the rest is global.
       uint64_t begin = warp.grid->module_begin;
       bool constant = a[lane] - begin < warp.grid->const_bytes;
-      if (in.flag) inside = constant;
+      inside = in.flag ? constant : inside && !constant;
     }
     result |= static_cast<uint32_t>(inside) << lane;
   }

@@ -50,6 +50,7 @@ int main() {
     spin_then_set<<<kBlocks, kThreads, 0, blocking[0]>>>(a.get(), kN, 10 + round, 200);
     add_from<<<kBlocks, kThreads>>>(a.get(), b.get(), kN, 100);  // legacy
     add_from<<<kBlocks, kThreads, 0, blocking[1]>>>(b.get(), a.get(), kN, 1000);
+    add_from<<<1, 1>>>(a.get(), b.get(), 0, 0);  // legacy: the next round waits for this one
     LAUNCH_CHECK();
   }
   CUDA_CHECK(cudaStreamSynchronize(blocking[1]));
