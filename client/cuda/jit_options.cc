@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 
 namespace farlane::cuda {
 
@@ -39,7 +38,7 @@ void JitOptions::give(const Buffer& to, std::string_view log) {
     return;
   }
   const size_t count = std::min(log.size(), to.bytes - 1);
-  std::memcpy(to.buffer, log.data(), count);
+  log.copy(to.buffer, count);
   to.buffer[count] = '\0';
   if (to.size_value != nullptr) {
     *to.size_value = reinterpret_cast<void*>(static_cast<uintptr_t>(count));

@@ -1,3 +1,10 @@
+# Programs are C: their enumerations may hold any number, which is checked and not undefined.
+function(farlane_c_enumerations target)
+  if(FARLANE_SANITIZER STREQUAL "address")
+    target_compile_options(${target} PRIVATE -fno-sanitize=enum)
+  endif()
+endfunction()
+
 # farlane_facade(target EXPORTS file OBJECTS object-library STUB function [VERSION_NODE node])
 # Makes a shared library that exports exactly the names in `file`. Those without a hand-written
 # definition answer `function(name)`: their stubs are weak, so that writing a function is all it

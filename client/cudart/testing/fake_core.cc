@@ -15,6 +15,7 @@ struct Block {
   unsigned flags = 0;
   bool registered = false;
   bool async = false;
+  bool owned = false;  // by this file, and not a variable's or the test's
   uint64_t id = 0;
 };
 struct FakeStream {
@@ -102,6 +103,7 @@ CUresult make_block(Block block, uint64_t* address) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   *address = reinterpret_cast<uint64_t>(std::aligned_alloc(512, (block.bytes + 511) / 512 * 512));
+  block.owned = true;
   block.id = world().next_id++;
   world().blocks[*address] = block;
   return CUDA_SUCCESS;
@@ -158,6 +160,11 @@ FakeCore& fake_core() {
 }
 
 void reset_fake_core() {
+  for (const auto& [address, block] : world().blocks) {
+    if (block.owned) {
+      std::free(reinterpret_cast<void*>(address));
+    }
+  }
   world() = World();
   stack().clear();
 }
