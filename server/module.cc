@@ -163,6 +163,11 @@ CUresult param_bytes(const DriverTable& driver, CUfunction function, uint32_t* b
 }
 
 CUresult add_kernel_facts(const DriverTable& driver, CUfunction function, KernelFactsPage* page) {
+  // With lazy loading an enumerated function is only a promise, and has no attributes yet.
+  if (driver.cuFuncLoad != nullptr) {
+    const CUresult result = driver.cuFuncLoad(function);
+    if (result != CUDA_SUCCESS) return result;
+  }
   message::KernelFacts facts;
   const char* name = nullptr;
   if (const CUresult result = driver.cuFuncGetName(&name, function); result != CUDA_SUCCESS) {
