@@ -11,7 +11,7 @@
 namespace farlane::cuda::symbols {
 extern "C" {
 #define PROC(name, per_thread, since, symbol) extern const char symbol##_address[] __asm__(#symbol);
-#include "proc_table.inc"
+#include "client/cuda_proc_table.inc"
 #undef PROC
 }
 }  // namespace farlane::cuda::symbols
@@ -29,7 +29,7 @@ struct Row {
 // By name, then legacy before per-thread, then by version.
 const Row kRows[] = {
 #define PROC(name, per_thread, since, symbol) {#name, per_thread, since, symbols::symbol##_address},
-#include "proc_table.inc"
+#include "client/cuda_proc_table.inc"
 #undef PROC
 };
 

@@ -5,40 +5,37 @@ function(farlane_c_enumerations target)
   endif()
 endfunction()
 
-# farlane_facade(target EXPORTS file OBJECTS object-library STUB function [VERSION_NODE node])
-# Makes a shared library that exports exactly the names in `file`. Those without a hand-written
-# definition answer `function(name)`: their stubs are weak, so that writing a function is all it
-# takes to replace its stub.
-function(farlane_facade target)
-  cmake_parse_arguments(F "" "EXPORTS;STUB;VERSION_NODE" "OBJECTS" ${ARGN})
-  file(STRINGS ${F_EXPORTS} names)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${F_EXPORTS})
-  set(stubs "// Generated from ${F_EXPORTS}.\nextern \"C\" {\nint ${F_STUB}(const char*);\n")
-  set(script "${F_VERSION_NODE} {\n  global:\n")
-  foreach(name ${names})
-    string(APPEND stubs
-      "__attribute__((weak)) int ${name}() { return ${F_STUB}(\"${name}\"); }\n")
-    string(APPEND script "    ${name};\n")
-  endforeach()
-  string(APPEND stubs "}\n")
-  string(APPEND script "  local:\n    *;\n};\n")
-  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${target}_stubs.cc CONTENT "${stubs}" @ONLY)
-  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${target}.map CONTENT "${script}" @ONLY)
-
-  add_library(${target}_stubs OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${target}_stubs.cc)
+# farlane_facade(NAME library)
+# Makes farlane_<library>, the shared library that exports what protocol/api/<library>.api describes,
+# from the objects of farlane_<library>_objects: the hand-written functions. Stubs for the others and
+# the list of exports come from the description.
+function(farlane_facade name)
+  set(target farlane_${name})
+  set(generated ${CMAKE_BINARY_DIR}/generated/client)
+  add_library(${target}_stubs OBJECT ${generated}/${name}_stubs.cc)
+  add_dependencies(${target}_stubs farlane_api_generated)
   target_link_libraries(${target}_stubs PRIVATE farlane_options)
-  # Names that the compiler knows (none of ours) would be warned about; visibility is the script's.
-  set_target_properties(${target}_stubs PROPERTIES CXX_VISIBILITY_PRESET default)
 
   add_library(${target} SHARED)
-  target_link_libraries(${target}
-    PRIVATE ${F_OBJECTS} ${target}_stubs farlane_core ${CMAKE_DL_LIBS})
+  target_link_libraries(${target} PRIVATE
+    ${target}_objects farlane_facade_common ${target}_stubs farlane_core ${CMAKE_DL_LIBS})
   farlane_client_link(${target})
   # -Bsymbolic: addresses that we give out are ours, whatever else the process has loaded.
-  target_link_options(${target} PRIVATE -Wl,-Bsymbolic
-    -Wl,--version-script=${CMAKE_CURRENT_BINARY_DIR}/${target}.map)
+  target_link_options(${target} PRIVATE -Wl,-Bsymbolic -Wl,--version-script=${generated}/${name}.map)
   set_target_properties(${target} PROPERTIES
-    LINK_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/${target}.map
-    BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
+    LINK_DEPENDS ${generated}/${name}.map BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
   install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/farlane)
+
+  if(FARLANE_TESTS)
+    # The third argument is the version node, or - for none; the last the vendor's library.
+    if(name STREQUAL "cudart")
+      set(vendor libcudart.so.13 ${FARLANE_CUDA_ROOT}/lib64/libcudart.so.13)
+    else()
+      set(vendor - ${FARLANE_CUDA_ROOT}/lib64/stubs/libcuda.so)
+    endif()
+    add_test(NAME ${name}_exports
+      COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/client/cudart/check_exports.py
+              $<TARGET_FILE:${target}> ${generated}/${name}_exports.txt ${vendor})
+    set_tests_properties(${name}_exports PROPERTIES TIMEOUT 60)
+  endif()
 endfunction()
