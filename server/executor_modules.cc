@@ -122,7 +122,10 @@ bool Executor::on(const RecordHeader& header, const message::KernelBind& bind) {
 bool Executor::on(const RecordHeader& header, const message::KernelSet& set) {
   CUresult result = CUDA_SUCCESS;
   Kernel* kernel = find_kernel(header, set.kernel, &result);
-  if (kernel != nullptr) {
+  // A number outside of the enumeration must not become one of its type.
+  if (kernel != nullptr && (set.attribute < 0 || set.attribute >= CU_FUNC_ATTRIBUTE_MAX)) {
+    result = CUDA_ERROR_INVALID_VALUE;
+  } else if (kernel != nullptr) {
     result = driver_.cuFuncSetAttribute(
         kernel->function, static_cast<CUfunction_attribute>(set.attribute), set.value);
   }
@@ -134,7 +137,9 @@ bool Executor::on(const RecordHeader& header, const message::KernelSet& set) {
 bool Executor::on(const RecordHeader& header, const message::KernelCache& cache) {
   CUresult result = CUDA_SUCCESS;
   Kernel* kernel = find_kernel(header, cache.kernel, &result);
-  if (kernel != nullptr) {
+  if (kernel != nullptr && (cache.config < 0 || cache.config > CU_FUNC_CACHE_PREFER_EQUAL)) {
+    result = CUDA_ERROR_INVALID_VALUE;
+  } else if (kernel != nullptr) {
     result =
         driver_.cuFuncSetCacheConfig(kernel->function, static_cast<CUfunc_cache>(cache.config));
   }

@@ -50,7 +50,9 @@ bool Executor::on(const RecordHeader& header, const message::LimitGet& get) {
   CUresult result = CUDA_SUCCESS;
   size_t value = 0;
   if (find_device(header, get.device, &result) != nullptr) {
-    result = driver_.cuCtxGetLimit(&value, static_cast<CUlimit>(get.limit));
+    result = get.limit >= CU_LIMIT_MAX
+                 ? CUDA_ERROR_UNSUPPORTED_LIMIT
+                 : driver_.cuCtxGetLimit(&value, static_cast<CUlimit>(get.limit));
   }
   message::LimitGetReply reply;
   reply.value = value;
@@ -60,7 +62,9 @@ bool Executor::on(const RecordHeader& header, const message::LimitGet& get) {
 bool Executor::on(const RecordHeader& header, const message::LimitSet& set) {
   CUresult result = CUDA_SUCCESS;
   if (find_device(header, set.device, &result) != nullptr) {
-    result = driver_.cuCtxSetLimit(static_cast<CUlimit>(set.limit), set.value);
+    result = set.limit >= CU_LIMIT_MAX
+                 ? CUDA_ERROR_UNSUPPORTED_LIMIT
+                 : driver_.cuCtxSetLimit(static_cast<CUlimit>(set.limit), set.value);
   }
   return answer(header.sequence, message::LimitSetReply{}, result);
 }

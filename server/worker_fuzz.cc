@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -95,7 +97,15 @@ void run_session(std::span<const std::byte> input) {
     }
     turn();
   }
-  for (int i = 0; i < 8 && executor.end() == SessionEnd::kNotYet; ++i) turn();
+  for (int i = 0; i < 200 && executor.end() == SessionEnd::kNotYet; ++i) turn();
+  // To see how far an input gets.
+  static const bool verbose = std::getenv("FARLANE_FUZZ_VERBOSE") != nullptr;
+  if (verbose) {
+    std::fprintf(stderr, "%llu of %llu commands, %s: %s\n",
+                 static_cast<unsigned long long>(executor.executed()),
+                 static_cast<unsigned long long>(sequence), session_end_name(executor.end()),
+                 executor.end_text().c_str());
+  }
 }
 
 }  // namespace
