@@ -6,8 +6,8 @@ function(farlane_c_enumerations target)
 endfunction()
 
 # farlane_facade(NAME library)
-# Makes farlane_<library>, the shared library that exports what protocol/api/<library>.api describes,
-# from the objects of farlane_<library>_objects: the hand-written functions. Stubs for the others and
+# Makes farlane_<library>, the shared library that exports what protocol/api/<library>.api
+# describes: the hand-written functions are in farlane_<library>_objects, stubs for the others and
 # the list of exports come from the description.
 function(farlane_facade name)
   set(target farlane_${name})
@@ -21,7 +21,8 @@ function(farlane_facade name)
     ${target}_objects farlane_facade_common ${target}_stubs farlane_core ${CMAKE_DL_LIBS})
   farlane_client_link(${target})
   # -Bsymbolic: addresses that we give out are ours, whatever else the process has loaded.
-  target_link_options(${target} PRIVATE -Wl,-Bsymbolic -Wl,--version-script=${generated}/${name}.map)
+  target_link_options(${target} PRIVATE
+    -Wl,-Bsymbolic -Wl,--version-script=${generated}/${name}.map)
   set_target_properties(${target} PROPERTIES
     LINK_DEPENDS ${generated}/${name}.map BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
   install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/farlane)
