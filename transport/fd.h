@@ -1,6 +1,7 @@
 // One file descriptor with one owner.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -33,5 +34,14 @@ class Fd {
  private:
   int fd_ = -1;
 };
+
+// The same file under a number above the standard streams'. A program may have closed those: a
+// connection in their place would get what the program prints.
+inline Fd above_standard_streams(Fd fd) {
+  if (fd.get() < 0 || fd.get() > 2) {
+    return fd;
+  }
+  return Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+}
 
 }  // namespace farlane::transport

@@ -21,7 +21,7 @@ class TcpChannel final : public Channel {
  public:
   TcpChannel(Fd fd, Bytes already_read)
       : fd_(std::move(fd)),
-        event_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+        event_(above_standard_streams(Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)))),
         peer_name_(peer_address(fd_.get())),
         sender_(fd_.get()),
         receiver_(fd_.get(), already_read) {

@@ -103,8 +103,8 @@ Endpoints resolve(const std::string& host, uint16_t port, Deadline deadline, std
 
 // Our own socket() call, since Asio's does not set close-on-exec.
 Fd make_socket(const tcp::endpoint& endpoint) {
-  return Fd(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                     IPPROTO_TCP));
+  return above_standard_streams(Fd(::socket(
+      endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP)));
 }
 
 std::string refusal_text(const std::string& name, int error) {

@@ -129,7 +129,9 @@ TEST(Memory, AFreedBlockIsNotUsedBeforeEarlierWorkIsDone) {
   EXPECT_EQ(read_after_reuse(false), 1u);
 }
 
-TEST(Memory, WithoutTheFenceTheTestAboveWouldFail) { EXPECT_EQ(read_after_reuse(true), 2u); }
+TEST(Memory, WithoutTheFenceTheTestAboveWouldFail) {
+  EXPECT_EQ(read_after_reuse(true), 2u);
+}
 
 TEST(Memory, FreedAndReusedInOneStreamNeedsNoFence) {
   RigOptions options;

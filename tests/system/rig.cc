@@ -43,7 +43,6 @@ std::vector<std::byte> file_bytes(const char* path) {
   return {bytes.begin(), bytes.end()};
 }
 
-
 CUresult launch_packed(CUfunction function, CUstream stream, unsigned threads, void** params) {
   client::Launch launch;
   launch.block[0] = std::min(threads, 128u);
@@ -106,7 +105,8 @@ Rig::Rig(const RigOptions& options) : options_(options) {
   }
   client::use_channel_for_session(std::move(pair.a), options.client);
   if (options.by_hand) {
-    executor_ = std::make_unique<server::Executor>(*host_, *server_channel_, options_.server, nullptr);
+    executor_ =
+        std::make_unique<server::Executor>(*host_, *server_channel_, options_.server, nullptr);
     opened_ = pumped([] { return client::session_start(); });
   } else {
     worker_ = std::thread([this] { serve(); });
@@ -183,7 +183,9 @@ CUresult Gate::make() {
   return result == CUDA_SUCCESS ? client::stream_synchronize(stream_) : result;
 }
 
-CUresult Gate::open() { return fill_words(address_, 1, 1, stream_); }
+CUresult Gate::open() {
+  return fill_words(address_, 1, 1, stream_);
+}
 
 CUresult to_device(CUdeviceptr to, const void* from, size_t bytes, CUstream stream, bool async) {
   client::Copy copy;

@@ -16,10 +16,8 @@ struct Variant {
   void (*change)(RigOptions*);
 };
 
-constexpr transport::FaultPlan kRough{.busy_per_mille = 200,
-                                      .hold_per_mille = 200,
-                                      .late_per_mille = 200,
-                                      .short_per_mille = 200};
+constexpr transport::FaultPlan kRough{
+    .busy_per_mille = 200, .hold_per_mille = 200, .late_per_mille = 200, .short_per_mille = 200};
 
 const Variant kVariants[] = {
     {"Defaults", [](RigOptions*) {}},
@@ -123,9 +121,8 @@ class Traffic {
     block.mirror = words(some_words(), random_());
     block.stream_ordered = random_() % 2 == 0;
     const size_t bytes = block.mirror.size() * 4;
-    ok(block.stream_ordered
-           ? client::memory_allocate_async(0, bytes, stream_, &block.address)
-           : client::memory_allocate(0, bytes, &block.address));
+    ok(block.stream_ordered ? client::memory_allocate_async(0, bytes, stream_, &block.address)
+                            : client::memory_allocate(0, bytes, &block.address));
     ok(to_device(block.address, block.mirror.data(), bytes, stream_, true));
     blocks_.push_back(std::move(block));
   }
@@ -335,7 +332,11 @@ TEST(Switches, CreditStopsASenderThatIsAhead) {
   }
   EXPECT_GT(counters.credit_waits.load(), 0u);
   EXPECT_LE(counters.bytes - sent, 4096u);
-  EXPECT_EQ(rig.pumped([&] { return posting.get(); }), CUDA_SUCCESS);
+  EXPECT_EQ(rig.pumped([&] {
+    const CUresult posted = posting.get();
+    return posted == CUDA_SUCCESS ? client::device_synchronize(0) : posted;
+  }),
+            CUDA_SUCCESS);
 }
 
 }  // namespace
