@@ -121,6 +121,12 @@ bool AddressSpace::free(uint64_t address, uint64_t stream) {
     absorb(next);
   }
   insert_free(start, range);
+  const uint64_t extent_bytes = extents_.find(live.extent)->second;
+  if (range.bytes == extent_bytes && extent_bytes > options_.extent_bytes_min &&
+      !live.block.stream_ordered) {
+    // A block of its own extent: as natively, nobody can touch it any more.
+    release_extent(free_.find(start));
+  }
   release_free_extents(options_.cached_bytes_max);
   return true;
 }

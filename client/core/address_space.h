@@ -32,7 +32,9 @@ struct AddressSpaceOptions {
   uint64_t bytes = 0;                    // of the window
   uint64_t granularity_bytes = 2 << 20;  // of an extent (cuMemGetAllocationGranularity)
   uint64_t extent_bytes_min = 32 << 20;
-  uint64_t cached_bytes_max = 256 << 20;  // of wholly free extents kept for the next allocation
+  // Of wholly free extents kept for the next allocation. Larger ones than extent_bytes_min are kept
+  // only when they were freed in stream order.
+  uint64_t cached_bytes_max = 256 << 20;
   bool reuse_freed = true;  // off: freed addresses are never handed out again (a test switch)
 };
 

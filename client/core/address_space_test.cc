@@ -112,12 +112,22 @@ TEST(AddressSpace, CachedExtentsAreLimited) {
   space.open(small_cache, &backing);
   std::vector<uint64_t> blocks;
   for (int i = 0; i < 8; ++i) {
-    blocks.push_back(must_allocate(space, 64 * kMiB));
+    blocks.push_back(must_allocate(space, 32 * kMiB));
   }
   for (uint64_t block : blocks) {
     space.free(block, AddressSpace::kAnyStream);
   }
-  EXPECT_LE(space.bytes_free(), 64 * kMiB);
+  EXPECT_EQ(space.bytes_free(), 64 * kMiB);
+}
+
+TEST(AddressSpace, ABigBlockGoesBackAtOnce) {
+  FakeBacking backing(1 << 30);
+  AddressSpace space;
+  space.open(options(), &backing);
+  const uint64_t block = must_allocate(space, 64 * kMiB);
+  EXPECT_TRUE(space.free(block, AddressSpace::kAnyStream));
+  EXPECT_FALSE(backing.is_backed(block, 1)) << "touching it is an illegal address, as in CUDA";
+  EXPECT_EQ(space.bytes_free(), 0u);
 }
 
 TEST(AddressSpace, ReuseIsFencedUnlessItIsSafe) {

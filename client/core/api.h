@@ -29,8 +29,7 @@ namespace farlane::client {
 // The error of a session whose server is gone or never was: CUDA's code for a device that fell off.
 inline constexpr CUresult kServerLost = CUDA_ERROR_SYSTEM_NOT_READY;
 
-// ---- session
-// -----------------------------------------------------------------------------------------------
+// ---- session ----
 
 // Connects if that has not happened yet. The session's final error when it is lost;
 // CUDA_ERROR_NOT_INITIALIZED in a forked child whose parent had a session. Does not report posted
@@ -86,8 +85,7 @@ FARLANE_CORE_API CUresult device_reset(int device);
 FARLANE_CORE_API CUresult limit_get(int device, CUlimit limit, size_t* value);
 FARLANE_CORE_API CUresult limit_set(int device, CUlimit limit, size_t value);
 
-// ---- memory
-// --------------------------------------------------------------------------------------------------
+// ---- memory ----
 
 // Exact and immediate: CUDA_ERROR_OUT_OF_MEMORY when the server cannot back it. 512-byte aligned,
 // zero bytes is CUDA_ERROR_INVALID_VALUE.
@@ -122,12 +120,11 @@ struct PointerFacts {
 };
 FARLANE_CORE_API PointerFacts pointer_facts(uint64_t address);
 
-// ---- copies and fills
-// ----------------------------------------------------------------------------------------
+// ---- copies and fills ----
 
 enum class Place : uint8_t { kByAddress, kHost, kDevice };
 
-// A box of `width` bytes × `height` rows × `depth` slices. Pitches in bytes; slice pitches in bytes
+// A box of `width` bytes × `height` rows × `depth` slices. Pitches and slice pitches in bytes
 // too. 1-D: height = depth = 1 and pitches are not looked at.
 struct Copy {
   uint64_t to = 0;
@@ -145,8 +142,7 @@ FARLANE_CORE_API CUresult copy(const Copy& copy, CUstream stream, bool async);
 FARLANE_CORE_API CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_bytes,
                                size_t width, size_t height, CUstream stream, bool async);
 
-// ---- streams and events
-// -------------------------------------------------------------------------------------
+// ---- streams and events ----
 
 FARLANE_CORE_API CUresult stream_create(int device, unsigned flags, int priority, CUstream* stream);
 FARLANE_CORE_API CUresult stream_destroy(CUstream stream);
@@ -165,8 +161,7 @@ FARLANE_CORE_API CUresult event_synchronize(CUevent event);  // [reports]
 FARLANE_CORE_API CUresult event_query(CUevent event);        // [reports]
 FARLANE_CORE_API CUresult event_elapsed(CUevent start, CUevent end, float* milliseconds);
 
-// ---- modules, libraries, kernels
-// ------------------------------------------------------------------------------
+// ---- modules, libraries, kernels ----
 
 // A library is a set of images linked into one, independent of devices; on each device it becomes a
 // module at first use. What the runtime registers and what cuLibraryLoadData loads are libraries.

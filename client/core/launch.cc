@@ -53,13 +53,45 @@ CUresult check(const Function& function, const Launch& launch) {
   }
   const auto& facts = function.facts.attributes;
   if (threads > static_cast<uint64_t>(facts[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK])) {
-    return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+    // Too many registers is one error, more threads than __launch_bounds__ declares another.
+    const uint64_t registers = threads * static_cast<uint64_t>(facts[CU_FUNC_ATTRIBUTE_NUM_REGS]);
+    return registers > static_cast<uint64_t>(
+                           device.attribute(CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK))
+               ? CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES
+               : CUDA_ERROR_INVALID_VALUE;
   }
   if (launch.shared_bytes >
       static_cast<uint64_t>(facts[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES])) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   return CUDA_SUCCESS;
+}
+
+bool is_cooperative(const Launch& launch) {
+  for (unsigned i = 0; i < launch.attribute_count; ++i) {
+    if (launch.attributes[i].id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE &&
+        launch.attributes[i].value.cooperative != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// All blocks of a cooperative launch must be on the device at once. How many fit is asked of the
+// server the first time only.
+CUresult check_cooperative(CUfunction function, const Function& kernel, const Launch& launch) {
+  const unsigned threads = launch.block[0] * launch.block[1] * launch.block[2];
+  int blocks = 0;
+  const CUresult result = occupancy_blocks(function, static_cast<int>(threads), launch.shared_bytes,
+                                           CU_OCCUPANCY_DEFAULT, &blocks);
+  if (result != CUDA_SUCCESS) {
+    return result;
+  }
+  const uint64_t resident =
+      static_cast<uint64_t>(blocks) *
+      static_cast<uint64_t>(kernel.device->attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT));
+  const uint64_t wanted = uint64_t{launch.grid[0]} * launch.grid[1] * launch.grid[2];
+  return wanted > resident ? CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE : CUDA_SUCCESS;
 }
 
 }  // namespace
@@ -86,6 +118,12 @@ CUresult launch(CUfunction function, const Launch& launch) {
   }
   if (const CUresult wrong = check(*kernel, launch); wrong != CUDA_SUCCESS) {
     return wrong;
+  }
+  if (is_cooperative(launch)) {
+    if (const CUresult wrong = check_cooperative(function, *kernel, launch);
+        wrong != CUDA_SUCCESS) {
+      return wrong;
+    }
   }
 
   alignas(16) std::byte packed[limits::param_bytes_max];

@@ -183,7 +183,8 @@ bool Session::shake_hands(std::string* error) {
   control::Control answer;
   std::string what;
   if (!control::decode(encoded, &answer, &what)) {
-    *error = "the server " + settings_.server + " answered with a malformed welcome: " + what;
+    *error = "the server " + settings_.server + " answered with a malformed welcome: " + what +
+             " (is it a gpuserverd of the same release? see `farlane doctor`)";
     return false;
   }
   if (const auto* goodbye = std::get_if<control::Goodbye>(&answer)) {
@@ -191,11 +192,11 @@ bool Session::shake_hands(std::string* error) {
     return false;
   }
   const auto* welcome = std::get_if<control::Welcome>(&answer);
-  if (welcome == nullptr || welcome->devices.empty()) {
-    *error = "the server " + settings_.server + " offered no device";
+  if (welcome != nullptr && !check_welcome(*welcome, settings_.server, error)) {
     return false;
   }
-  if (!check_welcome(*welcome, settings_.server, error)) {
+  if (welcome == nullptr || welcome->devices.empty()) {
+    *error = "the server " + settings_.server + " offered no device (see `farlane devices`)";
     return false;
   }
   driver_version = std::min(welcome->driver_version, CUDA_VERSION);
