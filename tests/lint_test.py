@@ -158,6 +158,8 @@ def check_links(path, text, source):
     if not path.endswith(".md"):
         return
     for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("    "):
+            continue  # code, where brackets and parentheses meet too
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
             if not re.match(r"[a-z]+:", target) and not os.path.exists(
                     os.path.join(source, os.path.dirname(path), target)):

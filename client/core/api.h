@@ -40,8 +40,7 @@ FARLANE_CORE_API CUresult session_error();
 // Says once per name, in the log, that a program called something Farlane does not implement.
 FARLANE_CORE_API void unsupported(const char* function_name);
 
-// ---- devices (answered from what the welcome said; no network after session_start)
-// ----------------------------
+// ---- devices (answered from what the welcome said; no network after session_start) ----
 
 struct DeviceFacts {
   std::string name;
@@ -60,8 +59,7 @@ FARLANE_CORE_API int
 driver_version();  // e.g. 13000: what this client implements, at most what the server has
 FARLANE_CORE_API bool can_access_peer(int device, int peer);
 
-// ---- the calling thread's current context
-// -----------------------------------------------------------------
+// ---- the calling thread's current context ----
 
 // One primary context per device, and created ones, which share the primary's resources. The stack
 // is per thread and shared by all façades.
