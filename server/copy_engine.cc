@@ -210,11 +210,6 @@ bool CopyEngine::recycle() {
   return small_.recycle() || in;
 }
 
-EventRef CopyEngine::oldest_in_flight() const {
-  EventRef oldest = in_.oldest_in_flight();
-  return oldest ? oldest : small_.oldest_in_flight();
-}
-
 void CopyEngine::abandon() {
   for (const StreamRef& stream : reading_) {
     for (CopyOutPiece& piece : stream->copy_outs) {

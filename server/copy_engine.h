@@ -47,16 +47,6 @@ class CopyEngine {
   // True when a slot came back that something may be waiting for.
   bool recycle();
 
-  // Events worth waiting for when there is nothing else to do.
-  template <class Visit>
-  void for_each_awaited(Visit&& visit) const {
-    for (const StreamRef& stream : reading_) {
-      const CopyOutPiece& piece = stream->copy_outs.front();
-      if (piece.read) visit(piece.read, *stream->device);
-    }
-  }
-  EventRef oldest_in_flight() const;
-
   // Drops all pieces; the devices are idle and nobody listens any more.
   void abandon();
 

@@ -1,4 +1,4 @@
-// Driver events with several holders: a pending wait, a helper thread and a client's handle may all
+// Driver events with several holders: a pending wait, a staging slot and a client's handle may all
 // need the same one. Used on the executor's thread only.
 #pragma once
 

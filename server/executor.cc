@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <chrono>
@@ -28,8 +29,11 @@ namespace {
 constexpr int kFramesPerPass = 16;
 // A client may have this many questions open; more wait in the network.
 constexpr size_t kWaitsMax = 4096;
-// How long a sleep may last when an event could not be handed to a helper thread.
-constexpr auto kPollInterval = std::chrono::microseconds(200);
+// While devices are at work, sleeps grow with the time that has passed, between these: an answer is
+// late by a small part of what it took.
+constexpr auto kSleepMin = std::chrono::microseconds(10);
+constexpr auto kSleepMax = std::chrono::milliseconds(1);
+constexpr int kSleepPart = 16;
 // How long a goodbye may take to leave.
 constexpr auto kGoodbyeTime = std::chrono::seconds(1);
 }  // namespace
@@ -67,9 +71,9 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
       copies_(host.driver, outbox_, static_cast<size_t>(settings.staging_slot_bytes),
               static_cast<size_t>(settings.staging_slots)),
       images_(settings.module_cache_dir, static_cast<uint64_t>(settings.module_cache_bytes_max)),
-      waiters_(host.driver, channel),
       device_count_(static_cast<uint32_t>(host.devices.size())),
-      last_received_(Clock::now()) {
+      last_received_(Clock::now()),
+      last_progress_(last_received_) {
   // The context is the thread's, and the host may have been made on another one.
   make_current(*host.devices[0]);
 }
@@ -100,6 +104,8 @@ SessionEnd Executor::run() {
     while (!changed.wait_for(lock, interval / 2, [&] { return stop; })) outbox_.pulse();
   });
 
+  // Sleeps of some microseconds are meant; the kernel would stretch each by 50.
+  ::prctl(PR_SET_TIMERSLACK, 1);
   const auto spin = std::chrono::microseconds(effective_spin_us(settings_.spin_us));
   auto spin_until = Clock::now();
   while (end_ == SessionEnd::kNotYet) {
@@ -107,6 +113,7 @@ SessionEnd Executor::run() {
     if (end_ != SessionEnd::kNotYet) break;
     const auto now = Clock::now();
     if (progressed) {
+      last_progress_ = now;
       spin_until = now + spin;
       continue;
     }
@@ -256,16 +263,6 @@ bool Executor::resume() {
 void Executor::wait_for_something() {
   acknowledge(true);
   if (!outbox_.push()) return;  // step() finds out
-  waiters_.collect();
-  bool must_poll = is_stalled() || body_has_no_place_;
-  for (const auto& wait : waits_) {
-    if (wait->handed_over || wait->fired == wait->marks.size()) continue;
-    wait->handed_over = waiters_.wait_for(wait->marks[wait->fired].event, wait->device->context());
-    must_poll |= !wait->handed_over;
-  }
-  // Pieces on their way out are short waits, unless a long kernel stands before them.
-  must_poll |= copies_.has_pieces();
-
   const auto now = Clock::now();
   const auto silent = std::chrono::milliseconds(settings_.client_timeout_ms);
   auto deadline = last_received_ + silent;
@@ -276,7 +273,13 @@ void Executor::wait_for_something() {
                                                   settings_.client_timeout_ms));
     return;
   }
-  if (must_poll) deadline = std::min(deadline, now + kPollInterval);
+  const bool devices_work =
+      !waits_.empty() || copies_.has_pieces() || is_stalled() || body_has_no_place_;
+  if (devices_work) {
+    const auto sleep =
+        std::clamp<Clock::duration>((now - last_progress_) / kSleepPart, kSleepMin, kSleepMax);
+    deadline = std::min(deadline, now + sleep);
+  }
   channel_.wait(may_receive() && !body_has_no_place_, outbox_.is_blocked(), deadline);
   if (copies_.recycle()) body_has_no_place_ = false;
 }

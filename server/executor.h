@@ -25,7 +25,6 @@
 #include "server/module.h"
 #include "server/outbox.h"
 #include "server/output_source.h"
-#include "server/waiters.h"
 #include "transport/channel.h"
 
 namespace farlane::server {
@@ -130,7 +129,6 @@ class Executor final : private transport::FrameSink {
     std::vector<Device::Mark> marks;
     size_t fired = 0;
     CUresult result = CUDA_SUCCESS;
-    bool handed_over = false;  // a helper thread waits for marks[fired]
   };
   // An ask that has to wait until extents on their way out are gone.
   struct WaitingAsk {
@@ -151,7 +149,6 @@ class Executor final : private transport::FrameSink {
   bool is_stalled() const { return stalled_bytes_ != 0; }
   bool may_receive() const;
   void wait_for_something();
-  void hand_over_waits();
   void check_requests();
   void say_goodbye();
   void pulse_loop(int64_t interval_ms);
@@ -222,7 +219,6 @@ class Executor final : private transport::FrameSink {
   std::vector<std::unique_ptr<Wait>> waits_;  // in the order of the log
   std::vector<std::unique_ptr<Wait>> spare_waits_;
   std::vector<WaitingAsk> waiting_asks_;
-  Waiters waiters_;
 
   Device* current_ = nullptr;  // whose context is this thread's
   uint32_t device_count_ = 0;  // of this session
@@ -249,6 +245,7 @@ class Executor final : private transport::FrameSink {
   SessionEnd end_ = SessionEnd::kNotYet;
   std::string end_text_;
   transport::Clock::time_point last_received_;
+  transport::Clock::time_point last_progress_;
 
   std::atomic<bool> end_requested_{false};
   std::mutex request_mutex_;

@@ -20,7 +20,6 @@ Executor::Wait& Executor::new_wait(Then then, uint64_t sequence, Device* device)
   wait->marks.clear();
   wait->fired = 0;
   wait->result = CUDA_SUCCESS;
-  wait->handed_over = false;
   waits_.push_back(std::move(wait));
   return *waits_.back();
 }
@@ -31,7 +30,6 @@ bool Executor::poll(Wait& wait) {
     const CUresult result = driver_.cuEventQuery(wait.marks[wait.fired].event.handle());
     if (result == CUDA_ERROR_NOT_READY) return false;
     ++wait.fired;
-    wait.handed_over = false;
     if (result != CUDA_SUCCESS) {
       // An error of the context: no event of it tells anything any more.
       wait.result = result;

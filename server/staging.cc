@@ -61,8 +61,4 @@ bool StagingPool::recycle() {
   return in_flight_.size() != before;
 }
 
-EventRef StagingPool::oldest_in_flight() const {
-  return in_flight_.empty() ? EventRef() : in_flight_.front()->in_flight;
-}
-
 }  // namespace farlane::server

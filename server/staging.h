@@ -36,9 +36,6 @@ class StagingPool {
   void release_after(StagingSlot* slot, EventRef event);
   // True when at least one slot came back.
   bool recycle();
-  // The event that has been awaited longest; empty when none is.
-  EventRef oldest_in_flight() const;
-
   size_t slot_bytes() const { return slot_bytes_; }
 
  private:

@@ -747,7 +747,7 @@ TEST(WorkerHello, MustComeFirstAndFit) {
   }
 }
 
-// The whole loop on its own thread, with its waits, helper threads and pulse.
+// The whole loop on its own thread, with its waits and pulse.
 TEST(WorkerLoop, SleepsWakesAndSaysGoodbye) {
   spdlog::set_level(spdlog::level::off);
   std::string error;
