@@ -53,7 +53,6 @@ foreach(name IN LISTS names)
   set_tests_properties(app.${name} PROPERTIES LABELS "${labels}" TIMEOUT 240)
 endforeach()
 
-# Fills the device with sixteenths of it, and then wants a little more, as real devices have it: a
-# small one, so that nobody else's test is starved, of a size that sixteenths do not fill.
+# Fills the device: a small one, so that nobody else's test is starved.
 set_tests_properties(app.fail_out_of_memory PROPERTIES
   ENVIRONMENT FARLANE_SOFTCUDA_MEMORY_MIB=1000)

@@ -178,6 +178,14 @@ bool is_pinned(uint64_t address) {
   return pointer_facts(address).kind == PointerFacts::Kind::kPinnedHost;
 }
 
+// Programs rely on it that what a synchronous call wrote is there for the later work of any stream.
+// With one stream its order sees to that.
+CUresult settle(const Stream& ordered, CUstream stream) {
+  return ordered.device->several_streams.load(std::memory_order_acquire)
+             ? stream_synchronize(stream)
+             : CUDA_SUCCESS;
+}
+
 bool fits(uint64_t pitch, uint64_t width, uint64_t height) {
   uint64_t bytes = 0;
   return !__builtin_mul_overflow(pitch, height, &bytes) && bytes < uint64_t{1} << 62 &&
@@ -241,11 +249,11 @@ CUresult copy(const Copy& box, CUstream stream, bool async) {
       return result;
     }
   }
-  return CUDA_SUCCESS;
+  return to_device && !async ? settle(*ordered, stream) : CUDA_SUCCESS;
 }
 
 CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_bytes, size_t width,
-              size_t height, CUstream stream, bool /*async: a fill never waits*/) {
+              size_t height, CUstream stream, bool async) {
   CUresult error = CUDA_SUCCESS;
   Session* s = session(&error);
   if (s == nullptr) {
@@ -283,7 +291,10 @@ CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_byt
                                                   .width = width,
                                                   .height = height});
   s->touch(ordered, sequence);
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  if (sequence == 0) {
+    return kServerLost;
+  }
+  return async ? CUDA_SUCCESS : settle(*ordered, stream);
 }
 
 }  // namespace farlane::client

@@ -169,6 +169,63 @@ TEST(Order, TheDefaultStreamWaitsForBlockingStreamsOnly) {
   EXPECT_EQ(got, std::vector<uint32_t>(1024, (5 * 2 + 1) * 10 + 7));
 }
 
+TEST(Order, BlockingStreamsAndTheDefaultStreamTakeTurns) {
+  Rig rig;
+  Kernels kernels;
+  CUstream blocking = nullptr;
+  CUdeviceptr data = 0;
+  constexpr uint32_t kCount = 20'000;
+  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
+  ASSERT_EQ(memory_allocate(0, kCount * 4, &data), CUDA_SUCCESS);
+  ASSERT_EQ(stream_create(0, CU_STREAM_DEFAULT, 0, &blocking), CUDA_SUCCESS);
+  uint32_t want = 0;
+  for (uint32_t i = 1; i <= 100; ++i) {
+    // Long work here and short work there, so that the short one would overtake if it could.
+    ASSERT_EQ(fill_words(data, i, kCount, nullptr), CUDA_SUCCESS);
+    ASSERT_EQ(kernels.launch_scale_add(nullptr, data, kCount, 3, i), CUDA_SUCCESS);
+    ASSERT_EQ(kernels.launch_scale_add(blocking, data, 16, 5, 1), CUDA_SUCCESS);
+    ASSERT_EQ(kernels.launch_scale_add(nullptr, data, 16, 7, 2), CUDA_SUCCESS);
+    want = ((i * 3 + i) * 5 + 1) * 7 + 2;
+    std::vector<uint32_t> got(16);
+    ASSERT_EQ(to_host(got.data(), data, 64, blocking, false), CUDA_SUCCESS);
+    ASSERT_EQ(got, std::vector<uint32_t>(16, want)) << "round " << i;
+  }
+}
+
+TEST(Order, WhatASynchronousCopyWroteIsThereForEveryStream) {
+  for (const bool by_copy : {true, false}) {
+    Rig rig;
+    Kernels kernels;
+    Gate gate;
+    CUstream blocking = nullptr;
+    CUstream apart = nullptr;
+    CUdeviceptr data = 0;
+    ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
+    ASSERT_EQ(gate.make(), CUDA_SUCCESS);
+    ASSERT_EQ(memory_allocate(0, 64, &data), CUDA_SUCCESS);
+    ASSERT_EQ(stream_create(0, CU_STREAM_DEFAULT, 0, &blocking), CUDA_SUCCESS);
+    ASSERT_EQ(stream_create(0, CU_STREAM_NON_BLOCKING, 0, &apart), CUDA_SUCCESS);
+    ASSERT_EQ(fill_words(data, 1, 16, nullptr), CUDA_SUCCESS);
+    // The default stream waits for this one, so what follows there is late.
+    ASSERT_EQ(kernels.launch_wait_for(blocking, gate.address()), CUDA_SUCCESS);
+    const auto& waits = client::session_if_any()->inbox().counters().waits;
+    const uint64_t waits_before = waits;
+    std::vector<uint32_t> got(16);
+    auto program = rig.start([&] {
+      const std::vector<uint32_t> host(16, 7);
+      const CUresult wrote = by_copy ? to_device(data, host.data(), 64, nullptr, false)
+                                     : client::fill(data, 0, 7, 4, 16, 1, nullptr, false);
+      if (wrote != CUDA_SUCCESS) return wrote;
+      const CUresult launched = kernels.launch_scale_add(apart, data, 16, 10, 3);
+      return launched == CUDA_SUCCESS ? to_host(got.data(), data, 64, apart, false) : launched;
+    });
+    while (waits == waits_before) std::this_thread::yield();
+    ASSERT_EQ(gate.open(), CUDA_SUCCESS);
+    EXPECT_EQ(program.get(), CUDA_SUCCESS);
+    EXPECT_EQ(got, std::vector<uint32_t>(16, 73));
+  }
+}
+
 TEST(Order, IdleStreamsAreAnsweredWithoutTheServer) {
   Rig rig(by_hand());
   CUstream stream = nullptr;
