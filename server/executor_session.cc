@@ -51,7 +51,7 @@ bool Executor::on(const RecordHeader& header, const message::LimitGet& get) {
   size_t value = 0;
   if (find_device(header, get.device, &result) != nullptr) {
     result = get.limit >= CU_LIMIT_MAX
-                 ? CUDA_ERROR_UNSUPPORTED_LIMIT
+                 ? CUDA_ERROR_INVALID_VALUE  // as an H100 has it
                  : driver_.cuCtxGetLimit(&value, static_cast<CUlimit>(get.limit));
   }
   message::LimitGetReply reply;
@@ -63,7 +63,7 @@ bool Executor::on(const RecordHeader& header, const message::LimitSet& set) {
   CUresult result = CUDA_SUCCESS;
   if (find_device(header, set.device, &result) != nullptr) {
     result = set.limit >= CU_LIMIT_MAX
-                 ? CUDA_ERROR_UNSUPPORTED_LIMIT
+                 ? CUDA_ERROR_INVALID_VALUE  // as an H100 has it
                  : driver_.cuCtxSetLimit(static_cast<CUlimit>(set.limit), set.value);
   }
   return answer(header.sequence, message::LimitSetReply{}, result);
