@@ -8,7 +8,6 @@ GPU's memory comes back.
 """
 import argparse
 import os
-import re
 import signal
 import socket
 import struct
@@ -299,8 +298,7 @@ class EndOfTheClient(Case):
         worker = self.worker_of(victim)
         victim.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: not is_running(worker), what="the worker's end")
-        self.assertTrue(any("timeouts.client_timeout_ms" in line for line in self.server.lines),
-                        self.server_log())
+        self.wait_for_log("timeouts.client_timeout_ms")
         victim.process.send_signal(signal.SIGCONT)
         self.expect_lost(victim)
         self.expect_good_session()
@@ -336,9 +334,7 @@ class EndOfTheWorker(Case):
         other.go_on()
         self.assertEqual(other.wait(), 0, other.describe())
         self.assertEqual(other.err, [])
-        self.assertTrue(any(str(worker) in line and
-                            re.search(r"\[(warning|warn|error)\]", line)
-                            for line in self.server.lines), self.server_log())
+        self.wait_for_log(rf"\[(warning|error)\].*\b{worker}\b")
         self.server.stop(SOON_S)
 
     def test_killed_in_a_call_that_waits(self):
@@ -410,8 +406,7 @@ class EndOfTheServer(Case):
         self.serve("--drain-s", "60")
         running = self.victim("hold", 16).wait_ready()
         self.server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: any("drain_s" in line for line in self.server.lines),
-                   what="the server's word on it")
+        self.wait_for_log("drain_s")
         # No new ones meanwhile.
         self.expect_lost(self.victim("every_call"))
         self.assertIsNone(self.server.process.poll())

@@ -141,6 +141,8 @@ class Case(unittest.TestCase):
         folder = os.path.join(self.folder, f"server-{len(self.servers)}")
         os.mkdir(folder)
         self.server = Server([SERVER, "--device", "software", *options], folder)
+        self.addCleanup(self.server.process.stdout.close)
+        self.addCleanup(self.server.reader.join, SOON_S)
         self.addCleanup(self.server.kill)
         self.servers.append(self.server)
         self.address = self.server.address(SOON_S)
@@ -199,6 +201,11 @@ class Case(unittest.TestCase):
     def expect_clean_log(self):
         """No warning or error in the server's log so far."""
         self.assertEqual([line for line in self.server.lines if COMPLAINT.search(line)], [])
+
+    def wait_for_log(self, pattern):
+        """A line of the server's log with the pattern: lines come a little after what they tell."""
+        wait_until(lambda: any(re.search(pattern, line) for line in list(self.server.lines)),
+                   what=f"{pattern} in the server's log")
 
     def server_log(self):
         return "\n".join(self.server.lines)

@@ -137,6 +137,9 @@ TEST(Loss, ACallThatWaitsReturnsWhenTheWorkerDies) {
   CUstream stream = nullptr;
   ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
   ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_query(stream), CUDA_ERROR_NOT_READY) << "the worker has launched it";
+  const auto& waits = client::session_if_any()->inbox().counters().waits;
+  const uint64_t waits_before = waits;
   // Three kinds of waiting at once, so that there are followers too.
   auto one = rig.start([&] { return client::stream_synchronize(stream); });
   auto two = rig.start([] { return client::device_synchronize(0); });
@@ -144,7 +147,7 @@ TEST(Loss, ACallThatWaitsReturnsWhenTheWorkerDies) {
     uint32_t word = 0;
     return to_host(&word, gate.address(), 4, stream, false);
   });
-  while (client::session_if_any()->inbox().counters().waits.load() < 3) std::this_thread::yield();
+  while (waits < waits_before + 3) std::this_thread::yield();
   rig.cut();
   EXPECT_EQ(one.get(), kServerLost);
   EXPECT_EQ(two.get(), kServerLost);
