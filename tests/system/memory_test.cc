@@ -108,6 +108,7 @@ uint32_t read_after_reuse(bool without_fence) {
   EXPECT_EQ(memory_allocate(0, 4096, &copy), CUDA_SUCCESS);
   EXPECT_EQ(memory_allocate(0, 4096, &block), CUDA_SUCCESS);
   EXPECT_EQ(fill_words(block, 1, 1024, reader), CUDA_SUCCESS);
+  EXPECT_EQ(stream_synchronize(reader), CUDA_SUCCESS);
   EXPECT_EQ(kernels.launch_wait_for(reader, gate.address()), CUDA_SUCCESS);
   EXPECT_EQ(within(copy, block, 4096, reader), CUDA_SUCCESS);
   EXPECT_EQ(memory_free(block), CUDA_SUCCESS);
