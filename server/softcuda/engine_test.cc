@@ -415,10 +415,11 @@ TEST_P(Cuda, SeveralGridsAtOnce) {
   uint64_t pa = memory.upload(a);
   std::vector<uint64_t> results;
   for (int i = 0; i < 6; ++i) results.push_back(memory.upload(std::vector<float>(n)));
+  Module& shared = module();  // loaded here, before the threads use it
   std::vector<std::thread> callers;
   for (int i = 0; i < 6; ++i) {
     callers.emplace_back([&, i] {
-      auto result = launch(module(), "vector_add", {{16, 1, 1}, {256, 1, 1}},
+      auto result = launch(shared, "vector_add", {{16, 1, 1}, {256, 1, 1}},
                            Arguments().add(pa).add(pa).add(results[i]).add(n), memory);
       EXPECT_EQ(result.fault, Fault::kNone) << result.message;
     });
