@@ -135,6 +135,8 @@ TEST(Loss, ACallThatWaitsReturnsWhenTheWorkerDies) {
   ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
   ASSERT_EQ(gate.make(), CUDA_SUCCESS);
   CUstream stream = nullptr;
+  CUdeviceptr data = 0;
+  ASSERT_EQ(memory_allocate(0, 4, &data), CUDA_SUCCESS);
   ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
   ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
   EXPECT_EQ(client::stream_query(stream), CUDA_ERROR_NOT_READY) << "the worker has launched it";
@@ -145,7 +147,7 @@ TEST(Loss, ACallThatWaitsReturnsWhenTheWorkerDies) {
   auto two = rig.start([] { return client::device_synchronize(0); });
   auto three = rig.start([&] {
     uint32_t word = 0;
-    return to_host(&word, gate.address(), 4, stream, false);
+    return to_host(&word, data, 4, stream, false);
   });
   while (waits < waits_before + 3) std::this_thread::yield();
   rig.cut();
