@@ -21,6 +21,10 @@ Courier::Courier(transport::Channel* channel, int64_t spin_us, Loss* loss)
     : channel_(channel), spin_us_(spin_us), loss_(loss) {}
 
 Courier::~Courier() {
+  stop();
+}
+
+void Courier::stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;

@@ -24,6 +24,8 @@ class Courier {
 
   // `alive_ms`: a client that sends nothing for so long tells the server that it lives. 0: never.
   void start(CommandLog* log, Inbox* inbox, int64_t alive_ms);
+  // Waits until it has ended; log and inbox are not used any more. Idempotent.
+  void stop();
   // Something was appended, or a copy to the host was posted. Cheap when the courier is awake.
   void wake() {
     if (state_.load(std::memory_order_seq_cst) != State::kAwake) {

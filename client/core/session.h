@@ -200,6 +200,8 @@ class Session {
   static std::unique_ptr<Session> open(const ClientSettings& settings,
                                        std::unique_ptr<transport::Channel> channel,
                                        std::string* error);
+  // For tests: a program's session is never destroyed.
+  ~Session() { courier_.stop(); }
 
   bool lost() const { return loss_.declared(); }
 
