@@ -155,7 +155,7 @@ TEST(Loss, ACallThatWaitsReturnsWhenTheWorkerDies) {
   EXPECT_EQ(two.get(), kServerLost);
   EXPECT_EQ(three.get(), kServerLost);
   expect_lost_for_ever();
-  __atomic_store_n(reinterpret_cast<uint32_t*>(gate.address()), 1, __ATOMIC_RELEASE);
+  gate.open();
 }
 
 TEST(Loss, ASilentServerIsGivenUpAfterTheTimeoutAndNotBefore) {
@@ -189,7 +189,7 @@ TEST(Loss, ALongKernelIsNotSilence) {
   ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
   auto waiting = rig.start([&] { return client::stream_synchronize(stream); });
   EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(1'600)), std::future_status::timeout);
-  ASSERT_EQ(gate.open(), CUDA_SUCCESS);
+  gate.open();
   EXPECT_EQ(waiting.get(), CUDA_SUCCESS);
 }
 

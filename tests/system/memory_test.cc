@@ -69,7 +69,7 @@ TEST(Memory, ABlockOnItsWayOutCountsAsFree) {
   // Its memory is needed and cannot go while the kernel may still write to it.
   CUdeviceptr next = 0;
   auto waiting = rig.start([&] { return memory_allocate(0, 150 * kMiB, &next); });
-  ASSERT_EQ(gate.open(), CUDA_SUCCESS);
+  gate.open();
   EXPECT_EQ(waiting.get(), CUDA_SUCCESS);
   EXPECT_EQ(stream_synchronize(stream), CUDA_SUCCESS) << "the kernel found its memory";
 }
@@ -121,9 +121,7 @@ uint32_t read_after_reuse(bool without_fence) {
   } else {
     EXPECT_EQ(client::stream_query(writer), CUDA_ERROR_NOT_READY) << "it waits for the reader";
   }
-  // The gate's own stream is behind the fence as well, so it is opened from outside: the device's
-  // memory lies in this process.
-  __atomic_store_n(reinterpret_cast<uint32_t*>(gate.address()), 1, __ATOMIC_RELEASE);
+  gate.open();
   uint32_t got = 0;
   EXPECT_EQ(to_host(&got, copy, 4, reader, false), CUDA_SUCCESS);
   return got;
@@ -204,7 +202,7 @@ TEST(Memory, GoesBackAlsoWithWorkUnderWay) {
     ASSERT_EQ(client::stream_query(nullptr), CUDA_ERROR_NOT_READY);
     rig.end_client();
     // A worker of its own would just end; here the device has to become idle first.
-    __atomic_store_n(reinterpret_cast<uint32_t*>(gate.address()), 1, __ATOMIC_RELEASE);
+    gate.open();
     EXPECT_EQ(rig.wait_for_worker(), server::SessionEnd::kPeerGone) << rig.worker_text();
   }
   EXPECT_EQ(device_free_bytes(), before);

@@ -127,11 +127,12 @@ struct Kernels {
   CUresult launch_store(CUstream stream, CUdeviceptr address, uint32_t value) const;
 };
 
-// A device word that a kernel of `wait_for` watches: closed when made, opened once.
+// A device word that a kernel of `wait_for` watches: closed when made, opened once. The device's
+// memory lies in this process; the word must still be there when the gate opens.
 class Gate {
  public:
   CUresult make();  // [asks]
-  CUresult open();  // posted on a stream of its own
+  void open();
   CUdeviceptr address() const { return address_; }
 
  private:
