@@ -4,7 +4,9 @@
 
 #include <cuda.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "generated/server/driver_table.h"
@@ -68,6 +70,8 @@ class Device {
 
   AddressSpace space;
   EventPool events;
+  // Limits that the session changed, as they were before: a reset brings them back.
+  std::map<CUlimit, size_t> limits_before;
   bool prints = false;  // a module with printf or assert was loaded
 
  private:

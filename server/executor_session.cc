@@ -61,10 +61,16 @@ bool Executor::on(const RecordHeader& header, const message::LimitGet& get) {
 
 bool Executor::on(const RecordHeader& header, const message::LimitSet& set) {
   CUresult result = CUDA_SUCCESS;
-  if (find_device(header, set.device, &result) != nullptr) {
-    result = set.limit >= CU_LIMIT_MAX
-                 ? CUDA_ERROR_INVALID_VALUE  // as an H100 has it
-                 : driver_.cuCtxSetLimit(static_cast<CUlimit>(set.limit), set.value);
+  Device* device = find_device(header, set.device, &result);
+  if (device != nullptr) {
+    const auto limit = static_cast<CUlimit>(set.limit);
+    size_t before = 0;
+    if (set.limit >= CU_LIMIT_MAX) {
+      result = CUDA_ERROR_INVALID_VALUE;  // as an H100 has it
+    } else if ((result = driver_.cuCtxGetLimit(&before, limit)) == CUDA_SUCCESS &&
+               (result = driver_.cuCtxSetLimit(limit, set.value)) == CUDA_SUCCESS) {
+      device->limits_before.emplace(limit, before);
+    }
   }
   return answer(header.sequence, message::LimitSetReply{}, result);
 }

@@ -203,6 +203,8 @@ void Executor::reset_device(Device& device) {
   });
   device.destroy_streams();
   device.space.release_all();
+  for (const auto& [limit, value] : device.limits_before) driver_.cuCtxSetLimit(limit, value);
+  device.limits_before.clear();
   device.prints = false;
 }
 

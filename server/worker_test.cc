@@ -633,7 +633,12 @@ TEST_F(Worker, DeviceResetTakesEverythingDown) {
   load_add();
   const StreamId s = stream(0);
   launch_add(base(), 1, s);
+  const uint64_t stack_bytes = c().ask(message::LimitGet{0, CU_LIMIT_STACK_SIZE}).value;
+  const message::LimitSet more_stack{0, CU_LIMIT_STACK_SIZE, 2 * stack_bytes};
+  EXPECT_EQ(c().ask(more_stack).result, CUDA_SUCCESS);
+  EXPECT_EQ(c().ask(message::LimitGet{0, CU_LIMIT_STACK_SIZE}).value, 2 * stack_bytes);
   EXPECT_EQ(c().ask(message::DeviceReset{0}).result, CUDA_SUCCESS);
+  EXPECT_EQ(c().ask(message::LimitGet{0, CU_LIMIT_STACK_SIZE}).value, stack_bytes);
   EXPECT_EQ(c().ask(message::MemoryInfo{0}).free_bytes, before.free_bytes);
   EXPECT_EQ(synchronize(s), CUDA_ERROR_INVALID_HANDLE);
   launch_add(base(), 1);
