@@ -25,8 +25,8 @@ constexpr conf::Setting kSettings[] = {
 
     conf::integer<&S::connect_timeout_ms>(
         "timeouts.connect_timeout_ms", "FARLANE_CONNECT_TIMEOUT_MS", 10, 600'000,
-        "How long connecting to the server and opening a session on it may take. After that the "
-        "program's CUDA calls fail."),
+        "How long connecting to the server may take. After that the program's CUDA calls fail. "
+        "Opening the session then falls under timeouts.call_timeout_ms."),
     conf::integer<&S::call_timeout_ms>(
         "timeouts.call_timeout_ms", "FARLANE_CALL_TIMEOUT_MS", 100, 3'600'000,
         "How long the server may be silent before the session counts as lost. A kernel may run "

@@ -53,7 +53,8 @@ CUresult AddressSpace::allocate(uint64_t bytes, uint64_t stream, bool stream_ord
   }
   const uint64_t occupied = round_up(bytes, kAlignmentBytes);
   auto range = best_fit(occupied, stream);
-  if (range == free_.end()) {
+  // Again when another thread was quicker: the owner's lock is open while the server is asked.
+  while (range == free_.end()) {
     const CUresult result = grow(occupied);
     if (result != CUDA_SUCCESS) {
       return result;

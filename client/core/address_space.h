@@ -22,6 +22,8 @@ class Backing {
  public:
   virtual ~Backing() = default;
   // Physical memory behind [address, address + bytes); CUDA_ERROR_OUT_OF_MEMORY when there is none.
+  // May open the owner's lock while it asks: the answer can take as long as a running kernel, and
+  // other threads' copies must go on.
   virtual CUresult extent_create(uint64_t address, uint64_t bytes) = 0;
   virtual void extent_release(uint64_t address, uint64_t bytes) = 0;
   virtual void reuse_fence() = 0;

@@ -398,8 +398,9 @@ bool Inbox::on(const protocol::RecordHeader&, const protocol::message::CopyOutDa
   }
   if (data.last != 0) {
     ticket->result = static_cast<CUresult>(data.result);
-    if (is_sticky(ticket->result)) {
-      errors_->note(ticket->result, true);
+    // A waiting caller returns its own copy's error; nobody else would tell a detached one's.
+    if (is_sticky(ticket->result) || (ticket->detached && ticket->result != CUDA_SUCCESS)) {
+      errors_->note(ticket->result, is_sticky(ticket->result));
     }
     {
       std::lock_guard lock(mutex_);

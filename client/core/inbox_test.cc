@@ -169,6 +169,18 @@ TEST_F(InboxTest, MoreDataThanAskedForEndsTheSession) {
   EXPECT_EQ(memory, std::vector<std::byte>(16)) << "nothing was written";
 }
 
+TEST_F(InboxTest, TheErrorOfACopyThatNobodyWaitsForIsReportedOnce) {
+  std::vector<std::byte> memory(8);
+  auto* ticket = new Inbox::Ticket{
+      .id = 1, .to = memory.data(), .pitch = 8, .width = 8, .height = 1, .detached = true};
+  inbox_->expect(ticket);
+  peer_->send(0, message::CopyOutData{.ticket = 1, .result = CUDA_ERROR_INVALID_VALUE, .last = 1});
+  inbox_->drain();
+  EXPECT_FALSE(inbox_->has_tickets());
+  EXPECT_EQ(errors_.take(), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(errors_.take(), CUDA_SUCCESS);
+}
+
 TEST_F(InboxTest, PostedErrorsAreReportedOnceAndStickyOnesForEver) {
   peer_->send(5,
               message::PostedError{.sequence = 3, .result = CUDA_ERROR_INVALID_VALUE, .what = "x"});

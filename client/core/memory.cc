@@ -6,8 +6,11 @@
 namespace farlane::client {
 
 CUresult Device::extent_create(uint64_t address, uint64_t bytes) {
-  return session->ask(
+  memory_mutex.unlock();
+  const CUresult result = session->ask(
       message::ExtentCreate{.device = server_ordinal, .address = address, .bytes = bytes});
+  memory_mutex.lock();
+  return result;
 }
 
 void Device::extent_release(uint64_t address, uint64_t bytes) {

@@ -181,7 +181,7 @@ struct Device final : Backing {
 
   int attribute(CUdevice_attribute which) const { return attributes[which]; }
 
-  // Backing, with memory_mutex held.
+  // Backing, with memory_mutex held; extent_create opens it while it asks.
   CUresult extent_create(uint64_t address, uint64_t bytes) override;
   void extent_release(uint64_t address, uint64_t bytes) override;
   void reuse_fence() override;
