@@ -40,6 +40,16 @@ std::vector<std::byte> numbers(size_t bytes) {
   return data;
 }
 
+// Windows small enough for the ranges that the thread sanitizer leaves to programs.
+#ifdef __SANITIZE_THREAD__
+constexpr uint64_t kWindowBase = 0x7e90'0000'0000;
+constexpr uint64_t kOtherBase = 0x7ea0'0000'0000;
+#else
+constexpr uint64_t kWindowBase = 0x2000'0000'0000;
+constexpr uint64_t kOtherBase = 0x3000'0000'0000;
+#endif
+constexpr uint64_t kWindowBytes = uint64_t{32} << 30;
+
 class Worker : public testing::Test {
  protected:
   void SetUp() override {
@@ -47,7 +57,8 @@ class Worker : public testing::Test {
     settings_.staging_slot_bytes = 64 * 1024;
     settings_.staging_slots = 2;
     settings_.credit_bytes = 64 * 1024;
-    settings_.window_bytes = 64ll << 30;
+    settings_.window_base = static_cast<int64_t>(kWindowBase);
+    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
     start();
   }
 
@@ -378,11 +389,11 @@ TEST_F(Worker, MemoryComesBackWithTheSession) {
 }
 
 TEST_F(Worker, WindowsMove) {
-  EXPECT_EQ(c().ask(message::WindowsReserve{0x2000'0000'0000, 1ull << 40}).result, CUDA_SUCCESS);
-  EXPECT_EQ(c().ask(message::ExtentCreate{0, 0x2000'0000'0000, kGranule}).result, CUDA_SUCCESS);
+  EXPECT_EQ(c().ask(message::WindowsReserve{kOtherBase, kWindowBytes}).result, CUDA_SUCCESS);
+  EXPECT_EQ(c().ask(message::ExtentCreate{0, kOtherBase, kGranule}).result, CUDA_SUCCESS);
   // Not under extents, and not where the addresses end.
-  EXPECT_NE(c().ask(message::WindowsReserve{0x3000'0000'0000, 1ull << 40}).result, CUDA_SUCCESS);
-  c().post(message::ExtentRelease{0, 0x2000'0000'0000, kGranule});
+  EXPECT_NE(c().ask(message::WindowsReserve{kWindowBase, kWindowBytes}).result, CUDA_SUCCESS);
+  c().post(message::ExtentRelease{0, kOtherBase, kGranule});
   c().ask(message::MemoryInfo{0});
   EXPECT_NE(c().ask(message::WindowsReserve{UINT64_MAX - 4095, 1ull << 40}).result, CUDA_SUCCESS);
   EXPECT_NE(c().ask(message::WindowsReserve{0, 0}).result, CUDA_SUCCESS);
@@ -430,8 +441,8 @@ INSTANTIATE_TEST_SUITE_P(Of, Ranges,
                                          BadRange{"pitch_below_width", 0, 8, 16, 4},
                                          BadRange{"wrapping_width", 64, 0, UINT64_MAX - 4096, 1},
                                          BadRange{"wrapping_pitch", 0, UINT64_MAX / 2, 16, 4},
-                                         BadRange{"host_memory",
-                                                  0x7fff'0000'0000 - 0x1000'0000'0000, 0, 16, 1}),
+                                         BadRange{"host_memory", 0x7fff'0000'0000 - kWindowBase, 0,
+                                                  16, 1}),
                          [](const auto& param) { return param.param.name; });
 
 TEST_F(Worker, VariablesMayBeTouchedOnceFound) {
@@ -759,6 +770,8 @@ TEST(WorkerLoop, SleepsWakesAndSaysGoodbye) {
   ServerSettings settings;
   settings.spin_us = 0;
   settings.heartbeat_ms = 20;
+  settings.window_base = static_cast<int64_t>(kWindowBase);
+  settings.window_bytes = static_cast<int64_t>(kWindowBytes);
   const auto host = Host::start(driver(), settings, 0, &error);
   ASSERT_NE(host, nullptr) << error;
   TestClient c(*host, settings, nullptr);

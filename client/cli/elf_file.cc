@@ -266,7 +266,8 @@ bool ElfFile::section_holds(std::string_view section_name, std::string_view text
   const ElfSection* const found = section(section_name);
   if (found == nullptr || text.empty()) return false;
   const std::vector<std::byte> bytes = contents(*found, kStringTableBytesMax);
-  return ::memmem(bytes.data(), bytes.size(), text.data(), text.size()) != nullptr;
+  return !bytes.empty() &&
+         ::memmem(bytes.data(), bytes.size(), text.data(), text.size()) != nullptr;
 }
 
 }  // namespace farlane::cli

@@ -33,6 +33,14 @@ class HandleTable {
   // protocol::Handle reserves the last generation.
   static constexpr uint32_t kGenerationMax = 0xfffffe;
 
+  HandleTable() = default;
+  HandleTable(const HandleTable&) = delete;
+  ~HandleTable() {
+    for (std::atomic<Slot*>& chunk : chunks_) {
+      delete[] chunk.load(std::memory_order_relaxed);
+    }
+  }
+
   // A fresh object and its name, or null when there are too many.
   T* create(uint64_t* bits) {
     std::lock_guard lock(mutex_);

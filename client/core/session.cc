@@ -219,8 +219,10 @@ bool Session::reserve_windows(std::string* error) {
   const auto count = static_cast<uint64_t>(std::max<size_t>(devices.size(), 1));
   for (const Window& window : window_candidates(static_cast<uint64_t>(settings_.window_base))) {
     const uint64_t bytes = window.bytes_per_device * count;
+    // A hint and no MAP_FIXED_NOREPLACE: the kernel takes it when it is free, and the thread
+    // sanitizer replaces one that it cannot have by 0, which must not become a fixed address.
     void* at = ::mmap(reinterpret_cast<void*>(window.base), bytes, PROT_NONE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
       continue;
     }

@@ -70,8 +70,10 @@ CUresult DeviceMemory::reserve(uint64_t bytes, uint64_t alignment, uint64_t hint
   alignment = std::max(alignment, kGranularityBytes);
   void* got = MAP_FAILED;
   if (hint != 0 && hint % alignment == 0 && !overflows(hint, bytes)) {
-    got = mmap(pointer(hint), bytes, PROT_NONE, kReserveFlags | MAP_FIXED_NOREPLACE, -1, 0);
-    if (got != MAP_FAILED && got != pointer(hint)) {  // an old kernel, or a sanitizer's layout
+    // A hint without MAP_FIXED_NOREPLACE: the kernel takes it when it is free, and the thread
+    // sanitizer replaces one that it cannot have by 0, which must not become a fixed address.
+    got = mmap(pointer(hint), bytes, PROT_NONE, kReserveFlags, -1, 0);
+    if (got != MAP_FAILED && got != pointer(hint)) {
       munmap(got, bytes);
       got = MAP_FAILED;
     }
