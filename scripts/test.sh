@@ -27,13 +27,16 @@ run_ctest() {
   case $preset in
     asan | tsan) without=(--label-exclude release_only) ;;
   esac
+  # The client's courier thread is never joined: it lives as long as the program.
+  local tsan_options=halt_on_error=1:second_deadlock_stack=1:report_thread_leaks=0
+  tsan_options+=:suppressions=$FARLANE_ROOT/tests/tsan.supp
   # Sanitizers stop at the first finding, so that a finding is a failed test. What a person wants
   # to see here: the tests that did not pass, and the sum.
   local shown='^ *[0-9]+/[0-9]+ .*(Failed|Timeout|Not Run|Exception|Child aborted)'
   shown+='|tests passed|Total Test time'
   ASAN_OPTIONS=${ASAN_OPTIONS:-} \
   UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1} \
-  TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1} \
+  TSAN_OPTIONS=${TSAN_OPTIONS:-$tsan_options} \
     ctest --test-dir "$FARLANE_ROOT/build/$preset" --output-on-failure --timeout 300 \
     -j "$(nproc)" "${without[@]}" --output-junit "$results/$preset.xml" \
     2>&1 | tee "$FARLANE_LOGS/test-$preset.log" |

@@ -125,6 +125,7 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
                                               s->inbox().expect(ticket);
                                             });
   if (sequence == 0) {
+    delete ticket;
     return kServerLost;
   }
   s->touch(stream, sequence);
@@ -135,6 +136,7 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
   if (!s->log().flush() ||
       !s->inbox().wait_until([&] { return ticket->done.load(std::memory_order_acquire); },
                              "a copy to the host")) {
+    s->inbox().abandon(ticket);
     return kServerLost;
   }
   const CUresult result = ticket->result;

@@ -103,6 +103,17 @@ void Inbox::expect(Ticket* ticket) {
   tickets_open_.fetch_add(1, std::memory_order_release);
 }
 
+void Inbox::abandon(Ticket* ticket) {
+  {
+    std::lock_guard lock(mutex_);
+    if (tickets_.contains(ticket->id)) {
+      ticket->detached = true;  // a thread may be receiving into it: freed there, or at the end
+      return;
+    }
+  }
+  delete ticket;
+}
+
 bool Inbox::tickets_pending(uint64_t sequence, const std::function<bool(uint64_t)>& concerns) {
   if (!has_tickets()) {
     return false;
@@ -402,15 +413,18 @@ bool Inbox::on(const protocol::RecordHeader&, const protocol::message::CopyOutDa
     if (is_sticky(ticket->result) || (ticket->detached && ticket->result != CUDA_SUCCESS)) {
       errors_->note(ticket->result, is_sticky(ticket->result));
     }
+    bool is_ours = false;
     {
       std::lock_guard lock(mutex_);
       tickets_.erase(ticket->id);
       tickets_open_.fetch_sub(1, std::memory_order_release);
+      is_ours = ticket->detached;
+      if (!is_ours) {
+        ticket->done.store(true, std::memory_order_release);  // and from here on its caller's
+      }
     }
-    if (ticket->detached) {
+    if (is_ours) {
       delete ticket;
-    } else {
-      ticket->done.store(true, std::memory_order_release);
     }
   }
   return true;

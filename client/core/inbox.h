@@ -83,6 +83,8 @@ class Inbox final : public transport::FrameSink {
   void expect(Waiter* waiter, uint64_t sequence);
   void forget(Waiter* waiter);
   void expect(Ticket* ticket);
+  // Its caller gave up, because the session is lost. The ticket is on the heap.
+  void abandon(Ticket* ticket);
 
   // Waits until done() is true; false when the session is lost first. done() may be called by any
   // thread that waits and must be cheap. `reason` names the wait in the log.

@@ -20,7 +20,8 @@ static void verify_scale(const char* what, CUdeviceptr out, int n, float factor,
 }
 
 int main() {
-  check::step("before cuInit", cuDeviceGetCount(new int), CUDA_ERROR_NOT_INITIALIZED);
+  int count_before = 0;
+  check::step("before cuInit", cuDeviceGetCount(&count_before), CUDA_ERROR_NOT_INITIALIZED);
   CU_CHECK(cuInit(0));
   int devices = 0, version = 0;
   CU_CHECK(cuDeviceGetCount(&devices));
