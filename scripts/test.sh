@@ -48,7 +48,7 @@ run_fuzz() {
   local target name
   local -a targets=()
   mapfile -t targets < <(
-    find "$FARLANE_ROOT/build/fuzz/bin" -type f -perm -u+x -name '*fuzz*' | sort)
+    find "$FARLANE_ROOT/build/fuzz/bin" -type f -perm -u+x -name '*_fuzz' | sort)
   if [ ${#targets[@]} = 0 ]; then
     say "there is no fuzz target in build/fuzz/bin"
     return 1
@@ -58,6 +58,10 @@ run_fuzz() {
     local found=$results/$name.findings corpus=$FARLANE_ROOT/build/fuzz/corpus/$name
     mkdir -p "$found" "$corpus"
     local -a seeds=()
+    # Seeds that a program beside the target makes: TARGET_seeds FOLDER.
+    if [ -x "${target}_seeds" ]; then
+      "${target}_seeds" "$corpus" >/dev/null || return 1
+    fi
     # Seeds that are checked in, beside the sources: tests/fuzz/corpus/NAME.
     if [ -d "$FARLANE_ROOT/tests/fuzz/corpus/$name" ]; then
       seeds=("$FARLANE_ROOT/tests/fuzz/corpus/$name")
