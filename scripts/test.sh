@@ -74,7 +74,10 @@ run_fuzz() {
 
 for preset in "${presets[@]}"; do
   say "--- $preset"
-  if ! "$FARLANE_ROOT/scripts/build.sh" "$preset"; then
+  # Under the fuzz preset only what is fuzzed.
+  targets=()
+  if [ "$preset" = fuzz ]; then targets=(farlane_worker_fuzz farlane_worker_fuzz_seeds); fi
+  if ! "$FARLANE_ROOT/scripts/build.sh" "$preset" "${targets[@]}"; then
     failed+=("$preset (build)")
     continue
   fi

@@ -41,7 +41,8 @@ CUresult device_attribute(int device, CUdevice_attribute attribute, int* value) 
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_DEVICE;
   }
-  if (attribute <= 0 || attribute >= Device::kAttributesMax || !found->attribute_known[attribute]) {
+  const auto index = static_cast<int>(attribute);
+  if (index <= 0 || index >= Device::kAttributesMax || !found->attribute_known[index]) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   *value = found->attributes[attribute];

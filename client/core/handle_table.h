@@ -65,6 +65,15 @@ class HandleTable {
     return &slot.object;
   }
 
+  // Whoever finds the object from now on sees what was written to it since create(), also a thread
+  // that got the handle from a program without any order of its own.
+  void publish(uint64_t bits) {
+    const uint32_t index = static_cast<uint32_t>(bits);
+    chunks_[index / kChunkSlots]
+        .load(std::memory_order_relaxed)[index % kChunkSlots]
+        .live_bits.store(bits, std::memory_order_release);
+  }
+
   T* find(uint64_t bits) const {
     if (bits >> 56 != kKind) {
       return nullptr;

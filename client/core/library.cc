@@ -111,6 +111,7 @@ CUresult library_kernel(CUlibrary library, const char* name, CUkernel* kernel) {
     }
     made->library = library;
     made->name = name;
+    library_kernels().publish(bits);
     known = found->kernels.emplace(name, handle_of<CUkernel>(bits)).first;
   }
   *kernel = known->second;
