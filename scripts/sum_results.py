@@ -3,12 +3,27 @@
 
     sum_results.py FOLDER
 
+For a test that failed, what it printed (its last lines) stands below its name: where the logs of
+the run are not at hand, that is all there is to find the cause with.
+
 Exit status 1 if a test failed, or if a run had no test at all.
 """
 import glob
 import os
 import sys
 import xml.etree.ElementTree as xml
+
+
+OUTPUT_LINES_MAX = 60
+OUTPUT_COLUMNS_MAX = 200
+
+
+def print_output(case):
+    lines = (case.findtext("system-out") or "").strip().splitlines()
+    if len(lines) > OUTPUT_LINES_MAX:
+        print(f"    ({len(lines) - OUTPUT_LINES_MAX} lines before)")
+    for line in lines[-OUTPUT_LINES_MAX:]:
+        print(f"    {line[:OUTPUT_COLUMNS_MAX]}")
 
 
 def main():
@@ -24,6 +39,7 @@ def main():
         for case in suite.iter("testcase"):
             if case.find("failure") is not None:
                 print(f"  failed: {case.get('name')}")
+                print_output(case)
         total += count
         failed += bad
         skipped += left_out
