@@ -26,7 +26,9 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 // above it, and the thread sanitizer allows programs only the last ones (its "mid" and "high"
 // application ranges).
 constexpr Window kWindows[] = {
+#ifndef __SANITIZE_THREAD__  // trying them costs it shadow memory for terabytes, and may fail
     {0x1000'0000'0000, 4 * kTiB},  {0x2000'0000'0000, 4 * kTiB},  {0x4000'0000'0000, 2 * kTiB},
+#endif
     {0x5580'0000'0000, 64 * kGiB}, {0x7f00'0000'0000, 16 * kGiB}, {0x7e90'0000'0000, 16 * kGiB},
 };
 

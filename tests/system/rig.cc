@@ -83,6 +83,11 @@ RigOptions::RigOptions() {
   client.extent_bytes_min = 2 * conf::kMiB;
   server.module_cache_bytes_max = 0;
   server.heartbeat_ms = 100;
+#ifdef __SANITIZE_THREAD__
+  // The window that the worker reserves at its start, of a size that the sanitizer can shadow.
+  server.window_base = 0x5580'0000'0000;
+  server.window_bytes = int64_t{64} << 30;
+#endif
 }
 
 Rig::Rig(const RigOptions& options) : options_(options) {
