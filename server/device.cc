@@ -87,6 +87,15 @@ CUresult Device::mark(const StreamRef& stream, Mark* out) {
   return CUDA_SUCCESS;
 }
 
+bool Device::is_idle(const Stream& stream) const {
+  if (stream.is_busy()) return false;
+  // The legacy stream waits for the others.
+  return &stream != legacy_.get() ||
+         (orphans_.empty() &&
+          std::none_of(streams_.begin(), streams_.end(),
+                       [](const StreamRef& other) { return other->is_busy(); }));
+}
+
 CUresult Device::mark_all(std::vector<Mark>* marks) {
   drop_finished_orphans();
   const auto add = [&](const StreamRef& stream) {

@@ -64,6 +64,8 @@ class Device {
   };
   CUresult mark_all(std::vector<Mark>* marks);
   CUresult mark(const StreamRef& stream, Mark* out);
+  // All that such an event would wait for is known to have finished.
+  bool is_idle(const Stream& stream) const;
 
   // Ends all work and destroys all streams but the legacy one.
   CUresult destroy_streams();

@@ -160,6 +160,8 @@ bool Executor::receive() {
     switch (status) {
       case ReceiveStatus::kDelivered:
         received = true;
+        // An answer leaves before anything else is looked at. What fails here fails in step() too.
+        if (outbox_.has_frames() && !outbox_.is_held() && !outbox_.push()) break;
         continue;
       case ReceiveStatus::kNothing:
       case ReceiveStatus::kStalled:

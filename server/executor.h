@@ -191,6 +191,11 @@ class Executor final : private transport::FrameSink {
   bool may_touch(uint64_t address, uint64_t pitch, uint64_t width, uint64_t height) const;
 
   // --- waits
+  // The driver need not be asked: nothing is under way, nothing went wrong, nothing was printed.
+  bool is_known_idle(const Stream& stream) const {
+    return sticky_ == CUDA_SUCCESS && latched_ == CUDA_SUCCESS && !stream.device->prints &&
+           stream.device->is_idle(stream);
+  }
   Wait& new_wait(Then then, uint64_t sequence, Device* device);
   bool poll(Wait& wait);
   bool progress();

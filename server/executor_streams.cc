@@ -100,6 +100,9 @@ bool Executor::on(const RecordHeader& header, const message::StreamSynchronize& 
   CUresult result = CUDA_SUCCESS;
   const StreamRef* stream = find_stream(header, synchronize.stream, &result);
   Device::Mark mark;
+  if (stream != nullptr && is_known_idle(**stream)) {
+    return answer(header.sequence, message::StreamSynchronizeReply{}, CUDA_SUCCESS);
+  }
   if (stream != nullptr) result = (*stream)->device->mark(*stream, &mark);
   if (result != CUDA_SUCCESS || stream == nullptr) {
     return answer(header.sequence, message::StreamSynchronizeReply{}, result);

@@ -55,11 +55,10 @@ bool Executor::progress() {
       const size_t end = waits.size();
       // finish() may add waits behind these.
       for (size_t i = begin; i < end; ++i) {
-        const std::unique_ptr<Wait> keep = std::move(waits_[i]);
-        finish(*keep);
-        keep->marks.clear();
-        spare_waits_.push_back(std::make_unique<Wait>());
-        std::swap(*spare_waits_.back(), *keep);
+        std::unique_ptr<Wait> wait = std::move(waits_[i]);
+        finish(*wait);
+        wait->marks.clear();
+        spare_waits_.push_back(std::move(wait));
       }
       waits_.erase(waits_.begin() + static_cast<std::ptrdiff_t>(begin),
                    waits_.begin() + static_cast<std::ptrdiff_t>(end));

@@ -36,6 +36,9 @@ class Outbox {
 
   // Sends what the channel takes now. False: the peer is gone.
   [[nodiscard]] bool push();
+  bool has_frames() const { return !frames_.empty(); }
+  // The network took only a part of the last frame.
+  bool is_held() const { return !drained_; }
   // Something waits for the network.
   bool is_blocked() const { return !frames_.empty() || !drained_; }
   // So much waits that nothing more should be asked for.

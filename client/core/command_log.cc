@@ -29,7 +29,7 @@ uint64_t CommandLog::last_sequence() const {
   return last_sequence_;
 }
 
-bool CommandLog::make_room(size_t bytes, std::unique_lock<std::mutex>& lock) {
+bool CommandLog::make_room(size_t bytes, std::unique_lock<AdaptiveMutex>& lock) {
   // The configured batch size is where a batch is closed; one larger command still fits by itself.
   while (fill_bytes_ != 0 && fill_bytes_ + bytes > options_.batch_bytes_max) {
     lock.unlock();

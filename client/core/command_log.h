@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "client/core/adaptive_mutex.h"
 #include "client/core/inbox.h"
 #include "client/core/loss.h"
 #include "generated/protocol/messages.h"
@@ -71,10 +72,12 @@ class CommandLog {
     return sequence;
   }
 
-  // Appends a command with bulk data and sends everything up to it. When it returns the memory of
-  // `body` is the caller's again.
-  template <class M>
-  uint64_t post_with_body(const M& message, std::span<const transport::Bytes> body) {
+  // Appends a command, with bulk data if `body` is not empty, and sends everything up to it. When it
+  // returns the memory of `body` is the caller's again. `register_ask` as above. The courier never
+  // sees the command: a thread that asks sends for itself, and finds the line free when it is alone.
+  template <class M, class Register>
+  uint64_t send_now(const M& message, std::span<const transport::Bytes> body,
+                    Register register_ask) {
     std::lock_guard send(send_mutex_);
     const size_t bytes = encoded_bytes(message);
     uint64_t sequence = 0;
@@ -85,6 +88,7 @@ class CommandLog {
           sequence = ++last_sequence_;
           encode(std::span(fill_.data() + fill_bytes_, bytes), message, sequence);
           fill_bytes_ += bytes;
+          register_ask(sequence);
           swap_batches();
           break;
         }
@@ -97,6 +101,11 @@ class CommandLog {
     return send_batch(body) ? sequence : 0;
   }
 
+  template <class M>
+  uint64_t post_with_body(const M& message, std::span<const transport::Bytes> body) {
+    return send_now(message, body, [](uint64_t) {});
+  }
+
   // Sends what has gathered and returns when the transport has it all. False: the session is lost.
   bool flush();
   bool has_unsent() const { return has_unsent_.load(std::memory_order_seq_cst); }
@@ -105,7 +114,7 @@ class CommandLog {
   void set_credit_bytes(uint64_t bytes) { credit_bytes_ = bytes; }
 
  private:
-  bool make_room(size_t bytes, std::unique_lock<std::mutex>& lock);
+  bool make_room(size_t bytes, std::unique_lock<AdaptiveMutex>& lock);
   void swap_batches();                                      // with both locks
   bool send_batch(std::span<const transport::Bytes> body);  // with the send lock
   bool wait_for_credit(size_t bytes);
@@ -118,13 +127,13 @@ class CommandLog {
   const std::function<void()> wake_courier_;
   std::atomic<uint64_t> credit_bytes_;
 
-  mutable std::mutex fill_mutex_;  // guards the open batch
+  mutable AdaptiveMutex fill_mutex_;  // guards the open batch
   std::vector<std::byte> fill_;
   size_t fill_bytes_ = 0;
   uint64_t last_sequence_ = 0;
   std::atomic<bool> has_unsent_ = false;
 
-  std::mutex send_mutex_;  // guards the batch that leaves, and the channel's sending side
+  AdaptiveMutex send_mutex_;  // guards the batch that leaves, and the channel's sending side
   std::vector<std::byte> leaving_;
   size_t leaving_bytes_ = 0;
   uint64_t sent_bytes_ = 0;  // of frame heads, since the start

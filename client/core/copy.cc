@@ -114,18 +114,20 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
   ticket->width = plane.width;
   ticket->height = plane.height;
   ticket->detached = async;
-  const uint64_t sequence = s->log().append(message::CopyOut{.stream = stream->id,
-                                                             .from = plane.from,
-                                                             .from_pitch = plane.from_pitch,
-                                                             .width = plane.width,
-                                                             .height = plane.height,
-                                                             .ticket = ticket->id},
-                                            [&](uint64_t number) {
-                                              ticket->sequence = number;
-                                              s->inbox().expect(ticket);
-                                            });
+  const message::CopyOut command{.stream = stream->id,
+                                 .from = plane.from,
+                                 .from_pitch = plane.from_pitch,
+                                 .width = plane.width,
+                                 .height = plane.height,
+                                 .ticket = ticket->id};
+  const auto expect = [&](uint64_t number) {
+    ticket->sequence = number;
+    s->inbox().expect(ticket);
+  };
+  const uint64_t sequence =
+      async ? s->log().append(command, expect) : s->log().send_now(command, {}, expect);
   if (sequence == 0) {
-    delete ticket;
+    s->inbox().abandon(ticket);
     return kServerLost;
   }
   s->touch(stream, sequence);
@@ -133,8 +135,7 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
     s->courier().wake();
     return CUDA_SUCCESS;
   }
-  if (!s->log().flush() ||
-      !s->inbox().wait_until([&] { return ticket->done.load(std::memory_order_acquire); },
+  if (!s->inbox().wait_until([&] { return ticket->done.load(std::memory_order_acquire); },
                              "a copy to the host")) {
     s->inbox().abandon(ticket);
     return kServerLost;

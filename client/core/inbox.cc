@@ -163,36 +163,42 @@ bool Inbox::check_silence(Clock::time_point waiting_since, const char* reason) {
   return true;
 }
 
+bool Inbox::receive_one() {
+  switch (channel_->receive(*this)) {
+    case ReceiveStatus::kDelivered:
+      counters_.frames.fetch_add(1, std::memory_order_relaxed);
+      return true;
+    case ReceiveStatus::kStalled:  // place() always has a place
+    case ReceiveStatus::kNothing:
+      return false;
+    case ReceiveStatus::kGone:
+      loss_->declare("the connection to the server " + channel_->peer_name() +
+                     " ended: " + channel_->close_reason() +
+                     "; the session is lost (the server's log says more; see `farlane doctor`)");
+      return false;
+  }
+  return false;
+}
+
 bool Inbox::receive_available() {
   bool any = false;
-  for (;;) {
-    switch (channel_->receive(*this)) {
-      case ReceiveStatus::kDelivered:
-        any = true;
-        counters_.frames.fetch_add(1, std::memory_order_relaxed);
-        continue;
-      case ReceiveStatus::kStalled:  // place() always has a place
-      case ReceiveStatus::kNothing:
-        if (any) {
-          last_received_ns_.store(now_ns(), std::memory_order_relaxed);
-        }
-        return any;
-      case ReceiveStatus::kGone:
-        loss_->declare("the connection to the server " + channel_->peer_name() +
-                       " ended: " + channel_->close_reason() +
-                       "; the session is lost (the server's log says more; see `farlane doctor`)");
-        return true;
-    }
+  while (receive_one()) {
+    any = true;
   }
+  if (any) {
+    last_received_ns_.store(now_ns(), std::memory_order_relaxed);
+  }
+  return any;
 }
 
 void Inbox::receive_until(const std::function<bool()>& done, const char* reason,
                           Clock::time_point since) {
   const auto spin_end = since + std::chrono::microseconds(options_.spin_us);
   bool spinning = options_.spin_us > 0;
+  // Leaves with the frame it waited for: looking for another would cost a system call.
   while (!done() && !loss_->declared()) {
-    const bool any = receive_available();
-    if (any) {
+    if (receive_one()) {
+      last_received_ns_.store(now_ns(), std::memory_order_relaxed);
       wake_followers();
       continue;
     }
@@ -203,10 +209,11 @@ void Inbox::receive_until(const std::function<bool()>& done, const char* reason,
     }
     counters_.sleeps.fetch_add(1, std::memory_order_relaxed);
     wait_for_traffic(Clock::now() + kWaitSlice);
-    if (!receive_available()) {
-      check_silence(since, reason);
-    } else {
+    if (receive_one()) {
+      last_received_ns_.store(now_ns(), std::memory_order_relaxed);
       wake_followers();
+    } else {
+      check_silence(since, reason);
     }
   }
 }
@@ -336,11 +343,14 @@ void Inbox::on_reply(const protocol::Record& record) {
   }
   Waiter* waiter = *found;
   waiters_.erase(found);
-  waiter->words.resize((record.payload.size() + 7) / 8);
-  std::memcpy(waiter->words.data(), record.payload.data(), record.payload.size());
+  uint64_t* words = waiter->few.data();
+  if (record.payload.size() > sizeof waiter->few) {
+    waiter->many.resize((record.payload.size() + 7) / 8);
+    words = waiter->many.data();
+  }
+  std::memcpy(words, record.payload.data(), record.payload.size());
   waiter->record.header = record.header;
-  waiter->record.payload = {reinterpret_cast<const std::byte*>(waiter->words.data()),
-                            record.payload.size()};
+  waiter->record.payload = {reinterpret_cast<const std::byte*>(words), record.payload.size()};
   waiter->done.store(true, std::memory_order_release);
 }
 

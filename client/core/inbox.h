@@ -8,6 +8,7 @@
 
 #include <cuda.h>
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "client/core/adaptive_mutex.h"
 #include "client/core/loss.h"
 #include "generated/protocol/messages.h"
 #include "protocol/record.h"
@@ -57,7 +59,9 @@ class Inbox final : public transport::FrameSink {
   // An ask under way. `record` is the whole reply, header included.
   struct Waiter {
     uint64_t sequence = 0;
-    std::vector<uint64_t> words;  // the record's bytes, aligned
+    static constexpr size_t kFewWords = 16;
+    std::array<uint64_t, kFewWords> few;  // the reply's payload, aligned; most are as short
+    std::vector<uint64_t> many;           // a longer one's
     protocol::Record record;
     std::atomic<bool> done = false;
   };
@@ -145,6 +149,8 @@ class Inbox final : public transport::FrameSink {
   bool wait_slow(const std::function<bool()>& done, const char* reason);
   // These with the receiver's role.
   void wait_for_traffic(transport::Deadline deadline);
+  // One frame; false when none was there.
+  bool receive_one();
   bool receive_available();
   void receive_until(const std::function<bool()>& done, const char* reason,
                      transport::Clock::time_point since);
@@ -165,7 +171,7 @@ class Inbox final : public transport::FrameSink {
   std::mutex follow_mutex_;
   std::condition_variable follow_;
 
-  std::mutex mutex_;  // guards waiters_ and tickets_
+  AdaptiveMutex mutex_;  // guards waiters_ and tickets_
   std::vector<Waiter*> waiters_;
   std::unordered_map<uint64_t, Ticket*> tickets_;
   std::atomic<uint32_t> tickets_open_ = 0;

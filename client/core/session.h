@@ -219,13 +219,10 @@ class Session {
   CUresult ask(const M& question, Answer<M>* answer) {
     Inbox::Waiter& waiter = answer->waiter;
     const uint64_t sequence =
-        log_.append(question, [&](uint64_t number) { inbox_.expect(&waiter, number); });
+        log_.send_now(question, {}, [&](uint64_t number) { inbox_.expect(&waiter, number); });
     asked_.fetch_add(1, std::memory_order_relaxed);
-    if (sequence == 0) {
-      return kServerLost;
-    }
     const bool answered =
-        log_.flush() &&
+        sequence != 0 &&
         inbox_.wait_until([&] { return waiter.done.load(std::memory_order_acquire); }, M::kName);
     if (!answered) {
       inbox_.forget(&waiter);
