@@ -1,9 +1,10 @@
 // A mutex that spins for a moment before it sleeps. For sections of well under a microsecond, and
 // for a send that another thread is about to finish: putting a thread to sleep and waking it costs
-// more than either.
+// more than either. Taking it when it is free is one instruction, which a launch notices.
 #pragma once
 
-#include <pthread.h>
+#include <atomic>
+#include <cstdint>
 
 namespace farlane::client {
 
@@ -12,14 +13,44 @@ class AdaptiveMutex {
   AdaptiveMutex() = default;
   AdaptiveMutex(const AdaptiveMutex&) = delete;
   AdaptiveMutex& operator=(const AdaptiveMutex&) = delete;
-  ~AdaptiveMutex() { pthread_mutex_destroy(&mutex_); }
 
-  void lock() { pthread_mutex_lock(&mutex_); }
-  bool try_lock() { return pthread_mutex_trylock(&mutex_) == 0; }
-  void unlock() { pthread_mutex_unlock(&mutex_); }
+  void lock() {
+    if (!try_lock()) {
+      lock_slow();
+    }
+  }
+  bool try_lock() {
+    State expected = kFree;
+    return state_.compare_exchange_strong(expected, kTaken, std::memory_order_acquire,
+                                          std::memory_order_relaxed);
+  }
+  void unlock() {
+    if (state_.exchange(kFree, std::memory_order_release) == kAwaited) {
+      state_.notify_one();
+    }
+  }
 
  private:
-  pthread_mutex_t mutex_ = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+  using State = int32_t;  // what the kernel can wait on
+  static constexpr State kFree = 0;
+  static constexpr State kTaken = 1;
+  static constexpr State kAwaited = 2;  // taken, and somebody may sleep
+  // About as long as a send takes.
+  static constexpr int kSpins = 400;
+
+  void lock_slow() {
+    for (int i = 0; i < kSpins; ++i) {
+      if (state_.load(std::memory_order_relaxed) == kFree && try_lock()) {
+        return;
+      }
+      __builtin_ia32_pause();
+    }
+    while (state_.exchange(kAwaited, std::memory_order_acquire) != kFree) {
+      state_.wait(kAwaited, std::memory_order_relaxed);
+    }
+  }
+
+  std::atomic<State> state_ = kFree;
 };
 
 }  // namespace farlane::client

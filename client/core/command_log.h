@@ -72,9 +72,10 @@ class CommandLog {
     return sequence;
   }
 
-  // Appends a command, with bulk data if `body` is not empty, and sends everything up to it. When it
-  // returns the memory of `body` is the caller's again. `register_ask` as above. The courier never
-  // sees the command: a thread that asks sends for itself, and finds the line free when it is alone.
+  // Appends a command, with bulk data if `body` is not empty, and sends everything up to it. When
+  // it returns the memory of `body` is the caller's again. `register_ask` as above. The courier
+  // never sees the command: a thread that asks sends for itself, and finds the line free when it is
+  // alone.
   template <class M, class Register>
   uint64_t send_now(const M& message, std::span<const transport::Bytes> body,
                     Register register_ask) {

@@ -13,8 +13,14 @@ struct ContextStack {
   static constexpr int kDepthMax = 64;
   CUcontext entries[kDepthMax];
   int depth;
+  // What current_device() found at `known_at`: nearly every call asks for it.
+  int known_device;
+  uint64_t known_at;  // 0: not known
 };
 thread_local constinit ContextStack t_stack{};
+
+// Counts what may change the device of a context, on any thread.
+std::atomic<uint64_t> g_context_changes = 1;
 
 }  // namespace
 
@@ -105,6 +111,7 @@ CUresult context_destroy(CUcontext context) {
     return CUDA_ERROR_INVALID_CONTEXT;
   }
   s->contexts.destroy(bits_of(context));
+  contexts_changed();
   if (context_current() == context) {
     --t_stack.depth;
   }
@@ -139,6 +146,7 @@ CUresult context_set_current(CUcontext context) {
   if (context == nullptr) {
     if (t_stack.depth > 0) {
       --t_stack.depth;
+      t_stack.known_at = 0;
     }
     return CUDA_SUCCESS;
   }
@@ -150,6 +158,7 @@ CUresult context_set_current(CUcontext context) {
     t_stack.depth = 1;
   }
   t_stack.entries[t_stack.depth - 1] = context;
+  t_stack.known_at = 0;
   return CUDA_SUCCESS;
 }
 
@@ -162,6 +171,7 @@ CUresult context_push(CUcontext context) {
     return CUDA_ERROR_INVALID_CONTEXT;
   }
   t_stack.entries[t_stack.depth++] = context;
+  t_stack.known_at = 0;
   return CUDA_SUCCESS;
 }
 
@@ -170,18 +180,29 @@ CUresult context_pop(CUcontext* context) {
     return CUDA_ERROR_INVALID_CONTEXT;
   }
   const CUcontext top = t_stack.entries[--t_stack.depth];
+  t_stack.known_at = 0;
   if (context != nullptr) {
     *context = top;
   }
   return CUDA_SUCCESS;
 }
 
+void contexts_changed() {
+  g_context_changes.fetch_add(1, std::memory_order_release);
+}
+
 int current_device() {
+  const uint64_t changes = g_context_changes.load(std::memory_order_acquire);
+  if (t_stack.known_at == changes) [[likely]] {
+    return t_stack.known_device;
+  }
   int device = -1;
   const CUcontext context = context_current();
   if (context == nullptr || context_device(context, &device) != CUDA_SUCCESS) {
     return -1;
   }
+  t_stack.known_device = device;
+  t_stack.known_at = changes;
   return device;
 }
 

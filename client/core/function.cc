@@ -12,17 +12,22 @@ Function* find(CUfunction function, Session** s, CUresult* error) {
 }  // namespace
 
 Function* Session::resolve(CUfunction function, CUresult* error) {
-  if (Function* found = functions.find(bits_of(function)); found != nullptr) {
+  const LibraryKernel* kernel = library_kernels().find(bits_of(function));
+  if (kernel == nullptr) {
+    Function* found = functions.find(bits_of(function));
+    *error = found == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS;
     return found;
-  }
-  if (library_kernels().find(bits_of(function)) == nullptr) {
-    *error = CUDA_ERROR_INVALID_HANDLE;
-    return nullptr;
   }
   const int current = current_device();
   if (current < 0) {
     *error = CUDA_ERROR_INVALID_CONTEXT;
     return nullptr;
+  }
+  if (current < LibraryKernel::kDevicesMax) {
+    const CUfunction known = kernel->functions[current].load(std::memory_order_acquire);
+    if (Function* found = functions.find(bits_of(known)); found != nullptr) [[likely]] {
+      return found;
+    }
   }
   CUfunction on_device = nullptr;
   *error = kernel_function(reinterpret_cast<CUkernel>(function), current, &on_device);

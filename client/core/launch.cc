@@ -1,6 +1,8 @@
 // A launch: find the kernel, check the configuration against what is known, pack the arguments,
 // append.
 #include <cstring>
+#include <new>
+#include <type_traits>
 
 #include "client/core/session.h"
 #include "protocol/limits.h"
@@ -155,7 +157,11 @@ CUresult launch(CUfunction function, const Launch& launch) {
     params = {packed, end};
   }
 
-  message::LaunchAttribute attributes[limits::launch_attributes_max];
+  // Not an array of attributes: most launches have none, and would pay for making 32.
+  using Attribute = message::LaunchAttribute;
+  static_assert(std::is_trivially_destructible_v<Attribute>);
+  alignas(Attribute) std::byte storage[limits::launch_attributes_max * sizeof(Attribute)];
+  auto* const attributes = reinterpret_cast<Attribute*>(storage);
   if (launch.attribute_count > limits::launch_attributes_max) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -163,10 +169,10 @@ CUresult launch(CUfunction function, const Launch& launch) {
     if (!is_plain(launch.attributes[i].id)) {
       return CUDA_ERROR_NOT_SUPPORTED;
     }
-    attributes[i].id = launch.attributes[i].id;
-    static_assert(sizeof launch.attributes[i].value == sizeof attributes[i].value);
-    std::memcpy(attributes[i].value.data(), &launch.attributes[i].value,
-                sizeof attributes[i].value);
+    Attribute& attribute = *new (&attributes[i]) Attribute;
+    attribute.id = launch.attributes[i].id;
+    static_assert(sizeof launch.attributes[i].value == sizeof attribute.value);
+    std::memcpy(attribute.value.data(), &launch.attributes[i].value, sizeof attribute.value);
   }
 
   const uint64_t sequence =

@@ -34,6 +34,7 @@ void in_forked_child() {
   if (g_state.load() != State::kNone) {
     g_state.store(State::kForked);
     g_session.store(nullptr);
+    contexts_changed();
   }
 }
 
@@ -98,6 +99,7 @@ void use_channel_for_session(std::unique_ptr<transport::Channel> channel,
   std::lock_guard lock(g_start_mutex);
   // Tests run one session after the other; no call is under way in the one before.
   delete g_session.exchange(nullptr);
+  contexts_changed();
   delete g_given;
   g_given = channel == nullptr ? nullptr : new Given{std::move(channel), settings};
   g_state.store(State::kNone);

@@ -329,6 +329,9 @@ H handle_of(uint64_t bits) {
   return reinterpret_cast<H>(bits);
 }
 
+// Contexts were destroyed, or the session they belong to was: threads look their device up anew.
+void contexts_changed();
+
 // Libraries and their kernels exist without a session: they are registered before main().
 HandleTable<Library, LocalKind::kLibrary>& libraries();
 HandleTable<LibraryKernel, LocalKind::kLibraryKernel>& library_kernels();
