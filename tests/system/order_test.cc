@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 
 #include "tests/system/rig.h"
 
@@ -45,6 +46,35 @@ TEST(Order, PostedCommandsWaitForNobodyAndRunInOrder) {
             CUDA_SUCCESS);
   EXPECT_EQ(got, std::vector<uint32_t>(1024, want));
   EXPECT_GE(rig.executed(), before + 22);
+}
+
+TEST(Order, ASynchronisationWaitsOnlyForWhatWasPostedBeforeIt) {
+  Rig rig(by_hand());
+  Kernels kernels;
+  Gate first;
+  Gate second;
+  CUstream stream = nullptr;
+  ASSERT_EQ(rig.pumped([&] { return kernels.load(); }), CUDA_SUCCESS);
+  ASSERT_EQ(rig.pumped([&] { return first.make(); }), CUDA_SUCCESS);
+  ASSERT_EQ(rig.pumped([&] { return second.make(); }), CUDA_SUCCESS);
+  ASSERT_EQ(stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  const auto step_until = [&](auto done) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (!done() && std::chrono::steady_clock::now() < end) rig.step();
+    return done();
+  };
+  ASSERT_EQ(kernels.launch_wait_for(stream, first.address()), CUDA_SUCCESS);
+  const uint64_t before = rig.executed();
+  auto synchronised = rig.start([&] { return stream_synchronize(stream); });
+  // The stream, the kernel, the question; and then more work, while it waits.
+  ASSERT_TRUE(step_until([&] { return rig.executed() >= before + 3; }));
+  ASSERT_EQ(kernels.launch_wait_for(stream, second.address()), CUDA_SUCCESS);
+  ASSERT_TRUE(step_until([&] { return rig.executed() >= before + 4; }));
+  first.open();
+  EXPECT_TRUE(step_until(
+      [&] { return synchronised.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
+  second.open();
+  EXPECT_EQ(rig.pumped([&] { return synchronised.get(); }), CUDA_SUCCESS);
 }
 
 TEST(Order, AQuestionThatWaitsHoldsUpNobodyElse) {
