@@ -74,6 +74,10 @@ constexpr conf::Setting kSettings[] = {
         "memory.window_base", "FARLANE_WINDOW_BASE", 0, 0x7000'0000'0000,
         "Where the program's device addresses begin. 0 is automatic; set it when something else "
         "in the process needs those addresses."),
+    conf::integer<&S::info_age_ms>(
+        "memory.info_age_ms", "FARLANE_MEMORY_INFO_AGE_MS", 0, 60'000,
+        "How long an answer about the GPU's free memory may be used again. The program's own "
+        "allocations are counted at once; those of others show after so long. 0 always asks."),
     conf::flag<&S::reuse_without_fence>(
         "memory.reuse_without_fence", "FARLANE_REUSE_WITHOUT_FENCE",
         "A fault on purpose, for tests: hand out freed GPU memory without waiting for the work "

@@ -32,6 +32,7 @@ struct ClientSettings {
   int64_t extent_bytes_min = 32 * conf::kMiB;
   int64_t cached_bytes_max = 256 * conf::kMiB;
   int64_t window_base = 0;  // 0: automatic
+  int64_t info_age_ms = 50;
   bool reuse_without_fence = false;
 
   std::string log_level = "warning";  // off, error, warning, info, debug

@@ -78,7 +78,9 @@ class AddressSpace {
 
   uint64_t bytes_in_use() const { return bytes_in_use_; }
   uint64_t bytes_in_use_high() const { return bytes_in_use_high_; }
-  // Physical bytes held from the server that no live block occupies.
+  // Physical bytes held from the server, and how many of them live blocks occupy.
+  uint64_t bytes_physical() const { return bytes_physical_; }
+  uint64_t bytes_occupied() const { return bytes_occupied_; }
   uint64_t bytes_free() const { return bytes_physical_ - bytes_occupied_; }
   const AddressSpaceCounters& counters() const { return counters_; }
 

@@ -244,8 +244,10 @@ CUresult limit_set(int device, CUlimit limit, size_t value) {
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_DEVICE;
   }
-  return s->ask(message::LimitSet{
+  const CUresult result = s->ask(message::LimitSet{
       .device = found->server_ordinal, .limit = static_cast<uint32_t>(limit), .value = value});
+  found->memory_changed();
+  return result;
 }
 
 void unsupported(const char* function_name) {

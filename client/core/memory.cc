@@ -1,5 +1,8 @@
 // Device memory: the allocator of address_space.h, backed by the server.
 #include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <optional>
 
 #include "client/core/session.h"
 
@@ -110,16 +113,32 @@ CUresult memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_DEVICE;
   }
-  Answer<message::MemoryInfo> answer;
-  const CUresult result = s->ask(message::MemoryInfo{.device = found->server_ordinal}, &answer);
-  if (result != CUDA_SUCCESS) {
-    return result;
+  const uint64_t changes = found->memory_changes.load(std::memory_order_acquire);
+  const auto max_age = std::chrono::milliseconds(s->settings().info_age_ms);
+  std::unique_lock lock(found->memory_mutex);
+  const auto now = transport::Clock::now();
+  std::optional<Device::MemoryFacts>& facts = found->memory_facts;
+  if (!facts || facts->changes != changes || now - facts->at >= max_age) {
+    const uint64_t physical = found->memory.bytes_physical();
+    lock.unlock();
+    Answer<message::MemoryInfo> answer;
+    const CUresult result = s->ask(message::MemoryInfo{.device = found->server_ordinal}, &answer);
+    if (result != CUDA_SUCCESS) {
+      return result;
+    }
+    lock.lock();
+    facts = {answer.reply.free_bytes, answer.reply.total_bytes, physical, changes, now};
+    if (physical != found->memory.bytes_physical()) {
+      // Another thread got or gave back an extent meanwhile; which came first is not known.
+      facts->physical_bytes = found->memory.bytes_physical();
+      facts->at = now - max_age;
+    }
   }
-  std::lock_guard lock(found->memory_mutex);
   // What is held here for the next allocation is free to the program.
-  *free_bytes =
-      std::min(answer.reply.free_bytes + found->memory.bytes_free(), answer.reply.total_bytes);
-  *total_bytes = answer.reply.total_bytes;
+  const uint64_t available = facts->free_bytes + facts->physical_bytes;
+  const uint64_t taken = std::min(found->memory.bytes_occupied(), available);
+  *free_bytes = std::min(available - taken, facts->total_bytes);
+  *total_bytes = facts->total_bytes;
   return CUDA_SUCCESS;
 }
 

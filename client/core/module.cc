@@ -54,6 +54,7 @@ CUresult load(Session* s, Module* module, std::span<const message::ImageHash> ha
       }
       return result;
     }
+    module->device->memory_changed();
     if (answer.reply.missing.empty()) {
       take_kernels(answer.reply.kernels, module);
       while (module->kernel_order.size() < answer.reply.kernels_total) {
@@ -171,8 +172,10 @@ CUresult module_unload(CUmodule module) {
                   [&](const auto& entry) { return entry.second.module == bits_of(module); });
   }
   const protocol::ModuleId id = found->id;
+  Device* const owner = found->device;
   s->modules.destroy(bits_of(module));
   s->post(message::ModuleUnload{.module = id});
+  owner->memory_changed();
   return CUDA_SUCCESS;
 }
 

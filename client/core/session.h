@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
@@ -178,6 +179,18 @@ struct Device final : Backing {
 
   std::mutex memory_mutex;
   AddressSpace memory;  // guarded by memory_mutex
+  // The server's last word about the device's memory; guarded by memory_mutex.
+  struct MemoryFacts {
+    uint64_t free_bytes = 0;
+    uint64_t total_bytes = 0;
+    uint64_t physical_bytes = 0;  // of `memory` when it was said
+    uint64_t changes = 0;         // memory_changes when it was said
+    transport::Clock::time_point at;
+  };
+  std::optional<MemoryFacts> memory_facts;
+  // Counts what takes or frees device memory other than extents: modules, streams, limits.
+  std::atomic<uint64_t> memory_changes = 0;
+  void memory_changed() { memory_changes.fetch_add(1, std::memory_order_acq_rel); }
 
   int attribute(CUdevice_attribute which) const { return attributes[which]; }
 

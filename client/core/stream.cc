@@ -96,6 +96,7 @@ CUresult stream_create(int device, unsigned flags, int priority, CUstream* strea
   found->several_streams.store(true, std::memory_order_release);
   s->post(message::StreamCreate{
       .stream = made->id, .device = found->server_ordinal, .flags = flags, .priority = priority});
+  found->memory_changed();
   *stream = handle_of<CUstream>(bits);
   return CUDA_SUCCESS;
 }
@@ -111,8 +112,10 @@ CUresult stream_destroy(CUstream stream) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
   const protocol::StreamId id = found->id;
+  Device* const owner = found->device;
   s->streams.destroy(bits_of(stream));
   s->post(message::StreamDestroy{.stream = id});
+  owner->memory_changed();
   return CUDA_SUCCESS;
 }
 
@@ -297,6 +300,7 @@ CUresult device_reset(int device) {
     return CUDA_ERROR_INVALID_DEVICE;
   }
   const CUresult result = s->ask(message::DeviceReset{.device = found->server_ordinal});
+  found->memory_changed();
   // Every name of the device is gone, as in CUDA.
   s->streams.for_each([&](uint64_t bits, Stream& stream) {
     if (stream.device == found) {

@@ -89,6 +89,50 @@ TEST(Memory, ALargeBlockIsGoneWhenItIsFreed) {
   EXPECT_EQ(client::device_synchronize(0), CUDA_ERROR_ILLEGAL_ADDRESS);
 }
 
+TEST(Memory, InfoCountsOwnAllocationsWithoutAsking) {
+  RigOptions options;
+  options.by_hand = true;
+  options.client.info_age_ms = 60'000;
+  Rig rig(options);
+  size_t before = 0;
+  size_t after = 0;
+  size_t total = 0;
+  CUdeviceptr block = 0;
+  ASSERT_EQ(rig.pumped([&] { return client::memory_info(0, &before, &total); }), CUDA_SUCCESS);
+  EXPECT_EQ(before, device_free_bytes());
+  ASSERT_EQ(rig.pumped([&] { return memory_allocate(0, 6 * kMiB, &block); }), CUDA_SUCCESS);
+  // The worker does not move, so that an answer is the client's own.
+  ASSERT_EQ(client::memory_info(0, &after, &total), CUDA_SUCCESS);
+  EXPECT_EQ(after, before - 6 * kMiB);
+  EXPECT_EQ(after, device_free_bytes());
+  EXPECT_EQ(total, kDeviceBytes);
+  ASSERT_EQ(memory_free(block), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_info(0, &after, &total), CUDA_SUCCESS);
+  EXPECT_EQ(after, before);
+  // What is not counted here is asked for.
+  CUstream stream = nullptr;
+  ASSERT_EQ(stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  const uint64_t executed = rig.executed();
+  ASSERT_EQ(rig.pumped([&] { return client::memory_info(0, &after, &total); }), CUDA_SUCCESS);
+  EXPECT_EQ(rig.executed(), executed + 3);  // the release, the stream, the question
+  EXPECT_EQ(after, device_free_bytes());
+}
+
+TEST(Memory, InfoIsAskedForEachTimeWhenItMayNotBeOld) {
+  RigOptions options;
+  options.by_hand = true;
+  options.client.info_age_ms = 0;
+  Rig rig(options);
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t executed = rig.executed();
+    size_t free_bytes = 0;
+    size_t total = 0;
+    ASSERT_EQ(rig.pumped([&] { return client::memory_info(0, &free_bytes, &total); }),
+              CUDA_SUCCESS);
+    EXPECT_EQ(rig.executed(), executed + 1);
+  }
+}
+
 // What a reader on one stream sees of a block that was freed and handed to a writer on another one
 // before the reader could run.
 uint32_t read_after_reuse(bool without_fence) {
