@@ -1,18 +1,31 @@
 #include "transport/test_support.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <cstdlib>
 #include <cstring>
 
 #include "transport/loopback.h"
+#include "transport/shm.h"
 #include "transport/tcp.h"
 #include "transport/trace.h"
 
 namespace farlane::transport::testing {
 
 std::string name_of(const Variant& variant) {
-  const std::string transport = variant.transport == Transport::kTcp ? "tcp" : "loopback";
+  std::string transport;
+  switch (variant.transport) {
+    case Transport::kLoopback:
+      transport = "loopback";
+      break;
+    case Transport::kTcp:
+      transport = "tcp";
+      break;
+    case Transport::kShm:
+      transport = "shm";
+      break;
+  }
   switch (variant.decoration) {
     case Decoration::kNone:
       return transport;
@@ -26,7 +39,7 @@ std::string name_of(const Variant& variant) {
 
 std::vector<Variant> all_variants() {
   std::vector<Variant> variants;
-  for (const Transport transport : {Transport::kLoopback, Transport::kTcp}) {
+  for (const Transport transport : {Transport::kLoopback, Transport::kTcp, Transport::kShm}) {
     for (const Decoration decoration :
          {Decoration::kNone, Decoration::kFault, Decoration::kTrace}) {
       variants.push_back({transport, decoration});
@@ -35,7 +48,35 @@ std::vector<Variant> all_variants() {
   return variants;
 }
 
+namespace {
+
+Pair make_shared_pair() {
+  std::string error;
+#ifdef __SANITIZE_THREAD__
+  // The sanitizer does not know that two mappings are the same memory: over one it sees every race.
+  auto [a, b] = make_shm_pair(&error);
+  EXPECT_TRUE(a) << error;
+  return {std::move(a), std::move(b)};
+#else
+  int fds[2];
+  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+  Pair pair;
+  ShmOptions options;
+  options.first_frame_over_socket = false;
+  pair.a = adopt_shm_client(Fd(fds[0]), "test", options, &error);
+  EXPECT_TRUE(pair.a) << error;
+  pair.b = accept_shm(Fd(fds[1]), patience(), &error);
+  EXPECT_TRUE(pair.b) << error;
+  return pair;
+#endif
+}
+
+}  // namespace
+
 Pair make_bare_pair(Transport transport) {
+  if (transport == Transport::kShm) {
+    return make_shared_pair();
+  }
   if (transport == Transport::kLoopback) {
     auto [a, b] = make_loopback();
     return {std::move(a), std::move(b)};

@@ -12,7 +12,7 @@
 
 namespace farlane::transport::testing {
 
-enum class Transport : uint8_t { kLoopback, kTcp };
+enum class Transport : uint8_t { kLoopback, kTcp, kShm };
 enum class Decoration : uint8_t { kNone, kFault, kTrace };
 
 struct Variant {
