@@ -34,9 +34,9 @@ constexpr conf::Setting kSettings[] = {
 
     conf::integer<&S::spin_us>(
         "waiting.spin_us", "FARLANE_SPIN_US", -1, 1'000'000,
-        "How long a thread that waits for the server watches the network before it goes to sleep. "
-        "Longer means quicker synchronisation and a busier CPU. -1 is automatic: 0 on a machine "
-        "with fewer than 4 CPUs, else 50."),
+        "How long at most a thread that waits for the server watches the network before it goes to "
+        "sleep; less while waits are longer than this. Longer means quicker synchronisation and a "
+        "busier CPU. -1 is automatic: 0 on a machine with fewer than 4 CPUs, else 50."),
     conf::integer<&S::sender_spin_us>(
         "waiting.sender_spin_us", "FARLANE_SENDER_SPIN_US", -1, 1'000'000,
         "How long the sending thread looks for more commands before it goes to sleep. -1 is "

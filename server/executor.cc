@@ -15,6 +15,7 @@
 #include "protocol/limits.h"
 #include "server/control.h"
 #include "server/driver_text.h"
+#include "transport/spin_budget.h"
 
 namespace farlane::server {
 
@@ -106,18 +107,17 @@ SessionEnd Executor::run() {
 
   // Sleeps of some microseconds are meant; the kernel would stretch each by 50.
   ::prctl(PR_SET_TIMERSLACK, 1);
-  const auto spin = std::chrono::microseconds(effective_spin_us(settings_.spin_us));
-  auto spin_until = Clock::now();
+  transport::SpinBudget spin(effective_spin_us(settings_.spin_us));
   while (end_ == SessionEnd::kNotYet) {
     const bool progressed = step();
     if (end_ != SessionEnd::kNotYet) break;
     const auto now = Clock::now();
     if (progressed) {
+      spin.waited(now - last_progress_);
       last_progress_ = now;
-      spin_until = now + spin;
       continue;
     }
-    if (now < spin_until) {
+    if (now - last_progress_ < spin.now()) {
       __builtin_ia32_pause();
       continue;
     }

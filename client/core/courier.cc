@@ -18,7 +18,7 @@ constexpr auto kReceiveSlice = std::chrono::milliseconds(250);
 }  // namespace
 
 Courier::Courier(transport::Channel* channel, int64_t spin_us, Loss* loss)
-    : channel_(channel), spin_us_(spin_us), loss_(loss) {}
+    : channel_(channel), spin_(spin_us), loss_(loss) {}
 
 Courier::~Courier() {
   stop();
@@ -93,6 +93,7 @@ void Courier::run() {
     }
     say_alive();
     if (log_->has_unsent()) {
+      spin_.waited(Clock::now() - last_busy);
       log_->flush();
       last_busy = Clock::now();
       continue;
@@ -111,7 +112,7 @@ void Courier::run() {
       state_.store(State::kAwake, std::memory_order_seq_cst);
       continue;
     }
-    if (spin_us_ > 0 && Clock::now() - last_busy < std::chrono::microseconds(spin_us_)) {
+    if (Clock::now() - last_busy < spin_.now()) {
       for (int i = 0; i < 64 && !log_->has_unsent(); ++i) {
         __builtin_ia32_pause();
       }
@@ -119,7 +120,6 @@ void Courier::run() {
     }
     sleep();
     inbox_->drain();
-    last_busy = Clock::now();
   }
 }
 

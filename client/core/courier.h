@@ -14,6 +14,7 @@
 #include "client/core/inbox.h"
 #include "client/core/loss.h"
 #include "transport/channel.h"
+#include "transport/spin_budget.h"
 
 namespace farlane::client {
 
@@ -42,7 +43,7 @@ class Courier {
   void sleep();
 
   transport::Channel* const channel_;
-  const int64_t spin_us_;
+  transport::SpinBudget spin_;  // the courier's thread only
   Loss* const loss_;
   std::chrono::milliseconds alive_{0};
   transport::Clock::time_point alive_looked_;

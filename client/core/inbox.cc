@@ -73,7 +73,7 @@ void PostedErrors::clear() {
 
 Inbox::Inbox(transport::Channel* channel, const InboxOptions& options, Loss* loss,
              PostedErrors* errors)
-    : channel_(channel), options_(options), loss_(loss), errors_(errors) {
+    : channel_(channel), options_(options), spin_(options.spin_us), loss_(loss), errors_(errors) {
   last_received_ns_ = now_ns();
 }
 
@@ -193,8 +193,8 @@ bool Inbox::receive_available() {
 
 void Inbox::receive_until(const std::function<bool()>& done, const char* reason,
                           Clock::time_point since) {
-  const auto spin_end = since + std::chrono::microseconds(options_.spin_us);
-  bool spinning = options_.spin_us > 0;
+  const auto spin_end = since + spin_.now();
+  bool spinning = spin_.now().count() > 0;
   // Leaves with the frame it waited for: looking for another would cost a system call.
   while (!done() && !loss_->declared()) {
     if (receive_one()) {
@@ -216,6 +216,7 @@ void Inbox::receive_until(const std::function<bool()>& done, const char* reason,
       check_silence(since, reason);
     }
   }
+  spin_.waited(Clock::now() - since);
 }
 
 void Inbox::leave_role() {

@@ -23,6 +23,7 @@
 #include "generated/protocol/messages.h"
 #include "protocol/record.h"
 #include "transport/channel.h"
+#include "transport/spin_budget.h"
 
 namespace farlane::client {
 
@@ -162,6 +163,7 @@ class Inbox final : public transport::FrameSink {
 
   transport::Channel* const channel_;
   const InboxOptions options_;
+  transport::SpinBudget spin_;  // with the receiver's role
   Loss* const loss_;
   PostedErrors* const errors_;
 
