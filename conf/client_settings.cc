@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <exception>
 #include <thread>
 
@@ -78,6 +79,14 @@ constexpr conf::Setting kSettings[] = {
         "memory.info_age_ms", "FARLANE_MEMORY_INFO_AGE_MS", 0, 60'000,
         "How long an answer about the GPU's free memory may be used again. The program's own "
         "allocations are counted at once; those of others show after so long. 0 always asks."),
+    conf::integer<&S::connections>(
+        "copies.connections", "FARLANE_CONNECTIONS", -1, 64,
+        "How many further connections carry the data of large copies, in parallel. They are opened "
+        "at the first large copy. 0 sends everything over the session's one connection; -1 is "
+        "automatic: half the CPUs, at most 8. The server's copies.lanes_max holds as well."),
+    conf::bytes<&S::lanes_threshold_bytes>(
+        "copies.lanes_threshold_bytes", "FARLANE_LANES_THRESHOLD_BYTES", 64 * kKiB, 1 * kGiB,
+        "Copies of at least this size go over those connections."),
     conf::flag<&S::reuse_without_fence>(
         "memory.reuse_without_fence", "FARLANE_REUSE_WITHOUT_FENCE",
         "A fault on purpose, for tests: hand out freed GPU memory without waiting for the work "
@@ -139,3 +148,8 @@ int64_t effective_spin_us(int64_t spin_us) {
 }
 
 }  // namespace farlane
+int64_t effective_connections(int64_t connections) {
+  if (connections >= 0) return connections;
+  return std::clamp<int64_t>(std::thread::hardware_concurrency() / 2, 1, 8);
+}
+

@@ -32,6 +32,8 @@ struct ClientSettings {
   int64_t extent_bytes_min = 32 * conf::kMiB;
   int64_t cached_bytes_max = 256 * conf::kMiB;
   int64_t window_base = 0;  // 0: automatic
+  int64_t connections = -1;  // -1: automatic, see effective_connections()
+  int64_t lanes_threshold_bytes = 1 * conf::kMiB;
   int64_t info_age_ms = 50;
   bool reuse_without_fence = false;
 
@@ -61,3 +63,6 @@ int64_t effective_spin_us(int64_t spin_us);
 const conf::Table& client_settings_table();
 
 }  // namespace farlane
+// -1 resolved: half the CPUs, at least 1 and at most 8.
+int64_t effective_connections(int64_t connections);
+

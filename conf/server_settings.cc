@@ -83,6 +83,17 @@ constexpr conf::Setting kSettings[] = {
         "memory.credit_bytes", "FARLANE_GPUSERVERD_CREDIT_BYTES", 256 * kKiB, 1 * kGiB,
         "The most command bytes that a client may have sent and the worker not yet executed."),
     conf::address<&S::window_base>(
+    conf::integer<&S::lanes_max>(
+        "copies.lanes_max", "FARLANE_GPUSERVERD_LANES_MAX", 0, 64,
+        "How many further connections a session may open for the data of large copies. 0 is none."),
+    conf::bytes<&S::lane_chunk_bytes>(
+        "copies.lane_chunk_bytes", "FARLANE_GPUSERVERD_LANE_CHUNK_BYTES", 64 * kKiB, 8 * kMiB,
+        "The largest piece of a copy that travels over such a connection, and the size of its "
+        "pinned buffers."),
+    conf::integer<&S::lane_slots>(
+        "copies.lane_slots", "FARLANE_GPUSERVERD_LANE_SLOTS", 2, 64,
+        "How many pinned buffers each such connection has in each direction. A session pins at "
+        "most connections * lane_slots * lane_chunk_bytes * 2."),
         "memory.window_base", "FARLANE_GPUSERVERD_WINDOW_BASE", 0x1'0000'0000, 0x7000'0000'0000,
         "Where the device addresses begin that warm workers reserve ahead of their session. The "
         "same on every server that a session may move between."),

@@ -32,6 +32,9 @@ struct ServerSettings {
 
   std::string module_cache_dir;  // empty: see module_cache_folder()
   int64_t module_cache_bytes_max = 4 * conf::kGiB;
+  int64_t lanes_max = 16;
+  int64_t lane_chunk_bytes = 1 * conf::kMiB;
+  int64_t lane_slots = 4;
 
   int64_t credit_bytes = 16 * conf::kMiB;
   int64_t window_base = 0x1000'0000'0000;

@@ -97,6 +97,7 @@ void write(pbf_writer& out, const Hello& hello) {
   write_u32(out, 7, hello.devices_wanted);
   write_u32(out, 8, hello.heartbeat_ms);
   if (hello.probe) out.add_bool(9, true);
+  write_u32(out, 10, hello.lane);
 }
 
 void write(pbf_writer& out, const Welcome& welcome) {
@@ -112,6 +113,8 @@ void write(pbf_writer& out, const Welcome& welcome) {
   write_i32(out, 10, welcome.driver_version);
   write_u64(out, 11, welcome.window_base);
   write_u64(out, 12, welcome.window_bytes);
+  write_u32(out, 13, welcome.lanes_max);
+  write_u64(out, 14, welcome.lane_chunk_bytes);
 }
 
 void write(pbf_writer& out, const Goodbye& goodbye) {
@@ -274,6 +277,9 @@ Hello read_hello(pbf_reader in) {
       case varint(9):
         hello.probe = in.get_bool();
         break;
+      case varint(10):
+        hello.lane = in.get_uint32();
+        break;
       default:
         in.skip();
     }
@@ -324,6 +330,12 @@ Welcome read_welcome(pbf_reader in) {
         break;
       case varint(12):
         welcome.window_bytes = in.get_uint64();
+        break;
+      case varint(13):
+        welcome.lanes_max = in.get_uint32();
+        break;
+      case varint(14):
+        welcome.lane_chunk_bytes = in.get_uint64();
         break;
       default:
         in.skip();

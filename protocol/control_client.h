@@ -58,6 +58,7 @@ struct Hello {
   uint32_t devices_wanted = 0;
   uint32_t heartbeat_ms = 0;
   bool probe = false;
+  uint32_t lane = 0;
   bool operator==(const Hello&) const = default;
 };
 
@@ -74,6 +75,8 @@ struct Welcome {
   int32_t driver_version = 0;
   uint64_t window_base = 0;
   uint64_t window_bytes = 0;
+  uint32_t lanes_max = 0;
+  uint64_t lane_chunk_bytes = 0;
   bool operator==(const Welcome&) const = default;
 };
 

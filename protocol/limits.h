@@ -72,4 +72,17 @@ inline constexpr uint32_t control_text_bytes_max = 4096;
 // Bytes of a session token.
 inline constexpr uint32_t session_token_bytes_max = 64;
 
+// Bulk lanes of one session, a count: more connections than this gain nothing on any network.
+inline constexpr uint32_t lanes_max = 64;
+
+// Bytes of a lane's chunk from which cutting a copy finer costs more than it spreads.
+inline constexpr uint32_t lane_chunk_bytes_min = 128 * 1024;
+
+// How a copy of `bytes` is cut over `lanes`: several chunks for each, none larger than `chunk_max`.
+constexpr uint64_t lane_chunk_bytes(uint64_t bytes, uint64_t lanes, uint64_t chunk_max) {
+  const uint64_t share = (bytes / (lanes * 2) + 0xffff) & ~uint64_t{0xffff};
+  const uint64_t chunk = share < lane_chunk_bytes_min ? lane_chunk_bytes_min : share;
+  return chunk < chunk_max ? chunk : chunk_max;
+}
+
 }  // namespace farlane::protocol::limits

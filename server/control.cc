@@ -10,12 +10,12 @@
 #include "protocol/append.h"
 #include "protocol/control_client.h"  // the version both sides are built with
 #include "protocol/control_server.h"
+#include "server/link.h"
 
 namespace farlane::server {
 
 namespace {
 
-constexpr size_t kTokenBytes = 16;
 using protocol::control::kVersionMajor;
 using protocol::control::kVersionMinor;
 
@@ -54,8 +54,9 @@ ControlKind read_control(std::span<const std::byte> bytes, HelloFacts* hello, st
   if (!control::parse(bytes, &message, why)) return ControlKind::kMalformed;
   if (message.has_hello()) {
     const control::Hello& from = message.hello();
-    *hello = {from.major(), from.client(), from.devices_wanted(), from.heartbeat_ms(),
-              from.probe()};
+    *hello = {from.major(),        from.client(), from.devices_wanted(),
+              from.heartbeat_ms(), from.probe(),  from.session_token(),
+              from.lane()};
     return ControlKind::kHello;
   }
   if (message.has_goodbye()) {
@@ -75,8 +76,8 @@ std::string server_name() {
   return fmt::format("{}, farlane " FARLANE_VERSION, name.data());
 }
 
-std::string welcome_message(const Host& host, const ServerSettings& settings,
-                            uint32_t device_count) {
+std::string welcome_message(const Host& host, const ServerSettings& settings, uint32_t device_count,
+                            const std::string& session_token) {
   control::Control message;
   control::Welcome& welcome = *message.mutable_welcome();
   welcome.set_major(kVersionMajor);
@@ -85,10 +86,7 @@ std::string welcome_message(const Host& host, const ServerSettings& settings,
     welcome.add_ops(static_cast<uint32_t>(op));
   }
   welcome.set_server(server_name());
-  std::random_device random;
-  std::string token;
-  while (token.size() < kTokenBytes) token.push_back(static_cast<char>(random()));
-  welcome.set_session_token(token);
+  welcome.set_session_token(session_token);
   for (uint32_t i = 0; i < device_count; ++i) {
     control::Device* device = welcome.add_devices();
     device->ParseFromString(host.device_messages[i]);
@@ -104,7 +102,23 @@ std::string welcome_message(const Host& host, const ServerSettings& settings,
   welcome.set_driver_version(host.driver_version);
   welcome.set_window_base(host.window_base);
   welcome.set_window_bytes(host.window_bytes);
+  welcome.set_lanes_max(static_cast<uint32_t>(settings.lanes_max));
+  welcome.set_lane_chunk_bytes(static_cast<uint64_t>(settings.lane_chunk_bytes));
   return control::serialize(message);
+}
+
+std::string lane_welcome_message() {
+  control::Control message;
+  message.mutable_welcome()->set_major(kVersionMajor);
+  message.mutable_welcome()->set_minor(kVersionMinor);
+  return control::serialize(message);
+}
+
+std::string new_session_token() {
+  std::random_device random;
+  std::string token;
+  while (token.size() < kSessionTokenBytes) token.push_back(static_cast<char>(random()));
+  return token;
 }
 
 std::string goodbye_message(SessionEnd end, const std::string& text) {

@@ -19,6 +19,8 @@ struct HelloFacts {
   uint32_t devices_wanted = 0;
   uint32_t heartbeat_ms = 0;
   bool probe = false;
+  std::string session_token;
+  uint32_t lane = 0;  // not 0: this connection is a bulk lane of the session with the token
 };
 
 enum class ControlKind : uint8_t { kMalformed, kHello, kGoodbye, kOther };
@@ -28,8 +30,12 @@ ControlKind read_control(std::span<const std::byte> bytes, HelloFacts* hello, st
 uint32_t protocol_major();
 std::string server_name();  // "host, farlane 0.1.0"
 
-std::string welcome_message(const Host& host, const ServerSettings& settings,
-                            uint32_t device_count);
+std::string welcome_message(const Host& host, const ServerSettings& settings, uint32_t device_count,
+                            const std::string& session_token);
+// The answer to the hello of a bulk lane.
+std::string lane_welcome_message();
+// Bytes that nobody guesses.
+std::string new_session_token();
 std::string goodbye_message(SessionEnd end, const std::string& text);
 std::string busy_message(const std::string& text);
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "generated/protocol/messages.h"
@@ -46,6 +47,9 @@ class CopyEngine {
   bool has_pieces() const { return !reading_.empty(); }
   // True when a slot came back that something may be waiting for.
   bool recycle();
+
+  // Called before data of a copy is told, which may tell the client that another copy is over.
+  std::function<void()> before_data;
 
   // Drops all pieces; the devices are idle and nobody listens any more.
   void abandon();

@@ -71,21 +71,30 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
       outbox_(channel),
       copies_(host.driver, outbox_, static_cast<size_t>(settings.staging_slot_bytes),
               static_cast<size_t>(settings.staging_slots)),
+      lanes_({static_cast<uint32_t>(settings.lanes_max),
+              static_cast<size_t>(settings.lane_chunk_bytes),
+              static_cast<size_t>(settings.lane_slots), settings.handshake_timeout_ms},
+             [this] { channel_.wake(); }),
+      bulk_(driver_, outbox_, lanes_, [this](Device& device) { return make_current(device); }),
       images_(settings.module_cache_dir, static_cast<uint64_t>(settings.module_cache_bytes_max)),
       device_count_(static_cast<uint32_t>(host.devices.size())),
       last_received_(Clock::now()),
       last_progress_(last_received_) {
   // The context is the thread's, and the host may have been made on another one.
   make_current(*host.devices[0]);
+  lanes_.set_token(new_session_token());
+  copies_.before_data = [this] { bulk_.deliver(); };
 }
 
 Executor::~Executor() {
   current_ = nullptr;  // run() may have been on another thread
+  lanes_.close();
   outbox_.abandon();
   for (const auto& device : host_.devices) {
     if (device->is_active()) reset_device(*device);
   }
   copies_.abandon();
+  bulk_.abandon();
   waits_.clear();
 }
 
@@ -136,6 +145,8 @@ SessionEnd Executor::run() {
 bool Executor::step() {
   if (end_requested_.load(std::memory_order_relaxed)) check_requests();
   bool progressed = receive();
+  if (end_ != SessionEnd::kNotYet) return progressed;
+  check_lanes();
   if (end_ != SessionEnd::kNotYet) return progressed;
   progressed |= progress();
   progressed |= resume();
@@ -275,8 +286,10 @@ void Executor::wait_for_something() {
                                                   settings_.client_timeout_ms));
     return;
   }
-  const bool devices_work =
-      !waits_.empty() || copies_.has_pieces() || is_stalled() || body_has_no_place_;
+  check_bulk_silence();
+  if (end_ != SessionEnd::kNotYet) return;
+  const bool devices_work = !waits_.empty() || copies_.has_pieces() || is_stalled() ||
+                            body_has_no_place_ || bulk_.is_active();
   if (devices_work) {
     const auto sleep =
         std::clamp<Clock::duration>((now - last_progress_) / kSleepPart, kSleepMin, kSleepMax);

@@ -18,10 +18,12 @@
 #include "conf/server_settings.h"
 #include "generated/protocol/messages.h"
 #include "protocol/record.h"
+#include "server/bulk_engine.h"
 #include "server/copy_engine.h"
 #include "server/handle_table.h"
 #include "server/host.h"
 #include "server/image_cache.h"
+#include "server/lanes.h"
 #include "server/module.h"
 #include "server/outbox.h"
 #include "server/output_source.h"
@@ -64,6 +66,12 @@ class Executor final : private transport::FrameSink {
   // Any thread: ends the session as soon as the executor looks.
   void request_end(SessionEnd end, std::string text);
 
+  // Bulk lanes. Any thread: a connection that asks to become one.
+  void adopt_lane(std::unique_ptr<transport::Channel> channel) { lanes_.adopt(std::move(channel)); }
+  // What the client must know for that; made here unless somebody else did. Before run().
+  void set_session_token(std::string token) { lanes_.set_token(std::move(token)); }
+  const Lanes& lanes() const { return lanes_; }
+
   // --- one per command; called by the generated dispatch. False stops the frame.
   bool on(const RecordHeader& header, const message::Control& control);
   bool on(const RecordHeader& header, const message::ClientAlive& alive);
@@ -71,6 +79,9 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::ReuseFence& fence);
   bool on(const RecordHeader& header, const message::CopyIn& copy, std::span<std::byte> body);
   bool on(const RecordHeader& header, const message::CopyOut& copy);
+  bool on(const RecordHeader& header, const message::CopyInLanes& copy);
+  bool on(const RecordHeader& header, const message::CopyOutLanes& copy);
+  bool on(const RecordHeader& header, const message::LaneData& data, std::span<std::byte> body);
   bool on(const RecordHeader& header, const message::CopyWithin& copy);
   bool on(const RecordHeader& header, const message::Fill& fill);
   bool on(const RecordHeader& header, const message::StreamCreate& create);
@@ -208,6 +219,11 @@ class Executor final : private transport::FrameSink {
   bool retry_waiting_asks();
   bool has_release_pending(const Device& device) const;
 
+  // --- executor_bulk.cc: what comes and goes on the bulk lanes
+  bool progress_bulk();
+  void check_lanes();
+  void check_bulk_silence();
+
   const DriverTable& driver_;
   Host& host_;
   transport::Channel& channel_;
@@ -217,6 +233,8 @@ class Executor final : private transport::FrameSink {
   // Order matters: events and slots go back to pools and devices that outlive them.
   Outbox outbox_;
   CopyEngine copies_;
+  Lanes lanes_;
+  BulkEngine bulk_;
   ImageCache images_;
   HandleTable<protocol::StreamId, StreamRef> streams_;
   HandleTable<protocol::EventId, Event> events_;

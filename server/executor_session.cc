@@ -37,7 +37,7 @@ bool Executor::on(const RecordHeader& header, const message::Control& control) {
   welcomed_ = true;
   spdlog::info("session of {} with {} of {} devices", hello.client, device_count_,
                host_.devices.size());
-  const std::string welcome = welcome_message(host_, settings_, device_count_);
+  const std::string welcome = welcome_message(host_, settings_, device_count_, lanes_.token());
   outbox_.append(message::ControlReply{std::as_bytes(std::span(welcome))});
   return true;
 }

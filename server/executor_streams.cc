@@ -144,6 +144,7 @@ bool Executor::on(const RecordHeader& header, const message::StreamQuery& query)
     const uint64_t posted_before = (*stream)->posted;
     result = driver_.cuStreamQuery((*stream)->handle);
     if (result == CUDA_SUCCESS) (*stream)->finished = posted_before;
+    bulk_.deliver();
     copies_.deliver();  // data of what is finished goes first
   }
   return answer(header.sequence, message::StreamQueryReply{}, result);
@@ -154,6 +155,7 @@ bool Executor::on(const RecordHeader& header, const message::EventQuery& query) 
   Event* event = find_event(header, query.event, &result);
   if (event != nullptr) {
     result = driver_.cuEventQuery(event->driver.handle());
+    bulk_.deliver();
     copies_.deliver();
   }
   return answer(header.sequence, message::EventQueryReply{}, result);
@@ -185,6 +187,8 @@ bool Executor::on(const RecordHeader& header, const message::DeviceReset& reset)
 void Executor::reset_device(Device& device) {
   if (make_current(device) != CUDA_SUCCESS) return;
   driver_.cuCtxSynchronize();
+  bulk_.deliver();
+  bulk_.recycle();
   copies_.deliver();
   // Releases under way are overtaken by this one; other waits have nothing left to wait for.
   std::erase_if(waits_, [&](const auto& wait) {

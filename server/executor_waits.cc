@@ -58,6 +58,7 @@ bool Executor::progress() {
         std::stable_partition(waits.begin(), waits.end(), [&](auto& wait) { return !poll(*wait); });
     if (first_ready != waits.end()) {
       any = true;
+      bulk_.deliver();
       copies_.deliver();
       const size_t begin = static_cast<size_t>(first_ready - waits.begin());
       const size_t end = waits.size();
@@ -73,6 +74,7 @@ bool Executor::progress() {
     }
   }
   if (copies_.has_pieces()) any |= copies_.deliver();
+  any |= progress_bulk();
   if (!waiting_asks_.empty()) any |= retry_waiting_asks();
   return any;
 }

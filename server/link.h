@@ -2,6 +2,7 @@
 // keeps their bounds, with a connection attached to one of them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -13,14 +14,18 @@ enum class LinkKind : char {
   kReady = 'r',   // worker: `text` is a farlane.control.Status with its devices
   kFailed = 'f',  // worker: it cannot start, `text` says why; it ends itself
   kEnded = 'e',   // worker: its session ended, `text` says why; it ends itself
-  kTake = 't',    // supervisor: the attached connection is yours, `text` names the session
+  kTake = 't',    // supervisor: the attached connection is yours; `text` is the session's token,
+                  // kSessionTokenBytes long, and its name
+  kLane = 'l',    // supervisor: the attached connection asks to be a bulk lane of your session
   kDrain = 'd',   // supervisor: end your session
 };
+
+inline constexpr size_t kSessionTokenBytes = 16;
 
 struct LinkMessage {
   LinkKind kind = LinkKind::kReady;
   std::string text;
-  transport::Fd fd;  // kTake
+  transport::Fd fd;  // kTake, kLane
 };
 
 enum class LinkStatus : uint8_t { kDone, kNothing, kGone };

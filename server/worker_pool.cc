@@ -97,6 +97,7 @@ void WorkerPool::on_message(const std::shared_ptr<WorkerProcess>& worker) {
           worker->ended = message.text;
           break;
         case LinkKind::kTake:
+        case LinkKind::kLane:
         case LinkKind::kDrain:
           break;  // only supervisors say that
       }
@@ -157,7 +158,9 @@ void WorkerPool::serve(transport::Fd socket, const std::string& client) {
 
 void WorkerPool::give(WorkerProcess& worker, Waiting waiting) {
   const std::string session = fmt::format("session {}", ++sessions_started_);
-  if (!send_link(worker.link.native_handle(), LinkKind::kTake, session, waiting.socket.get())) {
+  worker.token = new_session_token();
+  if (!send_link(worker.link.native_handle(), LinkKind::kTake, worker.token + session,
+                 waiting.socket.get())) {
     // It died this moment; the next one takes the connection.
     worker.state = WorkerState::kServing;
     worker.session = session + " (not begun)";
@@ -167,6 +170,14 @@ void WorkerPool::give(WorkerProcess& worker, Waiting waiting) {
   worker.state = WorkerState::kServing;
   worker.session = fmt::format("{} of {}", session, waiting.client);
   spdlog::info("{} goes to worker {} on device {}", worker.session, worker.pid, worker.device);
+}
+
+bool WorkerPool::give_lane(const transport::Fd& socket, const std::string& token) {
+  const auto found = std::find_if(workers_.begin(), workers_.end(), [&](const auto& worker) {
+    return worker->state == WorkerState::kServing && worker->token == token;
+  });
+  return found != workers_.end() &&
+         send_link((*found)->link.native_handle(), LinkKind::kLane, "", socket.get());
 }
 
 void WorkerPool::reap() {

@@ -34,6 +34,8 @@ class WorkerPool {
   bool has_room() const;
   // Gives a connection to a worker of the device with the fewest sessions, now or when one is warm.
   void serve(transport::Fd socket, const std::string& client);
+  // Gives a connection to the worker whose session has this token. False: there is none.
+  bool give_lane(const transport::Fd& socket, const std::string& token);
   // Workers that wait go, and nothing is started any more.
   void stop_starting();
   // Tells all sessions to end.

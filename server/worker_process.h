@@ -24,6 +24,7 @@ struct WorkerProcess {
   uint32_t device = 0;
   WorkerState state = WorkerState::kStarting;
   std::string session;  // kServing: "session 7 of 10.0.0.7:51234"
+  std::string token;    // kServing: what the session's lanes name it by
   std::string ended;    // what it said before it ended
   asio::posix::stream_descriptor link;
 

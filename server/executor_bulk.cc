@@ -1,0 +1,124 @@
+// Commands about copies over the bulk lanes. The log waits at such a copy until the driver has all
+// of it; everything else the executor does goes on meanwhile.
+#include <fmt/format.h>
+
+#include "server/executor.h"
+
+namespace farlane::server {
+
+bool Executor::on(const RecordHeader& header, const message::CopyInLanes& copy) {
+  BulkIn* bulk = bulk_.find_in(header.sequence);
+  if (bulk == nullptr) {
+    if (copy.height != 0 && copy.width > UINT64_MAX / copy.height) {
+      return fault(header, fmt::format("{} rows of {} bytes", copy.height, copy.width));
+    }
+    if (lanes_.open_lanes() == 0) return fault(header, "a copy over lanes, and no lane is open");
+    BulkIn begun;
+    begun.command = header.sequence;
+    begun.to = copy.to;
+    begun.width = copy.width;
+    begun.to_pitch = copy.height == 1 ? copy.width : copy.to_pitch;
+    begun.total_bytes = copy.width * copy.height;
+    const StreamRef* stream = find_stream(header, copy.stream, &begun.result);
+    if (end_ != SessionEnd::kNotYet) return false;
+    if (stream != nullptr) begun.stream = *stream;
+    if (stream != nullptr && !may_touch(copy.to, copy.to_pitch, copy.width, copy.height)) {
+      begun.result = CUDA_ERROR_INVALID_VALUE;
+    } else if (stream != nullptr) {
+      begun.result = (*stream)->device->use(**stream);
+    }
+    bulk = bulk_.begin_in(std::move(begun));
+  }
+  bool any = false;
+  const std::string wrong = bulk_.take(header.sequence - 1, &any);
+  if (!wrong.empty()) {
+    end_session(SessionEnd::kProtocol, wrong);
+    return false;
+  }
+  if (!bulk->is_issued()) {
+    stall_ = true;
+    return false;
+  }
+  const CUresult result = bulk->result;
+  bulk_.end_in(header.sequence);
+  return posted(header, result, [&] {
+    return fmt::format("{} rows of {} bytes to {:#x}", copy.height, copy.width, copy.to);
+  });
+}
+
+bool Executor::on(const RecordHeader& header, const message::CopyOutLanes& copy) {
+  BulkOut* bulk = bulk_.find_out(header.sequence);
+  if (bulk == nullptr) {
+    if (copy.height != 0 && copy.width > UINT64_MAX / copy.height) {
+      return fault(header, fmt::format("{} rows of {} bytes", copy.height, copy.width));
+    }
+    if (lanes_.open_lanes() == 0) return fault(header, "a copy over lanes, and no lane is open");
+    CUresult result = CUDA_SUCCESS;
+    const StreamRef* stream = find_stream(header, copy.stream, &result);
+    if (end_ != SessionEnd::kNotYet) return false;
+    if (stream != nullptr && !may_touch(copy.from, copy.from_pitch, copy.width, copy.height)) {
+      result = CUDA_ERROR_INVALID_VALUE;
+    } else if (stream != nullptr) {
+      result = (*stream)->device->use(**stream);
+    }
+    if (result != CUDA_SUCCESS) {
+      copies_.refuse_out(copy.ticket, result);
+      note_sticky(result);
+      return true;
+    }
+    BulkOut begun;
+    begun.command = header.sequence;
+    begun.ticket = copy.ticket;
+    begun.stream = *stream;
+    begun.from = copy.from;
+    begun.width = copy.width;
+    begun.from_pitch = copy.height == 1 ? copy.width : copy.from_pitch;
+    begun.total_bytes = copy.width * copy.height;
+    bulk = bulk_.begin_out(std::move(begun));
+  }
+  if (!bulk_.issue_out(bulk)) {
+    stall_ = true;
+    return false;
+  }
+  bulk_.end_out(bulk);
+  return true;
+}
+
+bool Executor::on(const RecordHeader& header, const message::LaneData&, std::span<std::byte>) {
+  return fault(header, "data of a lane on the command lane");
+}
+
+bool Executor::progress_bulk() {
+  bulk_.open_lanes();
+  bool any = false;
+  const std::string wrong = bulk_.take(executed_, &any);
+  if (!wrong.empty()) end_session(SessionEnd::kProtocol, wrong);
+  if (bulk_.is_active()) {
+    any |= bulk_.deliver();
+    any |= bulk_.recycle();
+  }
+  return any;
+}
+
+void Executor::check_lanes() {
+  std::string why;
+  bool fault = false;
+  if (!lanes_.has_ended(&why, &fault)) return;
+  // What the client said last may still be in the channel, a goodbye for instance.
+  receive();
+  end_session(fault ? SessionEnd::kProtocol : SessionEnd::kPeerGone, why);
+}
+
+void Executor::check_bulk_silence() {
+  const auto since = bulk_.silent_since();
+  const auto silent = std::chrono::milliseconds(settings_.client_timeout_ms);
+  if (since == transport::Clock::time_point::max() || transport::Clock::now() - since < silent) {
+    return;
+  }
+  end_session(SessionEnd::kTimeout,
+              fmt::format("the data of a copy did not come for {} ms (setting "
+                          "timeouts.client_timeout_ms)",
+                          settings_.client_timeout_ms));
+}
+
+}  // namespace farlane::server
