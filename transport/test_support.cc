@@ -9,6 +9,7 @@
 #include "transport/loopback.h"
 #include "transport/shm.h"
 #include "transport/tcp.h"
+#include "transport/throttle.h"
 #include "transport/trace.h"
 
 namespace farlane::transport::testing {
@@ -33,6 +34,8 @@ std::string name_of(const Variant& variant) {
       return transport + "_fault";
     case Decoration::kTrace:
       return transport + "_trace";
+    case Decoration::kThrottle:
+      return transport + "_throttle";
   }
   return transport;
 }
@@ -41,7 +44,7 @@ std::vector<Variant> all_variants() {
   std::vector<Variant> variants;
   for (const Transport transport : {Transport::kLoopback, Transport::kTcp, Transport::kShm}) {
     for (const Decoration decoration :
-         {Decoration::kNone, Decoration::kFault, Decoration::kTrace}) {
+         {Decoration::kNone, Decoration::kFault, Decoration::kTrace, Decoration::kThrottle}) {
       variants.push_back({transport, decoration});
     }
   }
@@ -119,6 +122,11 @@ Pair make_pair(const Variant& variant) {
     case Decoration::kTrace:
       pair.a = make_trace(std::move(pair.a));
       pair.b = make_trace(std::move(pair.b));
+      break;
+    case Decoration::kThrottle:
+      // Late, but not slow: the suite counts what a network takes.
+      pair.a = make_throttled(std::move(pair.a), {.rtt_us = 200});
+      pair.b = make_throttled(std::move(pair.b), {.rtt_us = 200});
       break;
   }
   return pair;

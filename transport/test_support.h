@@ -13,7 +13,7 @@
 namespace farlane::transport::testing {
 
 enum class Transport : uint8_t { kLoopback, kTcp, kShm };
-enum class Decoration : uint8_t { kNone, kFault, kTrace };
+enum class Decoration : uint8_t { kNone, kFault, kTrace, kThrottle };
 
 struct Variant {
   Transport transport = Transport::kLoopback;
