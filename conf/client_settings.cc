@@ -15,14 +15,31 @@ using conf::kMiB;
 using conf::kTiB;
 using S = ClientSettings;
 
+constexpr const char* kTransports[] = {"auto", "tcp", "shm"};
 constexpr const char* kLogLevels[] = {"off", "error", "warning", "info", "debug"};
+
+constexpr const char* kStats[] = {"0", "1", "json"};
 
 constexpr conf::Setting kSettings[] = {
     conf::text<&S::server>("server", "FARLANE_SERVER",
                            "The GPU server to use, as HOST:PORT. An IPv6 address stands in "
-                           "brackets: [::1]:4713."),
+                           "brackets: [::1]:4713. A server on this machine may also be given by "
+                           "its socket: unix:/run/farlane/farlane-4713.sock."),
     conf::integer<&S::devices>("devices", "FARLANE_DEVICES", 0, 64,
                                "How many of the server's GPUs the program sees. 0 is all of them."),
+
+    conf::choice<&S::transport>(
+        "connection.transport", "FARLANE_TRANSPORT", kTransports,
+        "How bytes travel. auto is shared memory where the address is a loopback one and a server "
+        "offers it there, else TCP. shm insists on shared memory."),
+    conf::text<&S::socket_dir>(
+        "connection.socket_dir", "FARLANE_SOCKET_DIR",
+        "The folder where servers of this machine have their sockets for shared memory. Empty "
+        "looks in /run/farlane, $XDG_RUNTIME_DIR and /tmp/farlane-UID."),
+    conf::bytes<&S::shm_ring_bytes>(
+        "connection.shm_ring_bytes", "FARLANE_SHM_RING_BYTES", 64 * kKiB, 1 * kGiB,
+        "How much shared memory each direction of a connection has; rounded up to a power of two. "
+        "What fits into the processor's cache is fastest."),
 
     conf::integer<&S::connect_timeout_ms>(
         "timeouts.connect_timeout_ms", "FARLANE_CONNECT_TIMEOUT_MS", 10, 600'000,
@@ -62,6 +79,14 @@ constexpr conf::Setting kSettings[] = {
     conf::bytes<&S::copy_chunk_bytes>("copies.copy_chunk_bytes", "FARLANE_COPY_CHUNK_BYTES",
                                       1 * kMiB, 8 * kMiB,
                                       "The size of the chunks of a large copy."),
+    conf::integer<&S::connections>(
+        "copies.connections", "FARLANE_CONNECTIONS", -1, 64,
+        "How many further connections carry the data of large copies, in parallel. They are opened "
+        "at the first large copy. 0 sends everything over the session's one connection; -1 is "
+        "automatic: half the CPUs, at most 8. The server's copies.lanes_max holds as well."),
+    conf::bytes<&S::lanes_threshold_bytes>(
+        "copies.lanes_threshold_bytes", "FARLANE_LANES_THRESHOLD_BYTES", 64 * kKiB, 1 * kGiB,
+        "Copies of at least this size go over those connections."),
 
     conf::bytes<&S::extent_bytes_min>(
         "memory.extent_bytes_min", "FARLANE_EXTENT_BYTES_MIN", 2 * kMiB, 16 * kGiB,
@@ -79,23 +104,32 @@ constexpr conf::Setting kSettings[] = {
         "memory.info_age_ms", "FARLANE_MEMORY_INFO_AGE_MS", 0, 60'000,
         "How long an answer about the GPU's free memory may be used again. The program's own "
         "allocations are counted at once; those of others show after so long. 0 always asks."),
-    conf::integer<&S::connections>(
-        "copies.connections", "FARLANE_CONNECTIONS", -1, 64,
-        "How many further connections carry the data of large copies, in parallel. They are opened "
-        "at the first large copy. 0 sends everything over the session's one connection; -1 is "
-        "automatic: half the CPUs, at most 8. The server's copies.lanes_max holds as well."),
-    conf::bytes<&S::lanes_threshold_bytes>(
-        "copies.lanes_threshold_bytes", "FARLANE_LANES_THRESHOLD_BYTES", 64 * kKiB, 1 * kGiB,
-        "Copies of at least this size go over those connections."),
     conf::flag<&S::reuse_without_fence>(
         "memory.reuse_without_fence", "FARLANE_REUSE_WITHOUT_FENCE",
         "A fault on purpose, for tests: hand out freed GPU memory without waiting for the work "
         "that may still use it."),
 
+    conf::flag<&S::local_answers>(
+        "optimise.local_answers", "FARLANE_LOCAL_ANSWERS",
+        "Answer on the client what is known there: that a stream is idle, that an event is over, "
+        "how much memory is free. Off asks the server each time, which is slower and useful for "
+        "measurements and to find faults."),
+
+    conf::integer<&S::simulate_rtt_us>(
+        "network.simulate_rtt_us", "FARLANE_SIMULATE_RTT_US", 0, 10'000'000,
+        "A fault on purpose, for measurements: a round trip takes so much longer. 0 is none."),
+    conf::integer<&S::simulate_gbps>(
+        "network.simulate_gbps", "FARLANE_SIMULATE_GBPS", 0, 10'000,
+        "A fault on purpose, for measurements: no more than so many gigabits (1e9) per second in "
+        "each direction, for all connections of a program together. 0 is the network's own."),
+
     conf::choice<&S::log_level>("log.level", "FARLANE_LOG_LEVEL", kLogLevels,
                                 "How much the client libraries log."),
     conf::text<&S::log_file>("log.file", "FARLANE_LOG_FILE",
                              "The file that log lines are appended to. Empty is standard error."),
+    conf::choice<&S::stats>("log.stats", "FARLANE_STATS", kStats,
+                            "Tell at the program's end what it did: calls, bytes, waits. 1 is a "
+                            "table for people, json for machines; it goes where log lines go."),
 };
 
 const char* non_empty(const conf::Environment& environment, const char* name) {
@@ -142,14 +176,14 @@ bool load_client_settings(ClientSettings* settings, std::string* error) noexcept
   }
 }
 
+int64_t effective_connections(int64_t connections) {
+  if (connections >= 0) return connections;
+  return std::clamp<int64_t>(std::thread::hardware_concurrency() / 2, 1, 8);
+}
+
 int64_t effective_spin_us(int64_t spin_us) {
   if (spin_us >= 0) return spin_us;
   return std::thread::hardware_concurrency() < 4 ? 0 : 50;
 }
 
 }  // namespace farlane
-int64_t effective_connections(int64_t connections) {
-  if (connections >= 0) return connections;
-  return std::clamp<int64_t>(std::thread::hardware_concurrency() / 2, 1, 8);
-}
-

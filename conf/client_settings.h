@@ -16,6 +16,10 @@ struct ClientSettings {
   std::string server = "127.0.0.1:4713";
   int64_t devices = 1;  // 0: all
 
+  std::string transport = "auto";  // auto, tcp, shm
+  std::string socket_dir;          // empty: the usual places, see transport/endpoint.h
+  int64_t shm_ring_bytes = 8 * conf::kMiB;
+
   int64_t connect_timeout_ms = 2'000;
   int64_t call_timeout_ms = 10'000;
 
@@ -28,16 +32,22 @@ struct ClientSettings {
 
   int64_t inline_bytes_max = 64 * conf::kKiB;
   int64_t copy_chunk_bytes = 4 * conf::kMiB;
+  int64_t connections = -1;  // -1: automatic, see effective_connections()
+  int64_t lanes_threshold_bytes = 1 * conf::kMiB;
 
   int64_t extent_bytes_min = 32 * conf::kMiB;
   int64_t cached_bytes_max = 256 * conf::kMiB;
   int64_t window_base = 0;  // 0: automatic
-  int64_t connections = -1;  // -1: automatic, see effective_connections()
-  int64_t lanes_threshold_bytes = 1 * conf::kMiB;
   int64_t info_age_ms = 50;
   bool reuse_without_fence = false;
 
+  bool local_answers = true;
+
+  int64_t simulate_rtt_us = 0;  // 0: none
+  int64_t simulate_gbps = 0;    // 0: the network's own
+
   std::string log_level = "warning";  // off, error, warning, info, debug
+  std::string stats = "0";            // 0, 1, json
   std::string log_file;               // empty: stderr
 };
 
@@ -60,9 +70,9 @@ std::string client_settings_file(const conf::Environment& environment);
 // is waited for, else 50 microseconds.
 int64_t effective_spin_us(int64_t spin_us);
 
-const conf::Table& client_settings_table();
-
-}  // namespace farlane
 // -1 resolved: half the CPUs, at least 1 and at most 8.
 int64_t effective_connections(int64_t connections);
 
+const conf::Table& client_settings_table();
+
+}  // namespace farlane

@@ -12,6 +12,7 @@ using conf::kTiB;
 using S = ServerSettings;
 
 constexpr const char* kLogLevels[] = {"off", "error", "warning", "info", "debug"};
+constexpr const char* kSocketAccess[] = {"off", "owner", "group", "all"};
 constexpr const char* kDevices[] = {"auto", "cuda", "software"};
 
 constexpr conf::Setting kSettings[] = {
@@ -35,6 +36,16 @@ constexpr conf::Setting kSettings[] = {
     conf::integer<&S::software_threads>(
         "software_threads", "FARLANE_GPUSERVERD_SOFTWARE_THREADS", 0, 1024,
         "How many CPU threads the software device uses per session. 0 is one per CPU."),
+
+    conf::text<&S::socket_dir>(
+        "connection.socket_dir", "FARLANE_GPUSERVERD_SOCKET_DIR",
+        "The folder for the socket farlane-PORT.sock. Through it programs on this machine, and in "
+        "containers that share the folder, use shared memory instead of the network. Empty takes "
+        "the first of /run/farlane, $XDG_RUNTIME_DIR and /tmp/farlane-UID that can be written."),
+    conf::choice<&S::socket_access>("connection.socket_access", "FARLANE_GPUSERVERD_SOCKET_ACCESS",
+                                    kSocketAccess,
+                                    "Who may use that socket: the user that gpuserverd runs as, "
+                                    "also its group, or everybody. off makes none."),
 
     conf::integer<&S::max_sessions>(
         "sessions.max_sessions", "FARLANE_GPUSERVERD_MAX_SESSIONS", 1, 4096,
@@ -70,6 +81,17 @@ constexpr conf::Setting kSettings[] = {
         "The size of one pinned buffer between network and GPU."),
     conf::integer<&S::staging_slots>("copies.staging_slots", "FARLANE_GPUSERVERD_STAGING_SLOTS", 2,
                                      256, "How many such buffers a worker has."),
+    conf::integer<&S::lanes_max>(
+        "copies.lanes_max", "FARLANE_GPUSERVERD_LANES_MAX", 0, 64,
+        "How many further connections a session may open for the data of large copies. 0 is none."),
+    conf::bytes<&S::lane_chunk_bytes>(
+        "copies.lane_chunk_bytes", "FARLANE_GPUSERVERD_LANE_CHUNK_BYTES", 64 * kKiB, 8 * kMiB,
+        "The largest piece of a copy that travels over such a connection, and the size of its "
+        "pinned buffers."),
+    conf::integer<&S::lane_slots>(
+        "copies.lane_slots", "FARLANE_GPUSERVERD_LANE_SLOTS", 2, 64,
+        "How many pinned buffers each such connection has in each direction. A session pins at "
+        "most connections * lane_slots * lane_chunk_bytes * 2."),
 
     conf::text<&S::module_cache_dir>(
         "modules.module_cache_dir", "FARLANE_GPUSERVERD_MODULE_CACHE_DIR",
@@ -83,17 +105,6 @@ constexpr conf::Setting kSettings[] = {
         "memory.credit_bytes", "FARLANE_GPUSERVERD_CREDIT_BYTES", 256 * kKiB, 1 * kGiB,
         "The most command bytes that a client may have sent and the worker not yet executed."),
     conf::address<&S::window_base>(
-    conf::integer<&S::lanes_max>(
-        "copies.lanes_max", "FARLANE_GPUSERVERD_LANES_MAX", 0, 64,
-        "How many further connections a session may open for the data of large copies. 0 is none."),
-    conf::bytes<&S::lane_chunk_bytes>(
-        "copies.lane_chunk_bytes", "FARLANE_GPUSERVERD_LANE_CHUNK_BYTES", 64 * kKiB, 8 * kMiB,
-        "The largest piece of a copy that travels over such a connection, and the size of its "
-        "pinned buffers."),
-    conf::integer<&S::lane_slots>(
-        "copies.lane_slots", "FARLANE_GPUSERVERD_LANE_SLOTS", 2, 64,
-        "How many pinned buffers each such connection has in each direction. A session pins at "
-        "most connections * lane_slots * lane_chunk_bytes * 2."),
         "memory.window_base", "FARLANE_GPUSERVERD_WINDOW_BASE", 0x1'0000'0000, 0x7000'0000'0000,
         "Where the device addresses begin that warm workers reserve ahead of their session. The "
         "same on every server that a session may move between."),

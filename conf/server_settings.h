@@ -18,6 +18,9 @@ struct ServerSettings {
   std::string software_library;  // empty: found beside the executable
   int64_t software_threads = 0;  // 0: all CPUs
 
+  std::string socket_dir;               // empty: the usual places, see transport/endpoint.h
+  std::string socket_access = "owner";  // off, owner, group, all
+
   int64_t max_sessions = 64;
   int64_t warm_workers = 1;  // per device
   int64_t drain_s = 10;
@@ -29,12 +32,12 @@ struct ServerSettings {
 
   int64_t staging_slot_bytes = 4 * conf::kMiB;
   int64_t staging_slots = 8;
-
-  std::string module_cache_dir;  // empty: see module_cache_folder()
-  int64_t module_cache_bytes_max = 4 * conf::kGiB;
   int64_t lanes_max = 16;
   int64_t lane_chunk_bytes = 1 * conf::kMiB;
   int64_t lane_slots = 4;
+
+  std::string module_cache_dir;  // empty: see module_cache_folder()
+  int64_t module_cache_bytes_max = 4 * conf::kGiB;
 
   int64_t credit_bytes = 16 * conf::kMiB;
   int64_t window_base = 0x1000'0000'0000;

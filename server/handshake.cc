@@ -1,6 +1,7 @@
 #include "server/handshake.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
@@ -20,6 +21,14 @@ namespace {
 // A hello takes about 1 KiB; whoever announces more is no client of ours.
 constexpr size_t kHelloBytesMax = 64 * 1024;
 constexpr auto kLingerTime = std::chrono::seconds(1);
+
+constexpr auto kLookAgainTime = std::chrono::milliseconds(10);
+constexpr const char* kUnixPeer = "unix socket";  // transport::peer_address() of one
+
+bool has_hung_up(int fd) {
+  pollfd state{fd, POLLRDHUP, 0};
+  return ::poll(&state, 1, 0) > 0;
+}
 
 void wait_for_bytes(int fd, size_t bytes) {
   const int count = static_cast<int>(bytes);
@@ -83,7 +92,9 @@ Handshake::Handshake(asio::io_context& io, transport::Fd socket,
       timer_(io),
       time_limit_(time_limit),
       events_(std::move(events)),
-      peer_(transport::peer_address(socket.get())) {
+      peer_(transport::peer_address(socket.get())),
+      is_unix_(peer_ == kUnixPeer),
+      retry_(io) {
   socket_.assign(socket.release());
 }
 
@@ -116,6 +127,16 @@ void Handshake::look() {
   const ssize_t count =
       ::recv(socket_.native_handle(), seen_.data(), seen_.size(), MSG_PEEK | MSG_DONTWAIT);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return wait_for_more();
+  if (count > 0 && count < static_cast<ssize_t>(wanted_bytes_) && is_unix_ &&
+      !has_hung_up(socket_.native_handle())) {
+    // Unix sockets wake at every byte, whatever was asked for; a client of ours sends its hello in
+    // one piece, so that looking again now and then is enough.
+    retry_.expires_after(kLookAgainTime);
+    retry_.async_wait([self = shared_from_this()](const std::error_code& error) {
+      if (!error) self->wait_for_more();
+    });
+    return;
+  }
   if (count < static_cast<ssize_t>(wanted_bytes_)) {
     // Less than was waited for: the peer has closed its side.
     spdlog::info("{}: closed after {} bytes, before a whole hello", peer_,
@@ -181,7 +202,7 @@ void Handshake::judge_hello(std::span<const std::byte> head) {
   timer_.cancel();
   transport::Fd socket(socket_.release());
   wait_for_bytes(socket.get(), 1);
-  events_->accepted(std::move(socket), hello, peer_);
+  (hello.lane == 0 ? events_->accepted : events_->lane)(std::move(socket), hello, peer_);
 }
 
 void Handshake::refuse(const std::string& control_message, const std::string& log_line) {

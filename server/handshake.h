@@ -23,6 +23,9 @@ class Handshake : public std::enable_shared_from_this<Handshake> {
     // A hello of our version. The connection is the receiver's.
     std::function<void(transport::Fd socket, const HelloFacts& hello, const std::string& peer)>
         accepted;
+    // The same, of a bulk lane for the session that the hello names.
+    std::function<void(transport::Fd socket, const HelloFacts& hello, const std::string& peer)>
+        lane;
     std::function<std::string()> status;  // the answer to a probe
     std::function<void()> ended;          // whatever came of it
   };
@@ -47,6 +50,8 @@ class Handshake : public std::enable_shared_from_this<Handshake> {
   const std::string peer_;
   std::vector<std::byte> seen_;
   size_t wanted_bytes_ = 8;
+  bool is_unix_ = false;
+  asio::steady_timer retry_;
 };
 
 // Sends a control message on a connection that has no channel, and closes it so that the message

@@ -18,6 +18,7 @@
 #include "server/control.h"
 #include "server/handshake.h"
 #include "server/worker_pool.h"
+#include "transport/endpoint.h"
 #include "transport/tcp.h"
 
 namespace farlane::server {
@@ -60,7 +61,8 @@ class Supervisor {
         signals_(io_, SIGTERM, SIGINT),
         children_(io_, SIGCHLD),
         drain_timer_(io_),
-        listen_socket_(io_) {}
+        listen_socket_(io_),
+        local_socket_(io_) {}
 
   int run() {
     if (!listen()) return 1;
@@ -110,10 +112,37 @@ class Supervisor {
     if (ending_) return;
     listen_socket_.assign(::fcntl(listener_->fd(), F_DUPFD_CLOEXEC, 0));
     await_connection();
+    listen_beside();
     spdlog::info("listening on {} with {} ({} device{})", listener_->address(),
                  software_ ? "the software device" : "CUDA", pool_.device_messages().size(),
                  pool_.device_messages().size() == 1 ? "" : "s");
     if (!settings_.port_file.empty() && !write_port_file()) end(1);
+  }
+
+  // The socket for shared memory, named after the port. Without it clients use TCP.
+  void listen_beside() {
+    if (settings_.socket_access == "off") return;
+    conf::HostPort where;
+    std::string error;
+    const bool known = conf::parse_host_port(settings_.listen, &where, &error);
+    // Who asks for the port on the loopback address must not get a server of another address.
+    if (!known || (settings_.socket_dir.empty() && !transport::is_loopback(where.host) &&
+                   where.host != "0.0.0.0" && where.host != "::")) {
+      return;
+    }
+    const uint32_t mode = settings_.socket_access == "owner"   ? 0600
+                          : settings_.socket_access == "group" ? 0660
+                                                               : 0666;
+    local_listener_ = transport::listen_beside(transport::socket_folders(settings_.socket_dir),
+                                               listener_->port(), mode, &error);
+    if (local_listener_ == nullptr) {
+      spdlog::log(settings_.socket_dir.empty() ? spdlog::level::info : spdlog::level::warn,
+                  "no shared memory is offered: {} (setting connection.socket_dir)", error);
+      return;
+    }
+    local_socket_.assign(::fcntl(local_listener_->fd(), F_DUPFD_CLOEXEC, 0));
+    await_local_connection();
+    spdlog::info("shared memory is offered at {}", local_listener_->path());
   }
 
   bool write_port_file() {
@@ -150,9 +179,24 @@ class Supervisor {
                               });
   }
 
+  void await_local_connection() {
+    local_socket_.async_wait(asio::posix::stream_descriptor::wait_read,
+                             [this](const std::error_code& error) {
+                               if (error || stopping_) return;
+                               std::string why;
+                               transport::Fd socket = local_listener_->accept(&why);
+                               take(std::move(socket), why);
+                               await_local_connection();
+                             });
+  }
+
   void accept() {
     std::string error;
     transport::Fd socket = listener_->accept(transport::Clock::now(), &error);
+    take(std::move(socket), error);
+  }
+
+  void take(transport::Fd socket, const std::string& error) {
     if (!socket) {
       if (!error.empty()) {
         spdlog::error("accepting a connection failed: {}", error);
@@ -185,6 +229,14 @@ class Supervisor {
     } else {
       pool_.serve(std::move(socket), fmt::format("{} ({})", peer, hello.client));
     }
+  }
+
+  void place_lane(transport::Fd socket, const HelloFacts& hello, const std::string& peer) {
+    if (pool_.give_lane(socket, hello.session_token)) return;
+    spdlog::info("{}: refused: a lane for a session that is not here", peer);
+    send_and_close(
+        io_, std::move(socket),
+        goodbye_message(SessionEnd::kProtocol, "this server has no session with the lane's token"));
   }
 
   std::string status() const {
@@ -221,6 +273,8 @@ class Supervisor {
     std::error_code ignored;
     listen_socket_.close(ignored);
     listener_.reset();
+    local_socket_.close(ignored);
+    local_listener_.reset();
     pool_.stop_starting();
     const uint32_t sessions = pool_.session_count();
     if (sessions == 0) {
@@ -265,6 +319,8 @@ class Supervisor {
   asio::steady_timer drain_timer_;
   std::unique_ptr<transport::TcpListener> listener_;
   asio::posix::stream_descriptor listen_socket_;
+  std::unique_ptr<transport::UnixListener> local_listener_;
+  asio::posix::stream_descriptor local_socket_;
   size_t handshakes_ = 0;
   bool software_ = false;
   bool stopping_ = false;
@@ -274,6 +330,9 @@ class Supervisor {
       std::make_shared<const Handshake::Events>(Handshake::Events{
           [this](transport::Fd socket, const HelloFacts& hello, const std::string& peer) {
             place(std::move(socket), hello, peer);
+          },
+          [this](transport::Fd socket, const HelloFacts& hello, const std::string& peer) {
+            place_lane(std::move(socket), hello, peer);
           },
           [this] { return status(); }, [this] { --handshakes_; }});
 };

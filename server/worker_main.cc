@@ -15,11 +15,13 @@
 #include "server/link.h"
 #include "server/log.h"
 #include "server/output_capture.h"
-#include "transport/tcp.h"
+#include "transport/endpoint.h"
 
 namespace farlane::server {
 
 namespace {
+
+constexpr auto kSegmentTime = std::chrono::seconds(1);
 
 // Without destructors and exit handlers: a driver may wait in them for work that never ends, and
 // the end of the process frees everything.
@@ -48,6 +50,15 @@ void obey(int link, Executor* executor) {
     if (receive_link(link, &message) != LinkStatus::kDone) leave(1);
     if (message.kind == LinkKind::kDrain) {
       executor->request_end(SessionEnd::kDraining, "the server is shutting down");
+    } else if (message.kind == LinkKind::kLane && message.fd.get() >= 0) {
+      std::string error;
+      std::unique_ptr<transport::Channel> channel = transport::accept_channel(
+          std::move(message.fd), transport::Clock::now() + kSegmentTime, &error);
+      if (channel != nullptr) {
+        executor->adopt_lane(std::move(channel));
+      } else {
+        spdlog::info("a lane could not begin: {}", error);
+      }
     }
   }
 }
@@ -79,11 +90,18 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
   if (!send_link(link, LinkKind::kReady, status.SerializeAsString())) leave(1);
   LinkMessage message;
   if (receive_link(link, &message) != LinkStatus::kDone || message.kind != LinkKind::kTake ||
-      message.fd.get() < 0) {
+      message.fd.get() < 0 || message.text.size() < kSessionTokenBytes) {
     leave(0);  // not needed any more
   }
 
-  const std::unique_ptr<transport::Channel> channel = transport::adopt_tcp(message.fd.release());
+  // A unix socket's segment comes with the hello, which is there already.
+  const std::unique_ptr<transport::Channel> channel = transport::accept_channel(
+      std::move(message.fd), transport::Clock::now() + kSegmentTime, &error);
+  if (channel == nullptr) {
+    spdlog::warn("{} could not begin: {}", message.text.substr(kSessionTokenBytes), error);
+    send_link(link, LinkKind::kEnded, error);
+    leave(0);
+  }
   // Text the driver wrote while it started is nobody's output.
   std::string out;
   std::string err;
@@ -91,6 +109,8 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
   if (!err.empty()) spdlog::debug("driver: {}", err);
 
   Executor executor(*host, *channel, settings, output.get());
+  executor.set_session_token(message.text.substr(0, kSessionTokenBytes));
+  const std::string session = message.text.substr(kSessionTokenBytes);
   std::thread([&] { obey(link, &executor); }).detach();
   const SessionEnd end = executor.run();
   const std::string why = executor.end_text().empty()
@@ -100,8 +120,8 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
       end == SessionEnd::kClientDone || end == SessionEnd::kPeerGone || end == SessionEnd::kDraining
           ? spdlog::level::info
           : spdlog::level::warn,
-      "{} of {} ended after {} commands: {}", message.text, channel->peer_name(),
-      executor.executed(), why);
+      "{} of {} ended after {} commands: {}", session, channel->peer_name(), executor.executed(),
+      why);
   send_link(link, LinkKind::kEnded, why);
   leave(0);
 }

@@ -80,7 +80,7 @@ std::string duration_text(uint64_t milliseconds) {
 }
 
 ServerProbe check_server(const ClientSettings& settings, Findings* findings) {
-  ServerProbe probe = probe_server(settings.server, settings.connect_timeout_ms, kProbes);
+  ServerProbe probe = probe_server(settings, kProbes);
   if (!probe.error.empty()) {
     findings->problem(probe.connected ? fmt::format("{}: {}", settings.server, probe.error)
                                       : probe.error);
@@ -89,6 +89,8 @@ ServerProbe check_server(const ClientSettings& settings, Findings* findings) {
   findings->fine(fmt::format("{} answers: {}, protocol {}.{}, up for {}", settings.server,
                              probe.server, probe.major, probe.minor,
                              duration_text(probe.uptime_ms)));
+  findings->fine(fmt::format("transport: {}", probe.transport));
+  if (!probe.remark.empty()) findings->fine(probe.remark);
   std::vector<double> answers = probe.answer_us;
   std::sort(answers.begin(), answers.end());
   findings->fine(fmt::format("round trip: {:.0f} us at best, {:.0f} us median of {}",

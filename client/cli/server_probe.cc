@@ -8,12 +8,12 @@
 #include <memory>
 #include <variant>
 
-#include "conf/host_port.h"
+#include "client/core/endpoint.h"
 #include "generated/protocol/messages.h"
 #include "protocol/append.h"
 #include "protocol/control_client.h"
 #include "transport/channel.h"
-#include "transport/tcp.h"
+#include "transport/endpoint.h"
 
 namespace farlane::cli {
 namespace {
@@ -133,20 +133,25 @@ void take_status(const control::Status& status, ServerProbe* probe) {
 
 }  // namespace
 
-ServerProbe probe_server(const std::string& server, int64_t timeout_ms, int probes) {
+ServerProbe probe_server(const ClientSettings& settings, int probes) {
   ServerProbe probe;
-  conf::HostPort address;
-  if (!conf::parse_host_port(server, &address, &probe.error)) return probe;
+  transport::Endpoint endpoint;
+  if (!client::endpoint_of(settings, &endpoint, &probe.error)) return probe;
+  const int64_t timeout_ms = settings.connect_timeout_ms;
   for (int i = 0; i < probes; ++i) {
     const Deadline deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
-    const std::unique_ptr<transport::Channel> channel =
-        transport::connect_tcp(address.host, address.port, deadline, &probe.error);
+    const transport::Connection made = transport::connect(endpoint, deadline);
+    transport::Channel* const channel = made.channel.get();
+    probe.error = made.error;
+    probe.remark = made.remark;
     if (channel == nullptr) return probe;
     probe.error.clear();
+    probe.transport = made.shared_memory ? fmt::format("shared memory ({})", channel->peer_name())
+                                         : std::string("TCP");
     probe.connected = true;
     Answer answer;
     const Clock::time_point asked = Clock::now();
-    if (!ask(channel.get(), deadline, timeout_ms, &answer, &probe.error)) return probe;
+    if (!ask(channel, deadline, timeout_ms, &answer, &probe.error)) return probe;
     probe.answer_us.push_back(
         std::chrono::duration<double, std::micro>(Clock::now() - asked).count());
     channel->close();

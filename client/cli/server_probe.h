@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "conf/client_settings.h"
+
 namespace farlane::cli {
 
 struct ProbedDevice {
@@ -16,6 +18,8 @@ struct ProbedDevice {
 struct ServerProbe {
   std::string error;  // empty: the server answered and is compatible
   bool connected = false;
+  std::string transport;  // "TCP", "shared memory (/run/farlane/farlane-4713.sock)"
+  std::string remark;     // why it is not shared memory although it might be
   std::string server;  // its name and version
   uint32_t major = 0, minor = 0;
   uint32_t sessions = 0;
@@ -25,8 +29,8 @@ struct ServerProbe {
   std::vector<double> answer_us;  // one per probe: from the question sent to the answer read
 };
 
-// Connects `probes` times, one after the other, each within `timeout_ms`; stops at the first that
-// fails. `server` is HOST:PORT.
-ServerProbe probe_server(const std::string& server, int64_t timeout_ms, int probes);
+// Connects `probes` times, one after the other, as a program with these settings would, each within
+// timeouts.connect_timeout_ms; stops at the first that fails.
+ServerProbe probe_server(const ClientSettings& settings, int probes);
 
 }  // namespace farlane::cli

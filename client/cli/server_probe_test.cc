@@ -20,6 +20,14 @@ using transport::Clock;
 
 constexpr auto kDeadline = std::chrono::seconds(10);
 
+ServerProbe probe_server(const std::string& server, int64_t timeout_ms, int probes) {
+  ClientSettings settings;
+  settings.server = server;
+  settings.connect_timeout_ms = timeout_ms;
+  settings.transport = "tcp";
+  return cli::probe_server(settings, probes);
+}
+
 // Takes every frame; remembers the last Hello.
 class HelloSink : public transport::FrameSink {
  public:

@@ -10,9 +10,11 @@
 #include <iterator>
 #include <string_view>
 
+#include "client/core/endpoint.h"
+#include "client/core/log_line.h"
 #include "client/core/session.h"
 #include "generated/protocol/messages.h"
-#include "transport/tcp.h"
+#include "transport/endpoint.h"
 
 namespace farlane::client {
 namespace {
@@ -59,33 +61,23 @@ std::string uuid_text(const control::Device& device) {
 
 }  // namespace
 
-bool split_host_port(const std::string& server, std::string* host, uint16_t* port,
-                     std::string* error) {
-  const size_t colon = server.rfind(':');
-  if (colon != std::string::npos && colon != 0) {
-    const char* begin = server.data() + colon + 1;
-    const char* end = server.data() + server.size();
-    const auto [stop, wrong] = std::from_chars(begin, end, *port);
-    if (wrong == std::errc() && stop == end && begin != end && *port != 0) {
-      *host = server.substr(0, colon);
-      if (host->size() > 2 && host->front() == '[' && host->back() == ']') {
-        *host = host->substr(1, host->size() - 2);
-      }
-      return true;
-    }
-  }
-  *error = "\"" + server + "\" is not HOST:PORT (setting: server, environment: FARLANE_SERVER)";
-  return false;
-}
-
-std::unique_ptr<transport::Channel> connect_server(const std::string& host, uint16_t port,
+std::unique_ptr<transport::Channel> connect_server(const ClientSettings& settings,
                                                    transport::Deadline deadline,
                                                    std::string* error) {
-  auto channel = transport::connect_tcp(host, port, deadline, error);
-  if (channel == nullptr) {
-    *error += " (settings: server, timeouts.connect_timeout_ms; try `farlane doctor`)";
+  transport::Endpoint endpoint;
+  if (!endpoint_of(settings, &endpoint, error)) {
+    return nullptr;
   }
-  return channel;
+  transport::Connection made = transport::connect(endpoint, deadline);
+  if (!made.remark.empty()) {
+    log_line(LogLevel::kDebug, made.remark);
+  }
+  if (made.channel == nullptr) {
+    *error = made.error + " (settings: server, timeouts.connect_timeout_ms; try `farlane doctor`)";
+  } else if (made.shared_memory) {
+    log_line(LogLevel::kDebug, "connected through shared memory: " + made.channel->peer_name());
+  }
+  return std::move(made.channel);
 }
 
 control::Hello make_hello(const ClientSettings& settings) {

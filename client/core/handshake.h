@@ -14,10 +14,9 @@ namespace farlane::client {
 
 class Session;
 
-// "host:port", "[::1]:port". False: *error names the setting.
-bool split_host_port(const std::string& server, std::string* host, uint16_t* port,
-                     std::string* error);
-std::unique_ptr<transport::Channel> connect_server(const std::string& host, uint16_t port,
+// A connection to the settings' server, by the transport they choose: the session's first, and any
+// further one.
+std::unique_ptr<transport::Channel> connect_server(const ClientSettings& settings,
                                                    transport::Deadline deadline,
                                                    std::string* error);
 

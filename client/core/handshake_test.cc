@@ -1,3 +1,4 @@
+#include "client/core/endpoint.h"
 #include "client/core/handshake.h"
 
 #include <gtest/gtest.h>

@@ -10,6 +10,8 @@
 
 #include "client/core/handshake.h"
 #include "client/core/log_line.h"
+#include "client/core/simulate.h"
+#include "client/core/stats.h"
 
 namespace farlane::client {
 namespace {
@@ -46,16 +48,6 @@ CommandLogOptions log_options(const ClientSettings& settings) {
   return {static_cast<size_t>(settings.flush_bytes), settings.batching, 0};
 }
 
-std::unique_ptr<transport::Channel> connect(const ClientSettings& settings, std::string* error) {
-  std::string host;
-  uint16_t port = 0;
-  if (!split_host_port(settings.server, &host, &port, error)) {
-    return nullptr;
-  }
-  const auto deadline = Clock::now() + std::chrono::milliseconds(settings.connect_timeout_ms);
-  return connect_server(host, port, deadline, error);
-}
-
 CUresult start() {
   std::lock_guard lock(g_start_mutex);
   if (g_state.load() != State::kNone) {
@@ -75,11 +67,14 @@ CUresult start() {
   static std::once_flag once;
   std::call_once(once, [] { pthread_atfork(nullptr, nullptr, in_forked_child); });
   if (ready && channel == nullptr) {
-    channel = connect(settings, &error);
+    const auto deadline = Clock::now() + std::chrono::milliseconds(settings.connect_timeout_ms);
+    channel = connect_server(settings, deadline, &error);
     ready = channel != nullptr;
   }
   std::unique_ptr<Session> made;
   if (ready) {
+    stats::configure(settings.stats);
+    channel = simulate_network(std::move(channel), settings);
     made = Session::open(settings, std::move(channel), &error);
   }
   if (made == nullptr) {
