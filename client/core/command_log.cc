@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "client/core/stats.h"
+
 namespace farlane::client {
 namespace {
 
@@ -113,6 +115,7 @@ bool CommandLog::wait_for_credit(size_t bytes) {
 }
 
 bool CommandLog::wait_writable(Clock::time_point since) {
+  const stats::WaitTimer timer("the network to take more data");
   counters_.busy_waits.fetch_add(1, std::memory_order_relaxed);
   // The server may be waiting for us to take data before it reads on: the inbox receives meanwhile.
   inbox_->wait_writable(Clock::now() + kWaitSlice);

@@ -107,7 +107,7 @@ CUresult event_synchronize(CUevent event) {
     return error;
   }
   const uint64_t recorded = found->recorded_sequence.load(std::memory_order_acquire);
-  if (is_over(s, *found, recorded)) {
+  if (s->answers_here(is_over(s, *found, recorded), message::EventSynchronize::kName)) {
     return s->errors.take();
   }
   const uint64_t stream = found->recorded_stream.load(std::memory_order_acquire);
@@ -135,7 +135,7 @@ CUresult event_query(CUevent event) {
     return error;
   }
   const uint64_t recorded = found->recorded_sequence.load(std::memory_order_acquire);
-  if (is_over(s, *found, recorded)) {
+  if (s->answers_here(is_over(s, *found, recorded), message::EventQuery::kName)) {
     return s->errors.take();
   }
   const uint64_t stream = found->recorded_stream.load(std::memory_order_acquire);

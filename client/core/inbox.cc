@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "client/core/log_line.h"
+#include "client/core/stats.h"
 #include "generated/protocol/dispatch.h"
 #include "protocol/control_client.h"
 
@@ -232,6 +233,7 @@ void Inbox::wake_followers() {
 }
 
 bool Inbox::wait_slow(const std::function<bool()>& done, const char* reason) {
+  const stats::WaitTimer timer(reason);
   const auto since = Clock::now();
   while (!done()) {
     if (loss_->declared()) {
@@ -321,6 +323,10 @@ transport::MutableBytes Inbox::place(transport::Bytes head, uint32_t body_bytes)
 }
 
 void Inbox::deliver(transport::Bytes head, transport::MutableBytes body) {
+  // One receiver at a time: no need for an atomic addition.
+  counters_.bytes.store(
+      counters_.bytes.load(std::memory_order_relaxed) + head.size() + body.size(),
+      std::memory_order_relaxed);
   const protocol::DispatchResult result = protocol::dispatch_event_frame(head, body, *this);
   if (result.status == protocol::DispatchStatus::kMalformed) {
     fail("sent a malformed frame (" + result.fault.text() + ")");

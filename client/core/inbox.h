@@ -51,6 +51,7 @@ struct InboxOptions {
 
 struct InboxCounters {
   std::atomic<uint64_t> frames = 0;
+  std::atomic<uint64_t> bytes = 0;   // heads and bodies
   std::atomic<uint64_t> waits = 0;   // a thread had to wait for an answer
   std::atomic<uint64_t> sleeps = 0;  // and the spinning was not enough
 };

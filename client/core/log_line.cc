@@ -52,7 +52,11 @@ void log_line(LogLevel level, std::string_view text) {
   line += ": ";
   line += text;
   line += '\n';
-  [[maybe_unused]] const ssize_t written = ::write(g_fd, line.data(), line.size());
+  log_text(line);
+}
+
+void log_text(std::string_view text) {
+  [[maybe_unused]] const ssize_t written = ::write(g_fd, text.data(), text.size());
 }
 
 }  // namespace farlane::client

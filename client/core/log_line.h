@@ -15,5 +15,7 @@ enum class LogLevel : uint8_t { kError, kWarning, kInfo, kDebug };
 // unwritable file means stderr. Empty path: stderr.
 void log_open(std::string_view level_name, const std::string& path);
 void log_line(LogLevel level, std::string_view text);
+// As it is, whatever the level.
+void log_text(std::string_view text);
 
 }  // namespace farlane::client

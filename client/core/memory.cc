@@ -118,7 +118,8 @@ CUresult memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
   std::unique_lock lock(found->memory_mutex);
   const auto now = transport::Clock::now();
   std::optional<Device::MemoryFacts>& facts = found->memory_facts;
-  if (!facts || facts->changes != changes || now - facts->at >= max_age) {
+  const bool known = facts && facts->changes == changes && now - facts->at < max_age;
+  if (!s->answers_here(known, message::MemoryInfo::kName)) {
     const uint64_t physical = found->memory.bytes_physical();
     lock.unlock();
     Answer<message::MemoryInfo> answer;

@@ -13,6 +13,7 @@ namespace {
 namespace limits = protocol::limits;
 
 CUresult upload(Session* s, const message::ImageHash& hash, std::span<const std::byte> image) {
+  stats::note_upload(image.size());
   const size_t chunk =
       std::min<size_t>(static_cast<size_t>(s->settings().copy_chunk_bytes), limits::body_bytes_max);
   for (size_t offset = 0; offset < image.size(); offset += chunk) {

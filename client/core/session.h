@@ -26,6 +26,7 @@
 #include "client/core/handle_table.h"
 #include "client/core/inbox.h"
 #include "client/core/loss.h"
+#include "client/core/stats.h"
 #include "conf/client_settings.h"
 #include "generated/protocol/messages.h"
 #include "protocol/handles.h"
@@ -230,6 +231,7 @@ class Session {
   // Asks and waits. The server's result, or kServerLost.
   template <class M>
   CUresult ask(const M& question, Answer<M>* answer) {
+    const stats::AskTimer timer(M::kName);
     Inbox::Waiter& waiter = answer->waiter;
     const uint64_t sequence =
         log_.send_now(question, {}, [&](uint64_t number) { inbox_.expect(&waiter, number); });
@@ -256,6 +258,15 @@ class Session {
   CUresult ask(const M& question) {
     Answer<M> answer;
     return ask(question, &answer);
+  }
+
+  // What is known here need not be asked, unless the settings want it asked. `name`: the question's.
+  bool answers_here(bool known, const char* name) const {
+    if (!known || !settings_.local_answers) {
+      return false;
+    }
+    stats::note_local(name);
+    return true;
   }
 
   CommandLog& log() { return log_; }

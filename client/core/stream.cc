@@ -129,7 +129,7 @@ CUresult stream_synchronize(CUstream stream) {
   if (found == nullptr) {
     return error;
   }
-  if (is_idle(*found)) {
+  if (s->answers_here(is_idle(*found), message::StreamSynchronize::kName)) {
     return s->errors.take();
   }
   const uint64_t covered =
@@ -169,7 +169,7 @@ CUresult stream_query(CUstream stream) {
   if (found == nullptr) {
     return error;
   }
-  if (is_idle(*found)) {
+  if (s->answers_here(is_idle(*found), message::StreamQuery::kName)) {
     return s->errors.take();
   }
   const uint64_t covered =
@@ -263,7 +263,8 @@ CUresult device_synchronize(int device) {
     return CUDA_ERROR_INVALID_DEVICE;
   }
   const uint64_t covered = found->last_sequence.load(std::memory_order_acquire);
-  if (covered <= found->finished_sequence.load(std::memory_order_acquire)) {
+  if (s->answers_here(covered <= found->finished_sequence.load(std::memory_order_acquire),
+                      message::DeviceSynchronize::kName)) {
     return s->errors.take();
   }
   const CUresult result = s->ask(message::DeviceSynchronize{.device = found->server_ordinal});
