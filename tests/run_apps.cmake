@@ -53,6 +53,27 @@ foreach(name IN LISTS names)
   set_tests_properties(app.${name} PROPERTIES LABELS "${labels}" TIMEOUT 240)
 endforeach()
 
+# The same through shared memory, for programs that between them use every way of moving bytes.
+set(FARLANE_APPS_SHM
+  async_alloc copies_2d device_printf fail_illegal_address fork_child host_memory large_copy
+  many_launches memory_stress streams_events threads_share_device vector_add)
+foreach(name IN LISTS FARLANE_APPS_SHM)
+  if(NOT name IN_LIST names)
+    message(FATAL_ERROR "tests/run_apps.cmake names ${name}, which is not in tests/apps")
+  endif()
+  add_test(NAME app_shm.${name} COMMAND ${Python3_EXECUTABLE}
+    ${CMAKE_CURRENT_SOURCE_DIR}/run_with_server.py --transport shm
+    --server $<TARGET_FILE:gpuserverd> --option=--device=software --
+    ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/apps/run_apps.py
+    --apps ${FARLANE_APPS_DIR} --only "^${name}$" --timeout 200
+    --launcher "${FARLANE_SANITIZER_PRELOAD}$<TARGET_FILE:farlane> run --")
+  set(labels apps)
+  if(NOT name IN_LIST FARLANE_APPS_SANITIZED)
+    list(APPEND labels release_only)
+  endif()
+  set_tests_properties(app_shm.${name} PROPERTIES LABELS "${labels}" TIMEOUT 240)
+endforeach()
+
 # Fills the device: a small one, so that nobody else's test is starved.
 set_tests_properties(app.fail_out_of_memory PROPERTIES
   ENVIRONMENT FARLANE_SOFTCUDA_MEMORY_MIB=1000)

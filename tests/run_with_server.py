@@ -2,7 +2,8 @@
 """Runs a command against a gpuserverd of its own.
 
     run_with_server.py --server build/release/bin/gpuserverd [--option=--device=software ...]
-                       [--allow-warnings] [--deadline 30] -- COMMAND ARGS...
+                       [--allow-warnings] [--deadline 30] [--transport tcp|shm|auto]
+                       -- COMMAND ARGS...
 
 Starts the server on a free port of 127.0.0.1, waits until it listens, runs COMMAND with
 FARLANE_SERVER set, stops the server with SIGTERM, and checks that it ended cleanly and that its log
@@ -42,6 +43,7 @@ class Server:
         # A sanitizer's runtime or our own libraries must not get into the server this way.
         environment.pop("LD_PRELOAD", None)
         environment["FARLANE_GPUSERVERD_MODULE_CACHE_DIR"] = os.path.join(folder, "modules")
+        environment["FARLANE_GPUSERVERD_SOCKET_DIR"] = folder
         self.process = subprocess.Popen(
             command + ["--listen", "127.0.0.1:0", "--port-file", self.port_file],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -107,6 +109,8 @@ def run(args, command, folder):
     try:
         environment = dict(os.environ)
         environment["FARLANE_SERVER"] = port_only(server.address(args.deadline))
+        environment["FARLANE_SOCKET_DIR"] = folder
+        environment["FARLANE_TRANSPORT"] = args.transport
         environment["FARLANE_TEST_SERVER_PID"] = str(server.process.pid)
         completed = subprocess.run(command, env=environment)
         status = completed.returncode
@@ -136,6 +140,8 @@ def main():
                         help="an option for it: --option=--device=software")
     parser.add_argument("--allow-warnings", action="store_true",
                         help="warnings and errors in its log are expected")
+    parser.add_argument("--transport", default="tcp", choices=["tcp", "shm", "auto"],
+                        help="how COMMAND is to reach it; shm makes any other way a failure")
     parser.add_argument("--deadline", type=float, default=30,
                         help="seconds for starting and for stopping")
     parser.add_argument("command", nargs=argparse.REMAINDER)
