@@ -76,6 +76,10 @@ constexpr conf::Setting kSettings[] = {
         "quicker answers and a busier CPU. -1 is automatic: 0 on a machine with fewer than 4 CPUs, "
         "else 50."),
 
+    conf::flag<&S::overtaking>(
+        "copies.overtaking", "FARLANE_GPUSERVERD_OVERTAKING",
+        "Go on with a session's other work while a copy waits for its data or for a staging "
+        "buffer. Off stops at it, which is slower and useful only to find faults."),
     conf::bytes<&S::staging_slot_bytes>(
         "copies.staging_slot_bytes", "FARLANE_GPUSERVERD_STAGING_SLOT_BYTES", 64 * kKiB, 64 * kMiB,
         "The size of one pinned buffer between network and GPU."),

@@ -30,6 +30,7 @@ struct ServerSettings {
   int64_t client_timeout_ms = 30'000;
   int64_t spin_us = -1;  // -1: automatic
 
+  bool overtaking = true;
   int64_t staging_slot_bytes = 4 * conf::kMiB;
   int64_t staging_slots = 8;
   int64_t lanes_max = 16;

@@ -158,12 +158,20 @@ CopyStep CopyEngine::copy_out(const StreamRef& stream, const message::CopyOut& c
     return CopyStep::kDone;
   }
   bool stalled = false;
+  if (const auto begun = outs_issued_.find(copy.ticket); begun != outs_issued_.end()) {
+    out_issued_ = begun->second;
+  } else {
+    out_issued_ = 0;
+  }
   // An earlier piece may have failed while this copy waited for a slot.
   const bool failed = out_issued_ != 0 && stream->ticket_failed == copy.ticket;
   while (!failed && issue_piece(stream, copy, &stalled)) {
   }
-  if (stalled) return CopyStep::kStalled;
-  out_issued_ = 0;
+  if (stalled) {
+    outs_issued_[copy.ticket] = out_issued_;
+    return CopyStep::kStalled;
+  }
+  outs_issued_.erase(copy.ticket);
   return CopyStep::kDone;
 }
 

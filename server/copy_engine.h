@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "generated/protocol/messages.h"
@@ -66,7 +67,9 @@ class CopyEngine {
   StagingPool small_;  // for what travels inside records
 
   StagingSlot* placed_ = nullptr;
-  uint64_t out_issued_ = 0;         // bytes of the copy_out under way
+  // Bytes issued of the copy_outs under way, by ticket; of the one that is worked on.
+  std::map<uint64_t, uint64_t> outs_issued_;
+  uint64_t out_issued_ = 0;
   std::vector<StreamRef> reading_;  // streams with pieces
 };
 

@@ -44,6 +44,7 @@ CUresult Device::activate() {
 CUresult Device::create_stream(unsigned flags, int priority, StreamRef* out) {
   auto stream = std::make_shared<Stream>();
   stream->device = this;
+  stream->blocking = (flags & CU_STREAM_NON_BLOCKING) == 0;
   const CUresult result = driver_.cuStreamCreateWithPriority(&stream->handle, flags, priority);
   if (result != CUDA_SUCCESS) return result;
   // It has no work yet, so that a fence holds for it from its first command on.

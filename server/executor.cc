@@ -149,6 +149,7 @@ bool Executor::step() {
   check_lanes();
   if (end_ != SessionEnd::kNotYet) return progressed;
   progressed |= progress();
+  progressed |= retry_backlog();
   progressed |= resume();
   acknowledge(false);
   if (!outbox_.push() && end_ == SessionEnd::kNotYet) {
@@ -242,31 +243,63 @@ void Executor::execute(std::span<const std::byte> head, std::span<std::byte> bod
   }
 }
 
+// False: the frame goes no further, or the command must be tried again (stall_).
 bool Executor::execute_record(const protocol::Record& record, std::span<std::byte> body) {
   const uint64_t sequence = record.header.sequence;
-  if (sequence != executed_ + 1) [[unlikely]] {
-    return fault(record.header, fmt::format("sequence {} instead of {}", sequence, executed_ + 1));
+  if (sequence != taken_ + 1) [[unlikely]] {
+    return fault(record.header, fmt::format("sequence {} instead of {}", sequence, taken_ + 1));
   }
   if (!welcomed_ && record.header.op != static_cast<uint16_t>(protocol::Op::kControl)) {
     return fault(record.header, "a command before the hello");
   }
   // An answer says "executed" including its own command.
-  executed_ = sequence;
+  taken_ = sequence;
+  const Turn turn = backlog_.turn_of(record);
+  if (turn == Turn::kNotReady) return answer_not_ready(record.header);
+  if (turn == Turn::kNow && dispatch(record, body)) return true;
+  if (turn == Turn::kNow && !stall_) return false;
+  // Where its data lie in the frame's body, the frame waits with it.
+  if (settings_.overtaking && body.empty() && backlog_.keep(record, stall_)) {
+    stall_ = false;
+    return true;
+  }
+  taken_ = sequence - 1;
+  stall_ = true;
+  return false;
+}
+
+bool Executor::dispatch(const protocol::Record& record, std::span<std::byte> body) {
   const protocol::DispatchResult result = protocol::dispatch_commands(record, body, *this);
-  if (stall_) executed_ = sequence - 1;
   if (result.status == protocol::DispatchStatus::kMalformed) {
     return fault(record.header, result.fault.text());
   }
   return static_cast<bool>(result);
 }
 
+bool Executor::answer_not_ready(const RecordHeader& header) {
+  return header.op == static_cast<uint16_t>(protocol::Op::kStreamQuery)
+             ? answer(header.sequence, message::StreamQueryReply{}, CUDA_ERROR_NOT_READY)
+             : answer(header.sequence, message::EventQueryReply{}, CUDA_ERROR_NOT_READY);
+}
+
+bool Executor::retry_backlog() {
+  if (backlog_.is_empty() || end_ != SessionEnd::kNotYet) return false;
+  copies_.recycle();
+  return backlog_.retry([&](const protocol::Record& record) {
+    if (end_ != SessionEnd::kNotYet) return false;
+    const bool done = dispatch(record, {});
+    stall_ = false;
+    return done;
+  });
+}
+
 bool Executor::resume() {
   if (!is_stalled() || end_ != SessionEnd::kNotYet) return false;
   copies_.recycle();
-  const uint64_t before = executed_;
+  const uint64_t before = taken_;
   const size_t bytes = std::exchange(stalled_bytes_, 0);
   execute({stalled_head_.get() + stalled_begin_, bytes}, stalled_body_);
-  if (is_stalled()) return executed_ != before;
+  if (is_stalled()) return taken_ != before;
   stalled_begin_ = 0;
   stalled_body_ = {};
   copies_.end_frame();
@@ -289,7 +322,7 @@ void Executor::wait_for_something() {
   check_bulk_silence();
   if (end_ != SessionEnd::kNotYet) return;
   const bool devices_work = !waits_.empty() || copies_.has_pieces() || is_stalled() ||
-                            body_has_no_place_ || bulk_.is_active();
+                            !backlog_.is_empty() || body_has_no_place_ || bulk_.is_active();
   if (devices_work) {
     const auto sleep =
         std::clamp<Clock::duration>((now - last_progress_) / kSleepPart, kSleepMin, kSleepMax);
@@ -378,12 +411,12 @@ void Executor::acknowledge(bool idle) {
   if (!welcomed_ || end_ != SessionEnd::kNotYet) return;
   const uint64_t owed = taken_bytes_ - acknowledged_bytes_;
   const bool due = owed * 4 >= static_cast<uint64_t>(settings_.credit_bytes) ||
-                   latched_ != CUDA_SUCCESS || (idle && executed_ != acknowledged_);
+                   latched_ != CUDA_SUCCESS || (idle && executed() != acknowledged_);
   if (!due) return;
   tell_latched();
-  outbox_.append(message::Ack{executed_, taken_bytes_});
+  outbox_.append(message::Ack{executed(), taken_bytes_});
   acknowledged_bytes_ = taken_bytes_;
-  acknowledged_ = executed_;
+  acknowledged_ = executed();
 }
 
 // Moves device output to the client: the driver writes what it has gathered when it is asked to
@@ -416,6 +449,11 @@ CUresult Executor::make_current(Device& device) {
   if (result == CUDA_SUCCESS) result = driver_.cuCtxSetCurrent(device.context());
   if (result == CUDA_SUCCESS) current_ = &device;
   return result;
+}
+
+bool Executor::is_blocking(protocol::StreamId id) {
+  StreamRef* stream = nullptr;
+  return streams_.find(id, &stream) != Lookup::kLive || (*stream)->blocking;
 }
 
 const StreamRef* Executor::find_stream(const RecordHeader& header, protocol::StreamId id,

@@ -18,6 +18,7 @@
 #include "conf/server_settings.h"
 #include "generated/protocol/messages.h"
 #include "protocol/record.h"
+#include "server/backlog.h"
 #include "server/bulk_engine.h"
 #include "server/copy_engine.h"
 #include "server/handle_table.h"
@@ -62,7 +63,8 @@ class Executor final : private transport::FrameSink {
 
   SessionEnd end() const { return end_; }
   const std::string& end_text() const { return end_text_; }
-  uint64_t executed() const { return executed_; }
+  // Up to here all commands are executed.
+  uint64_t executed() const { return backlog_.is_empty() ? taken_ : backlog_.first_sequence() - 1; }
   // Any thread: ends the session as soon as the executor looks.
   void request_end(SessionEnd end, std::string text);
 
@@ -156,6 +158,9 @@ class Executor final : private transport::FrameSink {
   bool receive();
   void execute(std::span<const std::byte> head, std::span<std::byte> body);
   bool execute_record(const protocol::Record& record, std::span<std::byte> body);
+  bool dispatch(const protocol::Record& record, std::span<std::byte> body);
+  bool answer_not_ready(const RecordHeader& header);
+  bool retry_backlog();
   bool resume();
   bool is_stalled() const { return stalled_bytes_ != 0; }
   bool may_receive() const;
@@ -183,7 +188,7 @@ class Executor final : private transport::FrameSink {
     note_sticky(result);
     tell_latched();
     reply.result = result;
-    reply.executed = executed_;
+    reply.executed = executed();
     outbox_.append(reply, sequence);
     return true;
   }
@@ -198,6 +203,7 @@ class Executor final : private transport::FrameSink {
   Module* find_module(const RecordHeader& header, protocol::ModuleId id, CUresult* result);
   Device* find_device(const RecordHeader& header, uint32_t ordinal, CUresult* result);
   CUresult make_current(Device& device);
+  bool is_blocking(protocol::StreamId id);
   // Whether a client may touch rows at `address`.
   bool may_touch(uint64_t address, uint64_t pitch, uint64_t width, uint64_t height) const;
 
@@ -235,6 +241,7 @@ class Executor final : private transport::FrameSink {
   CopyEngine copies_;
   Lanes lanes_;
   BulkEngine bulk_;
+  Backlog backlog_{[this](protocol::StreamId id) { return is_blocking(id); }};
   ImageCache images_;
   HandleTable<protocol::StreamId, StreamRef> streams_;
   HandleTable<protocol::EventId, Event> events_;
@@ -247,7 +254,7 @@ class Executor final : private transport::FrameSink {
   Device* current_ = nullptr;  // whose context is this thread's
   uint32_t device_count_ = 0;  // of this session
   bool welcomed_ = false;
-  uint64_t executed_ = 0;
+  uint64_t taken_ = 0;        // the last command taken from the log
   uint64_t taken_bytes_ = 0;  // of frame heads
   uint64_t acknowledged_bytes_ = 0;
   uint64_t acknowledged_ = 0;

@@ -1,5 +1,5 @@
-// Commands about copies over the bulk lanes. The log waits at such a copy until the driver has all
-// of it; everything else the executor does goes on meanwhile.
+// Commands about copies over the bulk lanes. Such a command is tried again until the driver has all
+// of its copy; what does not depend on it goes on meanwhile (backlog.h).
 #include <fmt/format.h>
 
 #include "server/executor.h"
@@ -30,7 +30,7 @@ bool Executor::on(const RecordHeader& header, const message::CopyInLanes& copy) 
     bulk = bulk_.begin_in(std::move(begun));
   }
   bool any = false;
-  const std::string wrong = bulk_.take(header.sequence - 1, &any);
+  const std::string wrong = bulk_.take(executed(), &any);
   if (!wrong.empty()) {
     end_session(SessionEnd::kProtocol, wrong);
     return false;
@@ -91,7 +91,7 @@ bool Executor::on(const RecordHeader& header, const message::LaneData&, std::spa
 bool Executor::progress_bulk() {
   bulk_.open_lanes();
   bool any = false;
-  const std::string wrong = bulk_.take(executed_, &any);
+  const std::string wrong = bulk_.take(executed(), &any);
   if (!wrong.empty()) end_session(SessionEnd::kProtocol, wrong);
   if (bulk_.is_active()) {
     any |= bulk_.deliver();

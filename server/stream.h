@@ -30,6 +30,7 @@ struct CopyOutPiece {
 struct Stream {
   Device* device = nullptr;
   CUstream handle = nullptr;  // null: the legacy default stream
+  bool blocking = true;       // ordered with the legacy stream
 
   // Commands posted so far, and how many of them are known to be finished.
   uint64_t posted = 0;

@@ -1,0 +1,93 @@
+// Commands that must wait while others of the log go on. A copy without data or without a staging
+// slot stays here, and with it whatever CUDA orders behind it: work on its stream, on the streams
+// that wait for that one's events, on the legacy stream and its blocking streams. Everything else
+// overtakes, so that a large copy holds up nobody who does not wait for it.
+//
+// Executor's thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+#include "protocol/handles.h"
+#include "protocol/record.h"
+
+namespace farlane::server {
+
+// What a command is ordered by.
+struct Touches {
+  bool everything = false;  // nothing passes it, and it passes nothing
+  std::optional<protocol::StreamId> stream;
+  bool blocking = false;                 // the stream is ordered with the legacy stream
+  std::vector<uint32_t> events_read;     // by index
+  std::vector<uint32_t> events_written;  // made, recorded, destroyed
+  bool records = false;                  // the written one is recorded
+};
+
+enum class Turn : uint8_t {
+  kNow,
+  kLater,     // it must wait for a command that is here
+  kNotReady,  // it asks whether something here has finished
+};
+
+class Backlog {
+ public:
+  using IsBlocking = std::function<bool(protocol::StreamId)>;
+  // Whether a stream is ordered with the legacy stream. One that is not known counts as such.
+  explicit Backlog(IsBlocking is_blocking) : is_blocking_(std::move(is_blocking)) {}
+  Backlog(const Backlog&) = delete;
+
+  bool is_empty() const { return entries_.empty(); }
+  // Of the oldest command here. Not empty.
+  uint64_t first_sequence() const { return entries_.front().record.header.sequence; }
+  Turn turn_of(const protocol::Record& record) const;
+  // Keeps a copy of it. `tried`: it was begun and could not go on. False: there is no room.
+  bool keep(const protocol::Record& record, bool tried);
+  // Commands kept since the start.
+  uint64_t kept() const { return kept_; }
+
+  // Tries again, in order, what nothing before it holds up. `execute` is false for a command that
+  // cannot go on yet. True when one was done.
+  bool retry(const std::function<bool(const protocol::Record&)>& execute);
+
+ private:
+  struct Entry {
+    std::unique_ptr<uint64_t[]> words;  // the payload, aligned
+    protocol::Record record;
+    Touches touches;
+    bool tried = false;
+  };
+  // What entries touch, together.
+  struct Held {
+    bool anything = false;
+    bool everything = false;
+    bool legacy = false;
+    bool blocking = false;
+    // By index: a name whose object is on its way out may not be made again meanwhile.
+    std::unordered_set<uint32_t> streams;
+    std::unordered_set<uint32_t> events_read;
+    std::unordered_set<uint32_t> events_written;
+    std::unordered_set<uint32_t> events_recorded;
+
+    bool conflicts(const Touches& touches) const;
+    void add(const Touches& touches);
+  };
+
+  Touches touches_of(const protocol::Record& record) const;
+  static bool meet(const std::vector<uint32_t>& some, const std::unordered_set<uint32_t>& held);
+
+  const IsBlocking is_blocking_;
+  std::list<Entry> entries_;
+  Held held_;
+  size_t bytes_ = 0;
+  size_t tried_ = 0;  // entries that were
+  uint64_t kept_ = 0;
+};
+
+}  // namespace farlane::server
