@@ -1,5 +1,5 @@
-// What bare TCP gives on this machine, without channels: the raw figures that the bench prints
-// beside ours. Both ends run in this process, over the loopback interface.
+// What bare TCP and bare shared memory give on this machine, without channels: the raw figures that
+// the bench prints beside ours. Both ends run in this process, over the loopback interface.
 #pragma once
 
 #include <cstddef>
@@ -36,5 +36,12 @@ struct StreamResult {
 };
 
 StreamResult measure_stream(const StreamOptions& options = {});
+
+// The same with bare rings in shared memory: a cache line to and fro, and memcpy() in and out, with
+// nothing around it. `spinning` does not apply: both ends always spin.
+PingResult measure_shm_ping(const PingOptions& options = {});
+// `connections` rings of `ring_bytes` each; one thread copies in, one out.
+StreamResult measure_shm_stream(const StreamOptions& options = {},
+                                size_t ring_bytes = size_t{8} * 1024 * 1024);
 
 }  // namespace farlane::transport

@@ -33,5 +33,19 @@ TEST(Ping, RefusesToMeasureNothing) {
   EXPECT_NE(measure_stream({.chunk_bytes = 0}).error, "");
 }
 
+TEST(Ping, SharedMemoryGivesFigures) {
+  const PingResult ping = measure_shm_ping({.round_trips = 100, .warm_up_round_trips = 10});
+  EXPECT_EQ(ping.error, "");
+  EXPECT_GT(ping.median_us, 0);
+  EXPECT_LE(ping.min_us, ping.median_us);
+  EXPECT_LE(ping.median_us, ping.p99_us);
+  const StreamResult stream =
+      measure_shm_stream({.connections = 2, .total_bytes = 8 * 1024 * 1024}, 1024 * 1024);
+  EXPECT_EQ(stream.error, "");
+  EXPECT_GT(stream.gb_per_s, 0);
+  EXPECT_NE(measure_shm_ping({.message_bytes = 0}).error, "");
+  EXPECT_NE(measure_shm_stream({.connections = 0}).error, "");
+}
+
 }  // namespace
 }  // namespace farlane::transport
