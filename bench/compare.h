@@ -14,6 +14,7 @@ struct CompareOptions {
   std::string json_file;        // empty: no JSON
   int runs = 5;                 // of each program on each side, taking turns; the medians are told
   bool native = true;           // false where there is no GPU here
+  std::vector<std::string> settings;  // of the client, "FARLANE_NAME=value"
   Effort effort;
 };
 

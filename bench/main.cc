@@ -21,7 +21,11 @@ int main(int argc, char** argv) {
       {"sync", {"what asking costs: synchronisation and queries", measure_sync}},
       {"copy", {"small copies and allocation", measure_copy}},
       {"bandwidth", {"large copies, and a program that mixes everything", measure_bandwidth}},
-      {"startup", {"the first CUDA call", measure_startup}}};
+      {"startup", {"the first CUDA call", measure_startup}},
+      {"latency", {"p50, p99 and p99.9 of what programs wait for", measure_latency}},
+      {"question", {"what asks when FARLANE_LOCAL_ANSWERS is false", measure_question}},
+      {"threads", {"posting from 1 to 8 threads", measure_threads}},
+      {"sizes", {"pinned copies by size", measure_sizes}}};
   Effort effort;
   bool plain = false;
   for (const auto& [name, program] : programs) {

@@ -1,6 +1,7 @@
 #include "bench/measure.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace farlane::bench {
 
@@ -15,7 +16,17 @@ double median(std::vector<double> samples) {
   return *middle;
 }
 
-double median_us(int rounds, const std::function<void()>& body) {
+double quantile(std::vector<double> samples, double part) {
+  if (samples.empty()) {
+    return 0;
+  }
+  const auto last = static_cast<double>(samples.size() - 1);
+  const auto at = samples.begin() + static_cast<long>(std::ceil(part * last));
+  std::nth_element(samples.begin(), at, samples.end());
+  return *at;
+}
+
+std::vector<double> times_us(int rounds, const std::function<void()>& body) {
   for (int i = 0; i < rounds / 10 + 1; ++i) {
     body();
   }
@@ -26,7 +37,11 @@ double median_us(int rounds, const std::function<void()>& body) {
     body();
     samples.push_back(seconds_since(start) * 1e6);
   }
-  return median(std::move(samples));
+  return samples;
+}
+
+double median_us(int rounds, const std::function<void()>& body) {
+  return median(times_us(rounds, body));
 }
 
 double median_of_means_us(int rounds, int calls, const std::function<void()>& body,

@@ -28,6 +28,12 @@ inline double seconds_since(std::chrono::steady_clock::time_point start) {
 // The median of `samples`; 0 if there are none.
 double median(std::vector<double> samples);
 
+// The value that `part` (0 to 1) of the samples do not exceed; 0 if there are none.
+double quantile(std::vector<double> samples, double part);
+
+// The times of `rounds` calls of `body`, in microseconds, after a tenth as many that do not count.
+std::vector<double> times_us(int rounds, const std::function<void()>& body);
+
 // The median time of one call of `body`, in microseconds, over `rounds` calls, after a tenth as
 // many calls that do not count.
 double median_us(int rounds, const std::function<void()>& body);

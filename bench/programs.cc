@@ -1,20 +1,15 @@
 #include "bench/programs.h"
 
-#include <cuda_runtime_api.h>
-
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "bench/cuda_must.h"
 #include "bench/kernels.h"
 
-#define BENCH_CUDA(call) farlane::bench::must(call, #call)
-
 namespace farlane::bench {
-namespace {
-
 using Clock = std::chrono::steady_clock;
 
 void must(cudaError_t error, const char* call) {
@@ -29,29 +24,6 @@ void synchronize() {
   BENCH_CUDA(cudaDeviceSynchronize());
 }
 
-// Device memory for the time of a measurement.
-class DeviceBuffer {
- public:
-  explicit DeviceBuffer(size_t bytes) { BENCH_CUDA(cudaMalloc(&data_, bytes)); }
-  ~DeviceBuffer() { BENCH_CUDA(cudaFree(data_)); }
-  DeviceBuffer(const DeviceBuffer&) = delete;
-  float* floats() { return static_cast<float*>(data_); }
-
- private:
-  void* data_ = nullptr;
-};
-
-class PinnedBuffer {
- public:
-  explicit PinnedBuffer(size_t bytes) { BENCH_CUDA(cudaMallocHost(&data_, bytes)); }
-  ~PinnedBuffer() { BENCH_CUDA(cudaFreeHost(data_)); }
-  PinnedBuffer(const PinnedBuffer&) = delete;
-  void* data() { return data_; }
-
- private:
-  void* data_ = nullptr;
-};
-
 double copy_gb_per_s(int rounds, void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   std::vector<double> samples;
   for (int round = -1; round < rounds; ++round) {
@@ -64,6 +36,8 @@ double copy_gb_per_s(int rounds, void* to, const void* from, size_t bytes, cudaM
   }
   return median(std::move(samples));
 }
+
+namespace {
 
 // Copies in, four products, a copy out and a synchronisation: what a small numerical program does.
 double product_program_ms(int rounds, int size) {

@@ -1,0 +1,132 @@
+// Distributions, questions, threads and sizes; see programs.h.
+#include <algorithm>
+#include <barrier>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "bench/cuda_must.h"
+#include "bench/kernels.h"
+#include "bench/programs.h"
+
+namespace farlane::bench {
+namespace {
+
+void add_quantiles(Figures* figures, const std::string& name, const std::vector<double>& samples) {
+  figures->push_back({name + ", p50", quantile(samples, 0.5), "us"});
+  figures->push_back({name + ", p99", quantile(samples, 0.99), "us"});
+  figures->push_back({name + ", p99.9", quantile(samples, 0.999), "us"});
+}
+
+std::string size_text(size_t bytes) {
+  return bytes >= size_t{1} << 20 ? std::to_string(bytes >> 20) + " MiB"
+                                  : std::to_string(bytes >> 10) + " KiB";
+}
+
+}  // namespace
+
+Figures measure_latency(const Effort& effort) {
+  const int rounds = effort.scaled(20'000);
+  Figures figures;
+  DeviceBuffer device(4096);
+  int value = 42;
+  launch_empty(nullptr);
+  synchronize();
+  add_quantiles(&figures, "launch", times_us(rounds, [] { launch_empty(nullptr); }));
+  synchronize();
+  add_quantiles(&figures, "launch + synchronise", times_us(rounds, [] {
+    launch_empty(nullptr);
+    synchronize();
+  }));
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  add_quantiles(&figures, "memory info",
+                times_us(rounds, [&] { BENCH_CUDA(cudaMemGetInfo(&free_bytes, &total_bytes)); }));
+  add_quantiles(&figures, "4-byte copy to device", times_us(rounds, [&] {
+    BENCH_CUDA(cudaMemcpy(device.floats(), &value, 4, cudaMemcpyHostToDevice));
+  }));
+  add_quantiles(&figures, "4-byte copy to host", times_us(rounds, [&] {
+    BENCH_CUDA(cudaMemcpy(&value, device.floats(), 4, cudaMemcpyDeviceToHost));
+  }));
+  return figures;
+}
+
+// Each body asks exactly once a call when FARLANE_LOCAL_ANSWERS is false; tests/stats_test.py
+// counts on it.
+Figures measure_question(const Effort& effort) {
+  const int rounds = effort.scaled(5000);
+  cudaStream_t stream = nullptr;
+  BENCH_CUDA(cudaStreamCreate(&stream));
+  Figures figures;
+  figures.push_back({"question: stream synchronise, idle",
+                     median_us(rounds, [&] { BENCH_CUDA(cudaStreamSynchronize(stream)); }), "us"});
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  figures.push_back(
+      {"question: memory info",
+       median_us(rounds, [&] { BENCH_CUDA(cudaMemGetInfo(&free_bytes, &total_bytes)); }), "us"});
+  BENCH_CUDA(cudaStreamDestroy(stream));
+  return figures;
+}
+
+Figures measure_threads(const Effort& effort) {
+  const int calls = effort.scaled(20'000);
+  const int rounds = effort.scaled(10);
+  Figures figures;
+  for (const int threads : {1, 2, 4, 8}) {
+    std::vector<double> rates;
+    for (int round = -1; round < rounds; ++round) {
+      std::barrier begin(threads + 1);
+      std::vector<std::thread> running;
+      for (int i = 0; i < threads; ++i) {
+        running.emplace_back([&] {
+          cudaStream_t stream = nullptr;
+          BENCH_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+          launch_empty(stream);
+          BENCH_CUDA(cudaStreamSynchronize(stream));
+          begin.arrive_and_wait();
+          for (int call = 0; call < calls; ++call) {
+            launch_empty(stream);
+          }
+          begin.arrive_and_wait();  // what follows is not timed
+          BENCH_CUDA(cudaStreamSynchronize(stream));
+          BENCH_CUDA(cudaStreamDestroy(stream));
+        });
+      }
+      begin.arrive_and_wait();
+      const auto start = std::chrono::steady_clock::now();
+      begin.arrive_and_wait();
+      const double seconds = seconds_since(start);
+      for (std::thread& thread : running) {
+        thread.join();
+      }
+      if (round >= 0) {
+        rates.push_back(static_cast<double>(threads) * calls / seconds / 1e6);
+      }
+    }
+    figures.push_back({"posting, " + std::to_string(threads) + " threads", median(rates), "M/s"});
+  }
+  return figures;
+}
+
+Figures measure_sizes(const Effort& effort) {
+  const size_t bytes_max = effort.quick ? size_t{64} << 20 : size_t{256} << 20;
+  DeviceBuffer device(bytes_max);
+  PinnedBuffer pinned(bytes_max);
+  std::memset(pinned.data(), 1, bytes_max);
+  Figures figures;
+  for (size_t bytes = 4096; bytes <= bytes_max; bytes *= 4) {
+    const int rounds = effort.scaled(bytes >= size_t{16} << 20 ? 20 : 200);
+    figures.push_back(
+        {"pinned " + size_text(bytes) + " to device",
+         copy_gb_per_s(rounds, device.floats(), pinned.data(), bytes, cudaMemcpyHostToDevice),
+         "GB/s"});
+    figures.push_back(
+        {"pinned " + size_text(bytes) + " to host",
+         copy_gb_per_s(rounds, pinned.data(), device.floats(), bytes, cudaMemcpyDeviceToHost),
+         "GB/s"});
+  }
+  return figures;
+}
+
+}  // namespace farlane::bench
