@@ -161,6 +161,7 @@ bool BulkEngine::recycle() {
     }
     return true;
   });
+  if (any) last_arrival_ = Clock::now();  // only now the client can send more
   return any;
 }
 

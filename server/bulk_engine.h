@@ -134,7 +134,7 @@ class BulkEngine {
   // Pieces of copies that the log has not come to, by command. As many as there are slots.
   std::map<uint64_t, std::vector<ArrivedChunk>> early_;
   std::vector<ArrivedChunk> arrived_;
-  transport::Clock::time_point last_arrival_;
+  transport::Clock::time_point last_arrival_;  // or since when more could have arrived
   std::vector<Queue<Writing>> writing_;
 
   std::map<uint64_t, std::unique_ptr<BulkOut>> outs_;  // by command

@@ -199,8 +199,9 @@ class Lanes::Lane final : private transport::FrameSink {
       return false;
     }
     open_ = true;
-    send_control(lane_welcome_message());
+    // Counted first: with the welcome the client may use it.
     lanes_.open_.fetch_add(1, std::memory_order_release);
+    send_control(lane_welcome_message());
     return true;
   }
 

@@ -79,7 +79,43 @@ CUresult copy_in_piece(Session* s, Stream* stream, const Plane& plane) {
   return sequence == 0 ? kServerLost : CUDA_SUCCESS;
 }
 
-CUresult copy_in(Session* s, Stream* stream, Plane plane) {
+// The data go over the bulk lanes, from the program's memory. Returns when they have been taken,
+// unless `in_background`: then whoever frees the memory waits for that.
+CUresult copy_in_bulk(Session* s, Stream* stream, const Plane& plane, bool in_background) {
+  auto copy = std::make_shared<Lanes::Outgoing>();
+  copy->from = reinterpret_cast<const std::byte*>(plane.from);
+  copy->pitch = plane.from_pitch;
+  copy->width = plane.width;
+  copy->height = plane.height;
+  const uint64_t sequence =
+      s->log().append(message::CopyInLanes{.stream = stream->id,
+                                           .to = plane.to,
+                                           .to_pitch = plane.to_pitch,
+                                           .width = plane.width,
+                                           .height = plane.height},
+                      [&](uint64_t number) { s->lanes().queue(copy, number); });
+  if (sequence == 0) {
+    return kServerLost;
+  }
+  s->touch(stream, sequence);
+  s->lanes().start();
+  if (in_background) {
+    s->courier().wake();
+    return CUDA_SUCCESS;
+  }
+  if (!s->log().flush() ||
+      !s->inbox().wait_until([&] { return copy->taken.load(std::memory_order_acquire); },
+                             "the server to take a copy's data")) {
+    s->lanes().quit();
+    return kServerLost;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult copy_in(Session* s, Stream* stream, Plane plane, bool in_background) {
+  if (s->lanes().carry(uint64_t{plane.width} * plane.height)) {
+    return copy_in_bulk(s, stream, plane, in_background);
+  }
   const size_t chunk = chunk_bytes_max(s);
   if (is_packed(plane.from_pitch, plane.width, plane.height) &&
       is_packed(plane.to_pitch, plane.width, plane.height)) {
@@ -114,18 +150,27 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
   ticket->width = plane.width;
   ticket->height = plane.height;
   ticket->detached = async;
-  const message::CopyOut command{.stream = stream->id,
-                                 .from = plane.from,
-                                 .from_pitch = plane.from_pitch,
-                                 .width = plane.width,
-                                 .height = plane.height,
-                                 .ticket = ticket->id};
+  ticket->by_lanes = s->lanes().carry(uint64_t{plane.width} * plane.height);
   const auto expect = [&](uint64_t number) {
     ticket->sequence = number;
     s->inbox().expect(ticket);
   };
-  const uint64_t sequence =
-      async ? s->log().append(command, expect) : s->log().send_now(command, {}, expect);
+  const auto post = [&](const auto& command) {
+    return async ? s->log().append(command, expect) : s->log().send_now(command, {}, expect);
+  };
+  const uint64_t sequence = ticket->by_lanes
+                                ? post(message::CopyOutLanes{.stream = stream->id,
+                                                             .from = plane.from,
+                                                             .from_pitch = plane.from_pitch,
+                                                             .width = plane.width,
+                                                             .height = plane.height,
+                                                             .ticket = ticket->id})
+                                : post(message::CopyOut{.stream = stream->id,
+                                                        .from = plane.from,
+                                                        .from_pitch = plane.from_pitch,
+                                                        .width = plane.width,
+                                                        .height = plane.height,
+                                                        .ticket = ticket->id});
   if (sequence == 0) {
     s->inbox().abandon(ticket);
     return kServerLost;
@@ -137,11 +182,22 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
   }
   if (!s->inbox().wait_until([&] { return ticket->done.load(std::memory_order_acquire); },
                              "a copy to the host")) {
+    s->lanes().quit();
     s->inbox().abandon(ticket);
     return kServerLost;
   }
   const CUresult result = ticket->result;
   delete ticket;
+  // Copies before it are over too, but what came on lanes may still be landing.
+  if (!s->inbox().wait_until(
+          [&] {
+            return !s->inbox().tickets_pending(
+                sequence, [&](uint64_t bits) { return bits == stream->id.bits(); });
+          },
+          "data of copies to the host")) {
+    s->lanes().quit();
+    return kServerLost;
+  }
   // It was the last thing on its stream, and it is done.
   raise_to(stream->finished_sequence, stream->is_legacy() ? 0 : sequence);
   return result;
@@ -242,7 +298,8 @@ CUresult copy(const Copy& box, CUstream stream, bool async) {
                       box.height};
     CUresult result = CUDA_SUCCESS;
     if (to_device) {
-      result = from_device ? copy_within(s, ordered, plane) : copy_in(s, ordered, plane);
+      result = from_device ? copy_within(s, ordered, plane)
+                           : copy_in(s, ordered, plane, async && is_pinned(plane.from));
     } else if (from_device) {
       result = copy_out(s, ordered, plane, async && is_pinned(plane.to));
     } else {

@@ -43,15 +43,21 @@ size_t page_round_up(size_t bytes) {
   return (bytes + page - 1) / page * page;
 }
 
-// Copies to the host that are still under way write to this memory: CUDA lets them finish first.
+// Copies that are still under way read or write this memory: CUDA lets them finish first.
 void finish_copies(uint64_t start, size_t bytes) {
   Session* s = session_if_any();
-  if (s == nullptr || s->lost() || !s->inbox().has_tickets()) {
+  if (s == nullptr) {
     return;
   }
-  s->log().flush();
-  s->inbox().wait_until([&] { return !s->inbox().tickets_into(start, bytes); },
-                        "copies into host memory that is being freed");
+  if (!s->lost() && (s->inbox().has_tickets() || s->lanes().reads(start, bytes))) {
+    s->log().flush();
+    s->inbox().wait_until(
+        [&] { return !s->inbox().tickets_into(start, bytes) && !s->lanes().reads(start, bytes); },
+        "copies from or into host memory that is being freed");
+  }
+  if (s->lost()) {
+    s->lanes().quit();
+  }
 }
 
 }  // namespace

@@ -121,7 +121,9 @@ bool Inbox::tickets_pending(uint64_t sequence, const std::function<bool(uint64_t
   }
   std::lock_guard lock(mutex_);
   return std::any_of(tickets_.begin(), tickets_.end(), [&](const auto& entry) {
-    return entry.second->sequence <= sequence && concerns(entry.second->stream);
+    // What the server has told to be over is over for all streams, also while it is landing.
+    return entry.second->sequence <= sequence &&
+           (entry.second->announced || concerns(entry.second->stream));
   });
 }
 
@@ -324,9 +326,8 @@ transport::MutableBytes Inbox::place(transport::Bytes head, uint32_t body_bytes)
 
 void Inbox::deliver(transport::Bytes head, transport::MutableBytes body) {
   // One receiver at a time: no need for an atomic addition.
-  counters_.bytes.store(
-      counters_.bytes.load(std::memory_order_relaxed) + head.size() + body.size(),
-      std::memory_order_relaxed);
+  counters_.bytes.store(counters_.bytes.load(std::memory_order_relaxed) + head.size() + body.size(),
+                        std::memory_order_relaxed);
   const protocol::DispatchResult result = protocol::dispatch_event_frame(head, body, *this);
   if (result.status == protocol::DispatchStatus::kMalformed) {
     fail("sent a malformed frame (" + result.fault.text() + ")");
@@ -404,6 +405,13 @@ bool Inbox::on(const protocol::RecordHeader&, const protocol::message::CopyOutDa
                std::span<std::byte> body) {
   Ticket* ticket = find_ticket(data.ticket);
   if (ticket == nullptr) {
+    return true;
+  }
+  if (ticket->by_lanes) {
+    if (!all_sent(ticket, data)) {
+      fail("sent data of a copy on the wrong connection");
+      return false;
+    }
     return true;
   }
   const std::span<const std::byte> bytes =

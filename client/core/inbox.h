@@ -80,6 +80,13 @@ class Inbox final : public transport::FrameSink {
     bool detached = false;  // nobody waits for this one: the inbox frees it when it is done
     CUresult result = CUDA_SUCCESS;
     std::atomic<bool> done = false;
+
+    // Of a copy over lanes, under the inbox's lock.
+    bool by_lanes = false;
+    bool announced = false;  // the server has sent it all: `expected` bytes
+    uint64_t expected = 0;
+    uint64_t landing = 0;  // bytes being received
+    uint64_t arrived = 0;
   };
 
   Inbox(transport::Channel* channel, const InboxOptions& options, Loss* loss, PostedErrors* errors);
@@ -133,6 +140,15 @@ class Inbox final : public transport::FrameSink {
   bool check_silence(transport::Clock::time_point waiting_since, const char* reason);
   const InboxCounters& counters() const { return counters_; }
 
+  // Bulk lanes (inbox_lanes.cc). Any thread; a lane's frame is placed and delivered by its own.
+  // `scratch` takes what cannot land where it belongs.
+  transport::MutableBytes place_on_lane(transport::Bytes head, uint32_t body_bytes,
+                                        std::vector<std::byte>* scratch);
+  // False: nobody asked for that.
+  bool deliver_on_lane(transport::Bytes head, transport::MutableBytes body);
+  // Something that a thread in wait_until() may be waiting for has happened elsewhere.
+  void notify();
+
   // FrameSink
   transport::MutableBytes place(transport::Bytes head, uint32_t body_bytes) override;
   void deliver(transport::Bytes head, transport::MutableBytes body) override;
@@ -160,6 +176,8 @@ class Inbox final : public transport::FrameSink {
   void leave_role();
   void wake_followers();
   Ticket* find_ticket(uint64_t id);
+  bool all_sent(Ticket* ticket, const protocol::message::CopyOutData& last);
+  bool finish_if_all_here(Ticket* ticket);
   void fail(const std::string& what);
 
   transport::Channel* const channel_;

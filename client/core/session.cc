@@ -27,6 +27,7 @@ std::mutex g_start_mutex;
 struct Given {
   std::unique_ptr<transport::Channel> channel;
   ClientSettings settings;
+  Lanes::Connect connect;
 };
 Given* g_given = nullptr;
 
@@ -56,16 +57,24 @@ CUresult start() {
   ClientSettings settings;
   std::string error;
   std::unique_ptr<transport::Channel> channel;
+  Lanes::Connect connect_lane;
   bool ready = true;
   if (g_given != nullptr) {
     settings = g_given->settings;
     channel = std::move(g_given->channel);
+    connect_lane = g_given->connect;
   } else {
     ready = load_client_settings(&settings, &error);
     log_open(settings.log_level, settings.log_file);
   }
   static std::once_flag once;
   std::call_once(once, [] { pthread_atfork(nullptr, nullptr, in_forked_child); });
+  if (ready && channel == nullptr) {
+    connect_lane = [settings](std::string* why) {
+      return connect_server(
+          settings, Clock::now() + std::chrono::milliseconds(settings.connect_timeout_ms), why);
+    };
+  }
   if (ready && channel == nullptr) {
     const auto deadline = Clock::now() + std::chrono::milliseconds(settings.connect_timeout_ms);
     channel = connect_server(settings, deadline, &error);
@@ -75,7 +84,7 @@ CUresult start() {
   if (ready) {
     stats::configure(settings.stats);
     channel = simulate_network(std::move(channel), settings);
-    made = Session::open(settings, std::move(channel), &error);
+    made = Session::open(settings, std::move(channel), std::move(connect_lane), &error);
   }
   if (made == nullptr) {
     log_line(LogLevel::kError, error);
@@ -90,13 +99,14 @@ CUresult start() {
 }  // namespace
 
 void use_channel_for_session(std::unique_ptr<transport::Channel> channel,
-                             const ClientSettings& settings) {
+                             const ClientSettings& settings, Lanes::Connect connect) {
   std::lock_guard lock(g_start_mutex);
   // Tests run one session after the other; no call is under way in the one before.
   delete g_session.exchange(nullptr);
   contexts_changed();
   delete g_given;
-  g_given = channel == nullptr ? nullptr : new Given{std::move(channel), settings};
+  g_given =
+      channel == nullptr ? nullptr : new Given{std::move(channel), settings, std::move(connect)};
   g_state.store(State::kNone);
 }
 
@@ -143,13 +153,14 @@ Session::Session(const ClientSettings& settings, std::unique_ptr<transport::Chan
       channel_(std::move(channel)),
       inbox_(channel_.get(), inbox_options(settings), &loss_, &errors),
       courier_(channel_.get(), effective_spin_us(settings.sender_spin_us), &loss_),
-      log_(channel_.get(), log_options(settings), &inbox_, &loss_, [this] { courier_.wake(); }) {}
+      log_(channel_.get(), log_options(settings), &inbox_, &loss_, [this] { courier_.wake(); }),
+      lanes_(settings, &inbox_, &loss_) {}
 
 std::unique_ptr<Session> Session::open(const ClientSettings& settings,
                                        std::unique_ptr<transport::Channel> channel,
-                                       std::string* error) {
+                                       Lanes::Connect connect, std::string* error) {
   std::unique_ptr<Session> made(new Session(settings, std::move(channel)));
-  if (!made->shake_hands(error) || !made->reserve_windows(error)) {
+  if (!made->shake_hands(std::move(connect), error) || !made->reserve_windows(error)) {
     made->channel_->close();
     return nullptr;
   }
@@ -167,7 +178,7 @@ void Session::give_up(const std::string& what) {
   channel_->close();
 }
 
-bool Session::shake_hands(std::string* error) {
+bool Session::shake_hands(Lanes::Connect connect, std::string* error) {
   namespace control = protocol::control;
   const std::string hello = control::encode(make_hello(settings_));
   if (log_.append(message::Control{std::as_bytes(std::span(hello))}, [](uint64_t) {}) == 0 ||
@@ -205,6 +216,8 @@ bool Session::shake_hands(std::string* error) {
   log_.set_credit_bytes(credit);
   // Half of what is asked for: a sign of life may be a little late.
   alive_ms_ = welcome->heartbeat_ms / 2;
+  lanes_.prepare(std::move(connect), welcome->session_token, welcome->lanes_max,
+                 welcome->lane_chunk_bytes, [this] { channel_->close(); });
   make_devices(*welcome, this);
   return true;
 }

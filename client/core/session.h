@@ -25,6 +25,7 @@
 #include "client/core/courier.h"
 #include "client/core/handle_table.h"
 #include "client/core/inbox.h"
+#include "client/core/lanes.h"
 #include "client/core/loss.h"
 #include "client/core/stats.h"
 #include "conf/client_settings.h"
@@ -213,7 +214,7 @@ class Session {
   // Connects and shakes hands. Null: *error is a sentence to act on.
   static std::unique_ptr<Session> open(const ClientSettings& settings,
                                        std::unique_ptr<transport::Channel> channel,
-                                       std::string* error);
+                                       Lanes::Connect connect, std::string* error);
   // For tests: a program's session is never destroyed.
   ~Session() { courier_.stop(); }
 
@@ -272,6 +273,7 @@ class Session {
   CommandLog& log() { return log_; }
   Inbox& inbox() { return inbox_; }
   Courier& courier() { return courier_; }
+  Lanes& lanes() { return lanes_; }
   const ClientSettings& settings() const { return settings_; }
   uint64_t asked() const { return asked_.load(std::memory_order_relaxed); }
 
@@ -321,7 +323,7 @@ class Session {
 
  private:
   Session(const ClientSettings& settings, std::unique_ptr<transport::Channel> channel);
-  bool shake_hands(std::string* error);
+  bool shake_hands(Lanes::Connect connect, std::string* error);
   bool reserve_windows(std::string* error);
   void give_up(const std::string& what);
 
@@ -331,6 +333,7 @@ class Session {
   Inbox inbox_;
   Courier courier_;
   CommandLog log_;
+  Lanes lanes_;
   std::atomic<uint64_t> asked_ = 0;
   int64_t alive_ms_ = 0;
 };
@@ -340,9 +343,10 @@ Session* session(CUresult* error);
 // The session if there is one, whatever its state; never starts it.
 Session* session_if_any();
 // For tests: ends the session if there is one; the next start uses this channel instead of
-// connecting (null: it connects).
+// connecting (null: it connects), and `connect` for its lanes (null: it has none).
 FARLANE_CORE_API void use_channel_for_session(std::unique_ptr<transport::Channel> channel,
-                                              const ClientSettings& settings);
+                                              const ClientSettings& settings,
+                                              Lanes::Connect connect = nullptr);
 
 // Handles and their objects.
 inline uint64_t bits_of(const void* handle) {

@@ -19,7 +19,7 @@ static_assert(protocol::limits::record_bytes_max == transport::kHeadBytesMax);
 static_assert(protocol::limits::body_bytes_max == transport::kBodyBytesMax);
 
 protocol::control::Welcome welcome_of(const server::Host& host, const ServerSettings& settings) {
-  const std::string encoded = server::welcome_message(host, settings, 1);
+  const std::string encoded = server::welcome_message(host, settings, 1, "token");
   protocol::control::Control control;
   std::string error;
   EXPECT_TRUE(protocol::control::decode(std::as_bytes(std::span(encoded)), &control, &error))

@@ -217,6 +217,7 @@ TEST(Loss, AClientThatDisappearsInTheMiddleOfACopyLeavesNothing) {
     {
       RigOptions options;
       options.by_hand = true;
+      options.client.connections = 0;  // of lanes: lanes_test.cc
       options.client.copy_chunk_bytes = 64 * 1024;
       options.server.staging_slot_bytes = 64 * 1024;
       options.server.staging_slots = 2;

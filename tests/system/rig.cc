@@ -108,10 +108,12 @@ Rig::Rig(const RigOptions& options) : options_(options) {
     ADD_FAILURE() << error;
     std::abort();
   }
-  client::use_channel_for_session(std::move(pair.a), options.client);
+  client::use_channel_for_session(std::move(pair.a), options.client,
+                                  [this](std::string* why) { return connect_lane(why); });
   if (options.by_hand) {
     executor_ =
         std::make_unique<server::Executor>(*host_, *server_channel_, options_.server, nullptr);
+    lane_executor_ = executor_.get();
     opened_ = pumped([] { return client::session_start(); });
   } else {
     worker_ = std::thread([this] { serve(); });
@@ -123,12 +125,44 @@ Rig::Rig(const RigOptions& options) : options_(options) {
 Rig::~Rig() {
   end_client();
   wait_for_worker();
+  {
+    const std::scoped_lock lock(lanes_mutex_);
+    lane_executor_ = nullptr;
+  }
   executor_.reset();
+}
+
+std::unique_ptr<transport::Channel> Rig::connect_lane(std::string* why) {
+  const std::scoped_lock lock(lanes_mutex_);
+  if (lane_executor_ == nullptr) {
+    *why = "the worker has ended";
+    return nullptr;
+  }
+  transport::LoopbackPair pair = transport::make_loopback(options_.lane_loopback);
+  const size_t lane = lanes_++;
+  // Every lane has its own bad luck.
+  const auto with = [&](std::unique_ptr<transport::Channel> channel,
+                        std::optional<transport::FaultPlan> plan) {
+    if (!plan) return channel;
+    plan->seed += lane;
+    return transport::make_faulty(std::move(channel), *plan);
+  };
+  pair.a = with(std::move(pair.a), options_.client_lane_faults);
+  lane_executor_->adopt_lane(with(std::move(pair.b), options_.server_lane_faults));
+  return std::move(pair.a);
 }
 
 void Rig::serve() {
   server::Executor executor(*host_, *server_channel_, options_.server, nullptr);
+  {
+    const std::scoped_lock lock(lanes_mutex_);
+    lane_executor_ = &executor;
+  }
   end_ = executor.run();
+  {
+    const std::scoped_lock lock(lanes_mutex_);
+    lane_executor_ = nullptr;
+  }
   end_text_ = executor.end_text();
 }
 

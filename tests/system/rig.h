@@ -11,6 +11,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -44,6 +45,10 @@ struct RigOptions {
   transport::LoopbackOptions loopback;
   std::optional<transport::FaultPlan> client_faults;
   std::optional<transport::FaultPlan> server_faults;
+  // Of the bulk lanes.
+  transport::LoopbackOptions lane_loopback;
+  std::optional<transport::FaultPlan> client_lane_faults;
+  std::optional<transport::FaultPlan> server_lane_faults;
   bool by_hand = false;  // the worker moves only in step() and pumped()
 
   RigOptions();
@@ -100,11 +105,15 @@ class Rig {
 
  private:
   void serve();
+  std::unique_ptr<transport::Channel> connect_lane(std::string* why);
 
   const RigOptions options_;
   std::unique_ptr<transport::Channel> server_channel_;
   std::unique_ptr<server::Host> host_;
   std::unique_ptr<server::Executor> executor_;
+  std::mutex lanes_mutex_;
+  server::Executor* lane_executor_ = nullptr;  // guarded by lanes_mutex_; null: it has ended
+  size_t lanes_ = 0;                           // guarded by lanes_mutex_; made so far
   std::thread worker_;
   server::SessionEnd end_ = server::SessionEnd::kNotYet;
   std::string end_text_;
