@@ -35,6 +35,9 @@ constexpr size_t kWaitsMax = 4096;
 constexpr auto kSleepMin = std::chrono::microseconds(10);
 constexpr auto kSleepMax = std::chrono::milliseconds(1);
 constexpr int kSleepPart = 16;
+// A slower network than this is none: how long the largest frame may take, beside the time that a
+// client may be silent.
+constexpr auto kLargestFrameTime = std::chrono::seconds(64);  // 8 MiB at 1 Mb/s
 // How long a goodbye may take to leave.
 constexpr auto kGoodbyeTime = std::chrono::seconds(1);
 }  // namespace
@@ -321,6 +324,16 @@ void Executor::wait_for_something() {
   }
   check_bulk_silence();
   if (end_ != SessionEnd::kNotYet) return;
+  if (outbox_.is_blocked()) {
+    const auto limit = outbox_.is_held_by_body() ? silent + kLargestFrameTime : silent;
+    if (now - outbox_.held_since() >= limit) {
+      end_session(SessionEnd::kTimeout, fmt::format("the client took no data for {} ms (setting "
+                                                    "timeouts.client_timeout_ms)",
+                                                    settings_.client_timeout_ms));
+      return;
+    }
+    deadline = std::min(deadline, outbox_.held_since() + limit);
+  }
   const bool devices_work = !waits_.empty() || copies_.has_pieces() || is_stalled() ||
                             !backlog_.is_empty() || body_has_no_place_ || bulk_.is_active();
   if (devices_work) {

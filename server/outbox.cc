@@ -39,11 +39,23 @@ void Outbox::free_sent_bodies() {
 }
 
 bool Outbox::push() {
-  if (frames_.empty() && drained_) return true;
+  if (!is_blocked()) return true;
+  bool moved = false;
+  const bool open = push_frames(&moved);
+  if (!is_blocked()) {
+    held_since_ = transport::Clock::time_point::max();
+  } else if (moved || held_since_ == transport::Clock::time_point::max()) {
+    held_since_ = transport::Clock::now();
+  }
+  return open;
+}
+
+bool Outbox::push_frames(bool* moved) {
   const std::scoped_lock lock(sending_);
   if (!drained_) {
     if (channel_.flush() == SendStatus::kGone) return false;
     drained_ = channel_.drained();
+    *moved = drained_;
     if (drained_) free_sent_bodies();
   }
   while (!frames_.empty()) {
@@ -58,6 +70,7 @@ bool Outbox::push() {
       drained_ = false;
       break;
     }
+    *moved = true;
     sent_since_pulse_.store(true, std::memory_order_relaxed);
     if (frame.body.slot != nullptr) sent_bodies_.push_back(frame.body);
     if (spare_heads_.size() < 2) spare_heads_.push_back(std::move(frame.head));

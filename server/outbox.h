@@ -41,8 +41,13 @@ class Outbox {
   bool is_held() const { return !drained_; }
   // Something waits for the network.
   bool is_blocked() const { return !frames_.empty() || !drained_; }
+  // The network may still be moving a large body: nothing is known of how far it is.
+  bool is_held_by_body() const { return !sent_bodies_.empty(); }
   // So much waits that nothing more should be asked for.
   bool is_full() const { return frames_.size() >= kFramesMax; }
+
+  // Since when the network has taken nothing of what waits; Clock's maximum: nothing waits.
+  transport::Clock::time_point held_since() const { return held_since_; }
 
   // Tells the peer that this side lives if nothing was sent since the last call.
   void pulse();
@@ -65,11 +70,13 @@ class Outbox {
   // Space for one more record, in the last frame or a new one.
   std::span<std::byte> room(size_t bytes);
   void free_sent_bodies();
+  [[nodiscard]] bool push_frames(bool* moved);
 
   std::deque<OutFrame> frames_;
   std::vector<std::unique_ptr<std::byte[]>> spare_heads_;
   std::vector<Body> sent_bodies_;  // taken by the channel, perhaps not yet by the network
   bool drained_ = true;
+  transport::Clock::time_point held_since_ = transport::Clock::time_point::max();
 
   // Guards the sending side of the channel.
   std::mutex sending_;

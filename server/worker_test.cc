@@ -820,5 +820,66 @@ TEST(WorkerLoop, SleepsWakesAndSaysGoodbye) {
   loop.join();
 }
 
+// A client that asks and reads nothing costs bounded memory, and ends with a reason.
+TEST(WorkerLoop, EndsAClientThatFloodsAndReadsNothing) {
+  spdlog::set_level(spdlog::level::off);
+  std::string error;
+  ServerSettings settings;
+  settings.client_timeout_ms = 100;
+  const auto host = Host::start(driver(), settings, 0, &error);
+  ASSERT_NE(host, nullptr) << error;
+  TestClient c(*host, settings, nullptr);
+  c.hello();
+  std::thread loop([&] { c.executor->run(); });
+  const auto deadline = transport::Clock::now() + std::chrono::seconds(30);
+  auto status = transport::SendStatus::kSent;
+  while (status != transport::SendStatus::kGone && transport::Clock::now() < deadline) {
+    if (status == transport::SendStatus::kSent) {
+      c.frame().clear();
+      for (int i = 0; i < 100; ++i) c.append(message::Echo{1});
+    } else {
+      c.channel().wait(false, true, deadline);
+      if (c.channel().flush() == transport::SendStatus::kGone) break;
+    }
+    status = c.channel().send({c.frame(), {}});
+  }
+  loop.join();
+  EXPECT_EQ(c.executor->end(), SessionEnd::kTimeout);
+  EXPECT_EQ(c.executor->end_text(),
+            "the client took no data for 100 ms (setting timeouts.client_timeout_ms)");
+  // The outbox, 32 frames of 256 KiB, holds fewer than this many answers of 32 bytes and more.
+  EXPECT_LT(c.executor->executed(), 300'000u);
+}
+
+TEST(WorkerLoop, ASlowReaderGetsEverything) {
+  std::string error;
+  const ServerSettings settings;
+  const auto host = Host::start(driver(), settings, 0, &error);
+  ASSERT_NE(host, nullptr) << error;
+  TestClient c(*host, settings, nullptr, {.queue_frames = 1});
+  c.hello();
+  // Until the worker takes no more.
+  uint64_t sent = c.sequence();
+  for (int refused = 0; refused < 1000;) {
+    c.frame().clear();
+    for (int i = 0; i < 1000; ++i) c.append(message::Echo{c.sequence()});
+    auto status = c.channel().send({c.frame(), {}});
+    for (; status == transport::SendStatus::kBusy && refused < 1000; ++refused) {
+      c.executor->step();
+      ASSERT_NE(c.channel().flush(), transport::SendStatus::kGone);
+      status = c.channel().send({c.frame(), {}});
+    }
+    ASSERT_NE(status, transport::SendStatus::kGone);
+    if (status == transport::SendStatus::kSent) {
+      sent = c.sequence();
+      refused = 0;
+    }
+  }
+  EXPECT_LT(c.executor->executed(), sent);
+  EXPECT_TRUE(c.pump_until([&] { return c.replies.contains(sent); }));
+  EXPECT_EQ(c.replies.size(), sent - 1);  // all but the hello
+  EXPECT_EQ(c.executor->end(), SessionEnd::kNotYet);
+}
+
 }  // namespace
 }  // namespace farlane::server
