@@ -8,6 +8,7 @@ GPU's memory comes back.
 """
 import argparse
 import os
+import select
 import signal
 import socket
 import struct
@@ -17,7 +18,7 @@ import time
 import unittest
 
 import harness
-from harness import (LOST, OP_CONTROL, OP_CONTROL_REPLY, SOON_S, Case, FakeServer, connect,
+from harness import (LOST, OP_CONTROL, OP_CONTROL_REPLY, OP_ECHO, SOON_S, Case, FakeServer, connect,
                      control_record, frame, hello_frame, is_running, receive_all, record,
                      send_quietly, wait_until, welcome)
 
@@ -192,6 +193,51 @@ class Connections(Case):
         finally:
             for connection in crowd:
                 connection.close()
+
+
+class Floods(Case):
+    """A client that talks and does not listen."""
+
+    # Room for the staging buffers and what the outbox may hold, beside what any worker has.
+    MORE_THAN_ANOTHER_MIB = 96
+
+    def resident_mib(self, pid):
+        with open(f"/proc/{pid}/status") as status:
+            line = next(line for line in status if line.startswith("VmRSS:"))
+        return int(line.split()[1]) // 1024
+
+    def test_questions_whose_answers_nobody_reads(self):
+        self.serve("--client-timeout-ms", "1500")
+        other = self.victim("work", 0, FARLANE_CALL_TIMEOUT_MS="1000").wait_ready()
+        ours = self.resident_mib(self.worker_of(other))
+        most = 0
+        with connect(self.address) as connection:
+            connection.setblocking(False)
+            pending = hello_frame()
+            sequence = 1
+            end = time.monotonic() + SOON_S
+            # Until the server has had enough.
+            while time.monotonic() < end:
+                try:
+                    pending = pending[connection.send(pending):]
+                except BlockingIOError:
+                    select.select([], [connection], [], 0.05)
+                    pids = [pid for pid in self.workers() if is_running(pid)]
+                    most = max([most] + [self.resident_mib(pid) for pid in pids])
+                except OSError:
+                    break
+                if not pending:
+                    pending = frame(b"".join(record(OP_ECHO, struct.pack("<Q", 7), sequence + i)
+                                             for i in range(1, 1001)))
+                    sequence += 1000
+            else:
+                self.fail("the server bears it for ever")
+        self.wait_for_log("took no data for 1500 ms.*timeouts.client_timeout_ms")
+        self.assertLess(most, ours + self.MORE_THAN_ANOTHER_MIB)
+        other.go_on()
+        self.assertEqual(other.wait(), 0, other.describe())
+        self.assertEqual(other.err, [])
+        self.expect_good_session()
 
 
 class Settings(Case):

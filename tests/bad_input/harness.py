@@ -230,6 +230,7 @@ def connect(address):
 
 OP_CONTROL = 1
 OP_CONTROL_REPLY = 2
+OP_ECHO = 81
 FLAG_REPLY = 1
 
 
