@@ -5,6 +5,7 @@
 #include <map>
 
 #include "bench/compare.h"
+#include "bench/goals.h"
 #include "bench/programs.h"
 
 int main(int argc, char** argv) {
@@ -35,35 +36,76 @@ int main(int argc, char** argv) {
   }
   CompareOptions options;
   bool no_native = false;
-  CLI::App* compare_command = app.add_subcommand(
-      "compare", "all of these natively, through Farlane, and bare TCP, as a table");
-  compare_command->add_option("--server", options.server,
-                              "HOST:PORT of a gpuserverd; without it, one is started on loopback");
-  compare_command
-      ->add_option("--device", options.device,
-                   "of the gpuserverd that is started: auto, cuda, software")
-      ->check(CLI::IsMember({"auto", "cuda", "software"}));
-  compare_command->add_option("--runs", options.runs, "of each program on each side")
-      ->check(CLI::Range(1, 1000));
-  compare_command->add_option("--json", options.json_file, "a file for the figures as JSON");
-  compare_command->add_flag("--no-native", no_native, "where there is no GPU on this machine");
-  compare_command->add_flag("--quick", effort.quick, "a tenth of the work, for a first look");
+  int64_t rtt_us = 0;
+  int64_t gbps = 0;
+  struct Comparison {
+    const char* help;
+    int (*run)(const CompareOptions&);
+  };
+  const std::map<std::string, Comparison> comparisons = {
+      {"compare", {"programs natively, through Farlane, and bare TCP, as a table", compare}},
+      {"goals", {"the figures to reach, beside native and bare TCP, and which are met", goals}},
+      {"sessions", {"launches per second of 1 to 16 processes at once", sessions}},
+      {"connections", {"bandwidth by size and number of connections", connections}}};
+  for (const auto& [name, comparison] : comparisons) {
+    CLI::App* command = app.add_subcommand(name, comparison.help);
+    command->add_option("--server", options.server,
+                        "HOST:PORT of a gpuserverd; without it, one is started on loopback");
+    command
+        ->add_option("--device", options.device,
+                     "of the gpuserverd that is started: auto, cuda, software")
+        ->check(CLI::IsMember({"auto", "cuda", "software"}));
+    command->add_option("--runs", options.runs, "of each program on each side")
+        ->check(CLI::Range(1, 1000));
+    command->add_flag("--no-native", no_native, "where there is no GPU on this machine");
+    command->add_option("--rtt-us", rtt_us, "simulates a network with a longer round trip");
+    command->add_option("--gbps", gbps, "simulates a network of so many gigabits a second");
+    command->add_option("--set", options.settings, "a client setting: FARLANE_NAME=value");
+    command->add_flag("--quick", effort.quick, "a tenth of the work, for a first look");
+    if (name == "compare") {
+      command->add_option("--json", options.json_file, "a file for the figures as JSON");
+    }
+  }
+  int64_t start_ns = 0;
+  CLI::App* rate = app.add_subcommand("session-rate", "one of the processes of sessions");
+  rate->add_option("--start-ns", start_ns, "of the steady clock")->required();
+  rate->add_flag("--plain", plain, "one figure a line: value, unit, name");
+  int server_pid = 0;
+  CLI::App* memory = app.add_subcommand("memory", "resident memory after a little of everything");
+  memory->add_option("--server-pid", server_pid, "a gpuserverd here, for its workers' memory");
+  memory->add_flag("--plain", plain, "one figure a line: value, unit, name");
+  memory->add_flag("--quick", effort.quick, "changes nothing");
   CLI11_PARSE(app, argc, argv);
 
-  if (compare_command->parsed()) {
-    options.effort = effort;
-    options.native = !no_native;
-    return compare(options);
+  for (const auto& [name, comparison] : comparisons) {
+    if (app.got_subcommand(name)) {
+      options.effort = effort;
+      options.native = !no_native;
+      if (rtt_us != 0) {
+        options.settings.push_back("FARLANE_SIMULATE_RTT_US=" + std::to_string(rtt_us));
+      }
+      if (gbps != 0) {
+        options.settings.push_back("FARLANE_SIMULATE_GBPS=" + std::to_string(gbps));
+      }
+      return comparison.run(options);
+    }
+  }
+  Figures figures;
+  if (rate->parsed()) {
+    figures = measure_session_rate(start_ns);
+  } else if (memory->parsed()) {
+    figures = measure_memory(server_pid);
   }
   for (const auto& [name, program] : programs) {
     if (app.got_subcommand(name)) {
-      for (const Figure& figure : program.measure(effort)) {
-        if (plain) {
-          std::printf("%.6g %s %s\n", figure.value, figure.unit.c_str(), figure.name.c_str());
-        } else {
-          std::printf("%-44s %10.2f %s\n", figure.name.c_str(), figure.value, figure.unit.c_str());
-        }
-      }
+      figures = program.measure(effort);
+    }
+  }
+  for (const Figure& figure : figures) {
+    if (plain) {
+      std::printf("%.6g %s %s\n", figure.value, figure.unit.c_str(), figure.name.c_str());
+    } else {
+      std::printf("%-44s %10.2f %s\n", figure.name.c_str(), figure.value, figure.unit.c_str());
     }
   }
   return 0;

@@ -12,7 +12,7 @@ packages=(
   python3 python3-pip
   libasio-dev libcli11-dev libfmt-dev liblz4-dev libprotobuf-dev libprotozero-dev libspdlog-dev
   libssl-dev libtomlplusplus-dev libxxhash-dev libzstd-dev protobuf-compiler
-  libbenchmark-dev libgtest-dev)
+  libbenchmark-dev libgtest-dev valgrind)
 fuzz=0
 for argument in "$@"; do
   case $argument in

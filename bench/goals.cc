@@ -1,0 +1,183 @@
+#include "bench/goals.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <optional>
+
+#include "bench/runner.h"
+
+namespace farlane::bench {
+namespace {
+
+struct Sides {
+  Samples native;
+  Samples ours;      // over TCP, with the settings as they are
+  Samples spinning;  // questions that must ask
+  Samples blocking;
+  Samples eight;  // large copies over eight connections
+  Samples shm;
+};
+
+constexpr const char* kTcp = "FARLANE_TRANSPORT=tcp";
+constexpr const char* kShm = "FARLANE_TRANSPORT=shm";
+constexpr const char* kAsks = "FARLANE_LOCAL_ANSWERS=false";
+
+bool measure(const CompareOptions& options, const std::string& server, pid_t server_pid,
+             Sides* sides) {
+  const auto with = [&](std::vector<std::string> settings) {
+    settings.insert(settings.end(), options.settings.begin(), options.settings.end());
+    return through(server, settings);
+  };
+  const auto program = [&](const Command& launcher, const Command& arguments, Samples* samples) {
+    return run_program(launcher, arguments, options.effort, samples);
+  };
+  const Command memory = {"memory", "--server-pid", std::to_string(server_pid)};
+  for (int run = 0; run < options.runs; ++run) {
+    for (const char* name : {"startup", "launch", "sync", "copy", "bandwidth", "threads"}) {
+      if ((options.native && !program({}, {name}, &sides->native)) ||
+          !program(with({kTcp}), {name}, &sides->ours)) {
+        return false;
+      }
+    }
+    if ((options.native && !program({}, {"question"}, &sides->native)) ||
+        (options.native && !program({}, {"memory"}, &sides->native)) ||
+        !program(with({kTcp}), memory, &sides->ours) ||
+        !program(with({kTcp, kAsks, "FARLANE_SPIN_US=1000"}), {"question"}, &sides->spinning) ||
+        !program(with({kTcp, kAsks, "FARLANE_SPIN_US=0"}), {"question"}, &sides->blocking) ||
+        !program(with({kTcp, "FARLANE_CONNECTIONS=8"}), {"bandwidth"}, &sides->eight)) {
+      return false;
+    }
+    // Only where the server is on this machine and offers it.
+    if (options.server.empty() &&
+        (!program(with({kShm, kAsks, "FARLANE_SPIN_US=1000"}), {"question"}, &sides->shm) ||
+         !program(with({kShm}), {"bandwidth"}, &sides->shm))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// One row; nothing for what was not measured. `limit` is the goal as a number in the row's unit.
+void row(const std::string& what, const std::string& goal, std::optional<double> native,
+         std::optional<double> raw, std::optional<double> ours, std::optional<double> limit,
+         bool at_least) {
+  const auto cell = [](std::optional<double> value) {
+    char text[32] = "-";
+    if (value) {
+      std::snprintf(text, sizeof text, "%.2f", *value);
+    }
+    return std::string(text);
+  };
+  const char* met = "not measured";
+  if (ours && limit) {
+    met = (at_least ? *ours >= *limit : *ours <= *limit) ? "met" : "NOT MET";
+  }
+  std::printf("%-42s %-34s %9s %9s %9s %9s  %s\n", what.c_str(), goal.c_str(), cell(native).c_str(),
+              cell(raw).c_str(), cell(ours).c_str(), cell(limit).c_str(), met);
+}
+
+class Table {
+ public:
+  Table(const Sides& sides, const Raw& raw) : sides_(sides), raw_(raw) {}
+  void print(bool quick) const;
+
+ private:
+  static std::optional<double> of(const Samples& samples, const std::string& name) {
+    if (!samples.values.contains(name)) {
+      return std::nullopt;
+    }
+    return samples.median_of(name);
+  }
+  static std::optional<double> plus(std::optional<double> value, double more) {
+    return value ? std::optional(*value + more) : std::nullopt;
+  }
+  static std::optional<double> times(std::optional<double> value, double factor) {
+    return value ? std::optional(*value * factor) : std::nullopt;
+  }
+
+  const Sides& sides_;
+  const Raw& raw_;
+};
+
+void Table::print(bool quick) const {
+  const auto native = [&](const std::string& name) { return of(sides_.native, name); };
+  const auto ours = [&](const std::string& name) { return of(sides_.ours, name); };
+  const double spin = raw_.spinning_us;
+  const double block = raw_.blocking_us;
+  for (const char* name : {"launch, client cost", "launch with 5 arguments, client cost"}) {
+    row(std::string(name) + ", us", "<= 0.3", native(name), {}, ours(name), 0.3, false);
+  }
+  const char* sustained = "launch, sustained";
+  row("launch, sustained, us", "<= 1.05 native", native(sustained), {}, ours(sustained),
+      times(native(sustained), 1.05), false);
+  for (const char* name : {"question: stream synchronise, idle", "question: memory info"}) {
+    row(std::string(name) + ", spinning, us", "<= raw spinning + 2", native(name), spin,
+        of(sides_.spinning, name), spin + 2, false);
+    row(std::string(name) + ", blocking, us", "<= raw blocking + 5", native(name), block,
+        of(sides_.blocking, name), block + 5, false);
+  }
+  for (const char* name :
+       {"launch + synchronise", "4-byte copy to device", "4-byte copy to host"}) {
+    row(std::string(name) + ", us", "<= native + raw spinning + 2", native(name), spin, ours(name),
+        plus(native(name), spin + 2), false);
+  }
+  const std::string size = quick ? "64 MiB" : "256 MiB";
+  for (const std::string& way : {std::string("to device"), std::string("to host")}) {
+    const std::string name = "pinned " + size + " " + way;
+    const double stream = raw_.stream_gb_per_s.at(8);
+    row(name + ", 8 connections, GB/s", ">= 90 % of raw over 8, and >= 20", native(name), stream,
+        of(sides_.eight, name), std::max(0.9 * stream, 20.0), true);
+    row(name + ", shared memory, GB/s", ">= 80 % of native", native(name), {}, of(sides_.shm, name),
+        times(native(name), 0.8), true);
+  }
+  const std::string pageable = "pageable " + size + " to device";
+  row(pageable + ", GB/s", ">= native", native(pageable), {}, ours(pageable), native(pageable),
+      true);
+  for (const char* name : {"question: stream synchronise, idle", "question: memory info"}) {
+    row(std::string(name) + ", shared memory, us", "<= native + 3", native(name), {},
+        of(sides_.shm, name), plus(native(name), 3), false);
+  }
+  for (const char* name : {"malloc + free, 256 B", "malloc + free, 1 MiB"}) {
+    row(std::string(name) + ", us", "<= 1", native(name), {}, ours(name), 1.0, false);
+  }
+  row("first CUDA call, warm worker, ms", "<= 30", native("first CUDA call"), {},
+      ours("first CUDA call"), 30.0, false);
+  row("posting, 8 threads, million/s", ">= 3", native("posting, 8 threads"), {},
+      ours("posting, 8 threads"), 3.0, true);
+  row("client core, resident beyond program, MiB", "<= 32", {}, {}, ours("client core, resident"),
+      32.0, false);
+  // The driver's own: what a native program that does the same holds.
+  const std::optional<double> driver = native("process, resident");
+  const std::optional<double> worker = ours("worker, resident");
+  row("worker, resident beyond the driver's, MiB", "<= 256", driver, {},
+      worker && driver ? std::optional(*worker - *driver) : std::nullopt, 256.0, false);
+}
+
+}  // namespace
+
+int goals(const CompareOptions& options) {
+  OwnServer own;
+  const std::optional<std::string> server =
+      options.server.empty() ? own.start(options.device) : options.server;
+  if (!server) {
+    std::fprintf(stderr, "farlane-bench: gpuserverd did not start (its log is above)\n");
+    return 1;
+  }
+  const Raw raw = measure_raw(options.effort, options.runs);
+  Sides sides;
+  if (!measure(options, *server, std::max(own.pid(), 0), &sides)) {
+    return 1;
+  }
+  std::printf(
+      "%smedians of %d runs; bare TCP: %.1f us spinning, %.1f us blocking, "
+      "%.1f GB/s over 8 connections\n\n",
+      machine_text(*server).c_str(), options.runs, raw.spinning_us, raw.blocking_us,
+      raw.stream_gb_per_s.at(8));
+  std::printf("%-42s %-34s %9s %9s %9s %9s\n", "", "goal", "native", "raw", "ours", "limit");
+  Table(sides, raw).print(options.effort.quick);
+  std::printf("16 sessions on one GPU: farlane-bench sessions\n");
+  return 0;
+}
+
+}  // namespace farlane::bench
