@@ -7,21 +7,26 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "generated/protocol/messages.h"
 #include "protocol/append.h"
 #include "protocol/control_client.h"
+#include "transport/endpoint.h"
 #include "transport/fd.h"
 #include "transport/tcp.h"
 
@@ -36,10 +41,18 @@ using transport::Clock;
 using Reason = control::Goodbye::Reason;
 constexpr auto kPatience = std::chrono::seconds(30);
 
+// How a client comes in.
+enum class Door : uint8_t { kPort, kSocket };
+constexpr Door kDoors[] = {Door::kPort, Door::kSocket};
+
 // A gpuserverd of its own, with its log.
 class Server {
  public:
   explicit Server(std::vector<std::string> options) {
+    std::string folder =
+        (std::filesystem::temp_directory_path() / "farlane-supervisor-XXXXXX").string();
+    if (::mkdtemp(folder.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    folder_ = folder;
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
     log_ = transport::Fd(ends[0]);
@@ -48,8 +61,9 @@ class Server {
     if (std::find(options.begin(), options.end(), "--device") == options.end()) {
       options.insert(options.end(), {"--device", "software"});
     }
-    options.insert(options.end(), {"--software-library", FARLANE_SOFTCUDA,
-                                   "--module-cache-bytes-max", "0", "--log-level", "debug"});
+    options.insert(options.end(),
+                   {"--software-library", FARLANE_SOFTCUDA, "--module-cache-bytes-max", "0",
+                    "--log-level", "debug", "--socket-dir", folder_});
     std::vector<char*> argv;
     for (std::string& option : options) argv.push_back(option.data());
     argv.push_back(nullptr);
@@ -68,6 +82,8 @@ class Server {
       int status = 0;
       ::waitpid(pid_, &status, 0);
     }
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
   }
 
   // Reads the log until a line has `text` in it.
@@ -92,6 +108,7 @@ class Server {
     return true;
   }
   uint16_t port() const { return port_; }
+  std::string socket() const { return transport::socket_file(folder_, port_); }
   pid_t pid() const { return pid_; }
   const std::string& log() const { return text_; }
   void signal(int number) { ::kill(pid_, number); }
@@ -126,6 +143,7 @@ class Server {
 
   pid_t pid_ = -1;
   uint16_t port_ = 0;
+  std::string folder_;
   transport::Fd log_;
   std::string text_;
 };
@@ -133,10 +151,13 @@ class Server {
 // A connection with one question at a time.
 class Client final : public transport::FrameSink {
  public:
-  explicit Client(const Server& server) {
-    std::string error;
-    channel_ = transport::connect_tcp("127.0.0.1", server.port(), Clock::now() + kPatience, &error);
-    EXPECT_NE(channel_, nullptr) << error;
+  explicit Client(const Server& server, Door door = Door::kPort) {
+    transport::Endpoint endpoint{.host = "127.0.0.1", .port = server.port()};
+    endpoint.choice = transport::Choice::kTcp;
+    if (door == Door::kSocket) endpoint = {.socket_path = server.socket()};
+    transport::Connection made = transport::connect(endpoint, Clock::now() + kPatience);
+    channel_ = std::move(made.channel);
+    EXPECT_NE(channel_, nullptr) << made.error;
   }
 
   template <class M>
@@ -227,12 +248,28 @@ class Client final : public transport::FrameSink {
   uint64_t sequence_ = 0;
 };
 
-// Raw bytes to the port, and everything that comes back until the server closes.
-std::string say(const Server& server, const std::string& bytes, bool close_after) {
-  std::string error;
-  const transport::Fd socket =
-      transport::connect_tcp_socket("127.0.0.1", server.port(), Clock::now() + kPatience, &error);
-  EXPECT_TRUE(socket) << error;
+transport::Fd connect_raw(const Server& server, Door door) {
+  if (door == Door::kPort) {
+    std::string error;
+    transport::Fd socket =
+        transport::connect_tcp_socket("127.0.0.1", server.port(), Clock::now() + kPatience, &error);
+    EXPECT_TRUE(socket) << error;
+    return socket;
+  }
+  transport::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  server.socket().copy(address.sun_path, sizeof(address.sun_path) - 1);
+  EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
+            0)
+      << std::strerror(errno);
+  return socket;
+}
+
+// Raw bytes to a door, and everything that comes back until the server closes.
+std::string say(const Server& server, const std::string& bytes, bool close_after,
+                Door door = Door::kPort) {
+  const transport::Fd socket = connect_raw(server, door);
   EXPECT_EQ(::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
             static_cast<ssize_t>(bytes.size()));
   if (close_after) ::shutdown(socket.get(), SHUT_WR);
@@ -262,49 +299,116 @@ pid_t worker_of(const Server& server, int session) {
 TEST(Supervisor, AnswersProbes) {
   Server server({});
   ASSERT_TRUE(server.listening());
-  Client client(server);
-  client.hello(control::kVersionMajor, true);
-  const auto answer = client.control();
-  ASSERT_TRUE(answer && std::holds_alternative<control::Status>(*answer));
-  const auto& status = std::get<control::Status>(*answer);
-  ASSERT_EQ(status.devices.size(), 1u);
-  EXPECT_FALSE(status.devices[0].name.empty());
-  EXPECT_GT(status.devices[0].attributes.size(), 50u);
-  EXPECT_EQ(status.sessions, 0u);
-  EXPECT_EQ(status.workers_warm, 1u);
-  EXPECT_TRUE(client.ended());
+  for (const Door door : kDoors) {
+    Client client(server, door);
+    client.hello(control::kVersionMajor, true);
+    const auto answer = client.control();
+    ASSERT_TRUE(answer && std::holds_alternative<control::Status>(*answer));
+    const auto& status = std::get<control::Status>(*answer);
+    ASSERT_EQ(status.devices.size(), 1u);
+    EXPECT_FALSE(status.devices[0].name.empty());
+    EXPECT_GT(status.devices[0].attributes.size(), 50u);
+    EXPECT_EQ(status.sessions, 0u);
+    EXPECT_EQ(status.workers_warm, 1u);
+    EXPECT_TRUE(client.ended());
+  }
 }
 
 TEST(Supervisor, TurnsGarbageAwayAndGoesOn) {
   Server server({});
   ASSERT_TRUE(server.listening());
-  EXPECT_NE(say(server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", false).find("not a Farlane"),
-            std::string::npos);
-  EXPECT_NE(say(server, std::string(4096, '\xff'), false).find("not a Farlane"), std::string::npos);
-  // A whole frame whose record is nonsense.
-  std::string frame("\x20\0\0\0\0\0\0\0", 8);
-  frame.append(32, '\x7f');
-  EXPECT_NE(say(server, frame, false).find("not a hello"), std::string::npos);
-  // Gone before it said anything, and in the middle of a frame.
-  say(server, "", true);
-  say(server, std::string("\x20\0\0\0\0\0\0\0ab", 10), true);
-  Client client(server);
-  EXPECT_TRUE(client.welcome());
+  for (const Door door : kDoors) {
+    EXPECT_NE(say(server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", false, door).find("not a Farlane"),
+              std::string::npos);
+    EXPECT_NE(say(server, std::string(4096, '\xff'), false, door).find("not a Farlane"),
+              std::string::npos);
+    // A whole frame whose record is nonsense.
+    std::string frame("\x20\0\0\0\0\0\0\0", 8);
+    frame.append(32, '\x7f');
+    EXPECT_NE(say(server, frame, false, door).find("not a hello"), std::string::npos);
+    // Gone before it said anything, and in the middle of a frame.
+    say(server, "", true, door);
+    say(server, std::string("\x20\0\0\0\0\0\0\0ab", 10), true, door);
+    Client client(server, door);
+    EXPECT_TRUE(client.welcome());
+  }
   EXPECT_EQ(server.log().find("[error]"), std::string::npos) << server.log();
 }
 
 TEST(Supervisor, HalfAHelloHoldsNobodyUp) {
   Server server({"--handshake-timeout-ms", "300"});
   ASSERT_TRUE(server.listening());
-  std::string error;
-  const transport::Fd half =
-      transport::connect_tcp_socket("127.0.0.1", server.port(), Clock::now() + kPatience, &error);
-  ASSERT_TRUE(half) << error;
-  ASSERT_EQ(::send(half.get(), "\x40\0\0\0", 4, 0), 4);
-  Client client(server);
-  EXPECT_TRUE(client.welcome());
-  EXPECT_TRUE(client.echo());
+  for (const Door door : kDoors) {
+    const transport::Fd half = connect_raw(server, door);
+    ASSERT_EQ(::send(half.get(), "\x40\0\0\0", 4, 0), 4);
+    Client client(server, door);
+    EXPECT_TRUE(client.welcome());
+    EXPECT_TRUE(client.echo());
+    pollfd told{half.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&told, 1, 30'000), 1);
+    char answer = 0;
+    EXPECT_EQ(::recv(half.get(), &answer, 1, 0), 1) << "it is told";
+  }
   EXPECT_TRUE(server.wait_for_log("no whole hello came within 300 ms"));
+}
+
+// Through the socket as well, what comes in pieces is a hello in the end.
+TEST(Supervisor, AHelloMayComeInPieces) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  control::Hello hello;
+  hello.client = "pieces";
+  hello.probe = true;
+  const std::string encoded = control::encode(hello);
+  std::vector<std::byte> record;
+  protocol::append_record(record, message::Control{std::as_bytes(std::span(encoded))}, 1);
+  const std::array<uint32_t, 2> prefix{static_cast<uint32_t>(record.size()), 0};
+  std::string frame(reinterpret_cast<const char*>(prefix.data()), sizeof(prefix));
+  frame.append(reinterpret_cast<const char*>(record.data()), record.size());
+  for (const Door door : kDoors) {
+    const transport::Fd socket = connect_raw(server, door);
+    for (size_t at = 0; at < frame.size(); at += 9) {
+      const std::string piece = frame.substr(at, 9);
+      ASSERT_EQ(::send(socket.get(), piece.data(), piece.size(), 0),
+                static_cast<ssize_t>(piece.size()));
+      std::this_thread::yield();
+    }
+    pollfd answered{socket.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&answered, 1, 30'000), 1);
+  }
+  EXPECT_TRUE(server.wait_for_log("probe of pieces"));
+}
+
+TEST(Supervisor, TheSocketIsItsOwnersAndGoesWithTheServer) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  struct stat status {};
+  ASSERT_EQ(::stat(server.socket().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait(), 0);
+  EXPECT_NE(::stat(server.socket().c_str(), &status), 0);
+  Server without({"--socket-access", "off"});
+  ASSERT_TRUE(without.listening());
+  EXPECT_NE(::stat(without.socket().c_str(), &status), 0);
+}
+
+// A hello without the memory that belongs to it ends that session only.
+TEST(Supervisor, ASegmentThatDoesNotComeIsNobodysLoss) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  control::Hello hello;
+  hello.client = "no segment";
+  const std::string encoded = control::encode(hello);
+  std::vector<std::byte> record;
+  protocol::append_record(record, message::Control{std::as_bytes(std::span(encoded))}, 1);
+  const std::array<uint32_t, 2> prefix{static_cast<uint32_t>(record.size()), 0};
+  std::string frame(reinterpret_cast<const char*>(prefix.data()), sizeof(prefix));
+  frame.append(reinterpret_cast<const char*>(record.data()), record.size());
+  EXPECT_EQ(say(server, frame, false, Door::kSocket), "");
+  EXPECT_TRUE(server.wait_for_log("did not switch to shared memory in time"));
+  Client client(server, Door::kSocket);
+  EXPECT_TRUE(client.welcome());
 }
 
 TEST(Supervisor, NamesAnotherVersion) {
@@ -316,12 +420,17 @@ TEST(Supervisor, NamesAnotherVersion) {
   EXPECT_TRUE(client.ended());
 }
 
-TEST(Supervisor, ADeadWorkerTakesNobodyWithIt) {
+class SupervisorDoors : public ::testing::TestWithParam<Door> {};
+INSTANTIATE_TEST_SUITE_P(Doors, SupervisorDoors, ::testing::ValuesIn(kDoors), [](const auto& door) {
+  return door.param == Door::kPort ? "port" : "socket";
+});
+
+TEST_P(SupervisorDoors, ADeadWorkerTakesNobodyWithIt) {
   Server server({});
   ASSERT_TRUE(server.listening());
-  Client first(server);
+  Client first(server, GetParam());
   ASSERT_TRUE(first.welcome());
-  Client second(server);
+  Client second(server, GetParam());
   ASSERT_TRUE(second.welcome());
   ASSERT_TRUE(server.wait_for_log("session 2 of "));
   const pid_t worker = worker_of(server, 1);
