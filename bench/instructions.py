@@ -4,11 +4,11 @@ bench/instructions_baseline.json.
 
     instructions.py --program build/release/bin/farlane_instructions [--write]
 
-Fails when a figure has grown by more than 5 %; --write makes what is measured the new baseline, to be
-committed with the change that caused it. Only instructions of our own code are counted: callgrind
-tells each by the file it came from, and the C library, whose memcpy is another one on each processor,
-is left out. What a compiler of another version makes is not comparable: then nothing is checked and the
-exit status is 77.
+Fails when a figure has grown by more than 5 %; --write makes what is measured the new baseline, to
+be committed with the change that caused it. Only instructions of our own code are counted:
+callgrind tells each by the file it came from, and the C library, whose memcpy is another one on
+each processor, is left out. What a compiler of another version makes is not comparable: then
+nothing is checked and the exit status is 77.
 """
 import argparse
 import json

@@ -3,8 +3,8 @@
 
     run_with_server.py ... -- stats_test.py --farlane FARLANE --bench FARLANE_BENCH
 
-`farlane-bench question --quick` asks 551 times each (500 rounds and 51 before them) whether a stream
-is idle and how much memory is free, when local answers are off.
+`farlane-bench question --quick` asks 551 times each (500 rounds and 51 before them) whether a
+stream is idle and how much memory is free, when local answers are off.
 """
 import argparse
 import json
@@ -19,8 +19,9 @@ QUESTIONS = 551
 def run(args, **settings):
     environment = {name: value for name, value in os.environ.items() if name != "FARLANE_STATS"}
     environment.update(settings)
-    done = subprocess.run([args.farlane, "run", "--", args.bench, "question", "--quick", "--plain"],
-                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [args.farlane, "run", "--", args.bench, "question", "--quick", "--plain"]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
     assert done.returncode == 0, done.stderr
     return done.stderr
 

@@ -71,8 +71,8 @@ CUresult start() {
   std::call_once(once, [] { pthread_atfork(nullptr, nullptr, in_forked_child); });
   if (ready && channel == nullptr) {
     connect_lane = [settings](std::string* why) {
-      return connect_server(
-          settings, Clock::now() + std::chrono::milliseconds(settings.connect_timeout_ms), why);
+      const auto until = Clock::now() + std::chrono::milliseconds(settings.connect_timeout_ms);
+      return simulate_network(connect_server(settings, until, why), settings);
     };
   }
   if (ready && channel == nullptr) {

@@ -261,7 +261,7 @@ class Session {
     return ask(question, &answer);
   }
 
-  // What is known here need not be asked, unless the settings want it asked. `name`: the question's.
+  // What is known here need not be asked, unless the settings want it so. `name`: the question's.
   bool answers_here(bool known, const char* name) const {
     if (!known || !settings_.local_answers) {
       return false;

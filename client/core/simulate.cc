@@ -8,7 +8,7 @@ namespace farlane::client {
 
 std::unique_ptr<transport::Channel> simulate_network(std::unique_ptr<transport::Channel> channel,
                                                      const ClientSettings& settings) {
-  if (settings.simulate_rtt_us == 0 && settings.simulate_gbps == 0) {
+  if (channel == nullptr || (settings.simulate_rtt_us == 0 && settings.simulate_gbps == 0)) {
     return channel;
   }
   const auto gbps = static_cast<double>(settings.simulate_gbps);

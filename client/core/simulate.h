@@ -8,8 +8,8 @@
 
 namespace farlane::client {
 
-// The channel itself when nothing is to be simulated. All channels of the process share one line in
-// each direction, as they would share a network card.
+// The channel itself (also null) when nothing is to be simulated. All channels of the process share
+// one line in each direction, as they would share a network card.
 std::unique_ptr<transport::Channel> simulate_network(std::unique_ptr<transport::Channel> channel,
                                                      const ClientSettings& settings);
 
