@@ -8,6 +8,7 @@
 
 #include "client/cli/commands.h"
 #include "client/cli/install_paths.h"
+#include "client/cli/server_probe.h"
 #include "conf/client_settings.h"
 
 namespace farlane::cli {
@@ -138,6 +139,8 @@ int devices_command(const ServerOptions& options) {
     fmt::print(stderr, "farlane devices: the server {} has no device\n", settings.server);
     return kExitProblem;
   }
+  const ServerProbe probe = probe_server(settings, 1);
+  if (probe.error.empty()) fmt::print("Reached through {}.\n", probe.transport);
   if (settings.devices != 0 && settings.devices < count) {
     fmt::print("A program sees the first {} of them (setting: devices; 0 is all).\n",
                settings.devices);
