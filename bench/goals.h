@@ -12,6 +12,7 @@ namespace farlane::bench {
 int goals(const CompareOptions& options);
 int sessions(const CompareOptions& options);
 int connections(const CompareOptions& options);
+int split(const CompareOptions& options);
 
 // The processes that `sessions` starts: launches for a second from `start_ns` of the steady clock
 // on.

@@ -46,7 +46,8 @@ int main(int argc, char** argv) {
       {"compare", {"programs natively, through Farlane, and bare TCP, as a table", compare}},
       {"goals", {"the figures to reach, beside native and bare TCP, and which are met", goals}},
       {"sessions", {"launches per second of 1 to 16 processes at once", sessions}},
-      {"connections", {"bandwidth by size and number of connections", connections}}};
+      {"connections", {"bandwidth by size and number of connections", connections}},
+      {"split", {"where the time of a launch and of a question goes", split}}};
   for (const auto& [name, comparison] : comparisons) {
     CLI::App* command = app.add_subcommand(name, comparison.help);
     command->add_option("--server", options.server,
