@@ -107,6 +107,9 @@ std::string text(const Summary& s) {
   number("command bytes out", s.bytes_out);
   number("bulk bytes out", s.body_bytes_out);
   number("bytes in", s.bytes_in);
+  number("bulk bytes out, further connections", s.lane_bytes_out);
+  number("bulk bytes in, further connections", s.lane_bytes_in);
+  number("their waits for network or server", s.lane_busy_waits);
   number("frames out", s.frames_out);
   number("frames in", s.frames_in);
   add_line(&out, "  %-40s %12.2f", "commands per frame out", per_frame(s));
@@ -150,6 +153,9 @@ std::string json(const Summary& s) {
   number("command_bytes_out", s.bytes_out);
   number("bulk_bytes_out", s.body_bytes_out);
   number("bytes_in", s.bytes_in);
+  number("lane_bytes_out", s.lane_bytes_out);
+  number("lane_bytes_in", s.lane_bytes_in);
+  number("lane_busy_waits", s.lane_busy_waits);
   number("frames_out", s.frames_out);
   number("frames_in", s.frames_in);
   number("sleeps", s.sleeps);
@@ -212,6 +218,12 @@ Summary gather(Session& session) {
   s.bytes_in = in.bytes.load();
   s.frames_in = in.frames.load();
   s.sleeps = in.sleeps.load();
+  for (size_t lane = 0; lane < session.lanes().count(); ++lane) {
+    const LaneCounters& counters = session.lanes().counters(lane);
+    s.lane_bytes_out += counters.bytes_sent.load();
+    s.lane_bytes_in += counters.bytes_received.load();
+    s.lane_busy_waits += counters.busy_waits.load();
+  }
   for (const auto& device : session.devices) {
     // A thread that was stopped inside it must not keep the process from ending.
     std::unique_lock lock(device->memory_mutex, std::try_to_lock);

@@ -77,6 +77,9 @@ struct Summary {
   uint64_t bytes_out = 0;       // commands
   uint64_t body_bytes_out = 0;  // bulk data
   uint64_t bytes_in = 0;        // both
+  uint64_t lane_bytes_out = 0;  // bulk data over further connections
+  uint64_t lane_bytes_in = 0;
+  uint64_t lane_busy_waits = 0;
   uint64_t frames_out = 0;
   uint64_t frames_in = 0;
   uint64_t sleeps = 0;  // waits that outlasted the spinning
