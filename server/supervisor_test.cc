@@ -175,6 +175,14 @@ class Client final : public transport::FrameSink {
     send(message::Control{std::as_bytes(std::span(encoded))});
   }
 
+  void lane(uint32_t number, const std::string& token) {
+    control::Hello hello;
+    hello.session_token = token;
+    hello.lane = number;
+    const std::string encoded = control::encode(hello);
+    send(message::Control{std::as_bytes(std::span(encoded))});
+  }
+
   // The next control message; empty when the connection ends without one.
   std::optional<control::Control> control() {
     receive_until([&] { return !controls_.empty(); });
@@ -418,6 +426,37 @@ TEST(Supervisor, NamesAnotherVersion) {
   client.hello(control::kVersionMajor + 1);
   EXPECT_EQ(client.goodbye(), Reason::kVersion);
   EXPECT_TRUE(client.ended());
+}
+
+TEST(Supervisor, ALaneGoesToItsSessionAndNowhereElse) {
+  Server server({});
+  ASSERT_TRUE(server.listening());
+  Client client(server);
+  client.hello();
+  const auto answer = client.control();
+  ASSERT_TRUE(answer && std::holds_alternative<control::Welcome>(*answer));
+  const std::string token = std::get<control::Welcome>(*answer).session_token;
+  for (const Door door : kDoors) {
+    Client stranger(server, door);
+    stranger.lane(1, "not the token of anybody");
+    EXPECT_EQ(stranger.goodbye(), Reason::kProtocol);
+    EXPECT_TRUE(stranger.ended());
+  }
+  EXPECT_TRUE(client.echo());
+  // The worker answers: the number is over its limit, which is the worker's to know.
+  Client too_many(server);
+  too_many.lane(1000, token);
+  EXPECT_EQ(too_many.goodbye(), Reason::kProtocol);
+  EXPECT_TRUE(client.echo());
+  uint32_t number = 0;
+  std::vector<std::unique_ptr<Client>> lanes;
+  for (const Door door : kDoors) {
+    lanes.push_back(std::make_unique<Client>(server, door));
+    lanes.back()->lane(++number, token);
+    const auto welcome = lanes.back()->control();
+    EXPECT_TRUE(welcome && std::holds_alternative<control::Welcome>(*welcome));
+  }
+  EXPECT_TRUE(client.echo());
 }
 
 class SupervisorDoors : public ::testing::TestWithParam<Door> {};
