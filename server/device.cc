@@ -60,7 +60,6 @@ CUresult Device::destroy_stream(const StreamRef& stream) {
     EventRef end;
     recorded = events.acquire(&end);
     if (recorded == CUDA_SUCCESS) recorded = driver_.cuEventRecord(end.handle(), stream->handle);
-    if (recorded == CUDA_SUCCESS && stream->open_mark) recorded = close_mark(*stream);
     if (recorded == CUDA_SUCCESS) orphans_.push_back(std::move(end));
   }
   const CUresult destroyed = driver_.cuStreamDestroy(stream->handle);
@@ -79,38 +78,14 @@ CUresult Device::wait_for_fence(Stream& stream) {
   return driver_.cuStreamWaitEvent(stream.handle, fence_event_.handle(), 0);
 }
 
-CUresult Device::mark(const StreamRef& stream, MarkKind kind, Mark* out) {
-  CUresult result = CUDA_SUCCESS;
-  // The legacy stream's own state says nothing about the streams that it waits for. And the driver
-  // prints when it is asked about an event.
-  const bool open = kind == MarkKind::kOpen && !prints && (stream != legacy_ || streams_.empty());
-  if (open && stream->open_mark) {
-    out->event = stream->open_mark;
-  } else {
-    result = events.acquire(&out->event);
-    if (result == CUDA_SUCCESS && open) stream->open_mark = out->event;
-    if (result == CUDA_SUCCESS && !open) {
-      result = driver_.cuEventRecord(out->event.handle(), stream->handle);
-    }
-  }
+CUresult Device::mark(const StreamRef& stream, Mark* out) {
+  CUresult result = events.acquire(&out->event);
+  if (result != CUDA_SUCCESS) return result;
+  result = driver_.cuEventRecord(out->event.handle(), stream->handle);
   if (result != CUDA_SUCCESS) return result;
   out->stream = stream;
   out->posted = stream->posted;
   return CUDA_SUCCESS;
-}
-
-CUresult Device::close_mark(Stream& stream) {
-  const EventRef event = std::move(stream.open_mark);
-  return driver_.cuEventRecord(event.handle(), stream.handle);
-}
-
-CUresult Device::has_fired(const Mark& mark) {
-  if (mark.stream != nullptr && mark.stream->open_mark == mark.event) {
-    const CUresult result = driver_.cuStreamQuery(mark.stream->handle);
-    if (result != CUDA_ERROR_NOT_READY) mark.stream->open_mark.reset();
-    return result;
-  }
-  return driver_.cuEventQuery(mark.event.handle());
 }
 
 bool Device::is_idle(const Stream& stream) const {
@@ -122,12 +97,12 @@ bool Device::is_idle(const Stream& stream) const {
                        [](const StreamRef& other) { return other->is_busy(); }));
 }
 
-CUresult Device::mark_all(MarkKind kind, std::vector<Mark>* marks) {
+CUresult Device::mark_all(std::vector<Mark>* marks) {
   drop_finished_orphans();
   const auto add = [&](const StreamRef& stream) {
     if (!stream->is_busy()) return CUDA_SUCCESS;
     Mark one;
-    const CUresult result = mark(stream, kind, &one);
+    const CUresult result = mark(stream, &one);
     if (result == CUDA_SUCCESS) marks->push_back(std::move(one));
     return result;
   };
@@ -168,7 +143,7 @@ CUresult Device::fence() {
     if (carrier_seen_ != fences_) {
       result = driver_.cuStreamWaitEvent(fence_carrier_, fence_event_.handle(), 0);
     }
-    if (result == CUDA_SUCCESS) result = mark_all(MarkKind::kRecorded, &marks);
+    if (result == CUDA_SUCCESS) result = mark_all(&marks);
     for (const Mark& one : marks) {
       if (result != CUDA_SUCCESS) break;
       result = driver_.cuStreamWaitEvent(fence_carrier_, one.event.handle(), 0);
@@ -185,16 +160,10 @@ CUresult Device::fence() {
 
 CUresult Device::destroy_streams() {
   const CUresult idle = driver_.cuCtxSynchronize();
-  for (const StreamRef& stream : streams_) {
-    stream->open_mark.reset();  // an event without a record has fired
-    driver_.cuStreamDestroy(stream->handle);
-  }
+  for (const StreamRef& stream : streams_) driver_.cuStreamDestroy(stream->handle);
   streams_.clear();
   orphans_.clear();
-  if (legacy_ != nullptr) {
-    legacy_->open_mark.reset();
-    legacy_->finished = legacy_->posted;
-  }
+  if (legacy_ != nullptr) legacy_->finished = legacy_->posted;
   return idle;
 }
 

@@ -46,9 +46,6 @@ class Device {
   // Every command on a stream goes through this: it makes the stream wait for a fence it has not
   // seen yet, and counts the command.
   CUresult use(Stream& stream) {
-    if (stream.open_mark) {
-      if (const CUresult result = close_mark(stream); result != CUDA_SUCCESS) return result;
-    }
     ++stream.posted;
     if (stream.fence_seen == fences_) [[likely]] {
       return CUDA_SUCCESS;
@@ -65,13 +62,9 @@ class Device {
     StreamRef stream;  // null: of a destroyed stream
     uint64_t posted = 0;
   };
-  // kOpen: the event is recorded only when something follows on the stream; has_fired() knows.
-  enum class MarkKind : uint8_t { kOpen, kRecorded };
-  CUresult mark(const StreamRef& stream, MarkKind kind, Mark* out);
+  CUresult mark(const StreamRef& stream, Mark* out);
   // One for each stream that may have unfinished work.
-  CUresult mark_all(MarkKind kind, std::vector<Mark>* marks);
-  // CUDA_ERROR_NOT_READY: not yet.
-  CUresult has_fired(const Mark& mark);
+  CUresult mark_all(std::vector<Mark>* marks);
   // All that such an event would wait for is known to have finished.
   bool is_idle(const Stream& stream) const;
 
@@ -86,7 +79,6 @@ class Device {
 
  private:
   CUresult wait_for_fence(Stream& stream);
-  CUresult close_mark(Stream& stream);
   void drop_finished_orphans();
 
   const DriverTable& driver_;

@@ -42,7 +42,6 @@ class EventRef {
   }
   CUevent handle() const { return event_->handle; }
   bool is_shared() const { return event_->holders > 1; }
-  bool operator==(const EventRef& other) const { return event_ == other.event_; }
   explicit operator bool() const { return event_ != nullptr; }
 
   // An event of a client's, with the flags it asked for. The context must be current.

@@ -215,7 +215,6 @@ class Executor final : private transport::FrameSink {
   }
   Wait& new_wait(Then then, uint64_t sequence, Device* device);
   bool poll(Wait& wait);
-  CUresult look_at(const Device::Mark& mark);
   bool progress();
   void finish(Wait& wait);
   void finish_release(Wait& wait);

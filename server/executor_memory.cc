@@ -122,7 +122,7 @@ bool Executor::on(const RecordHeader& header, const message::ExtentRelease& rele
     Device& user = *host_.devices[i];
     if (!user.is_active()) continue;
     result = make_current(user);
-    if (result == CUDA_SUCCESS) result = user.mark_all(Device::MarkKind::kOpen, &wait.marks);
+    if (result == CUDA_SUCCESS) result = user.mark_all(&wait.marks);
   }
   return posted(header, result, subject);
 }

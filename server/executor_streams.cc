@@ -103,7 +103,7 @@ bool Executor::on(const RecordHeader& header, const message::StreamSynchronize& 
   if (stream != nullptr && is_known_idle(**stream)) {
     return answer(header.sequence, message::StreamSynchronizeReply{}, CUDA_SUCCESS);
   }
-  if (stream != nullptr) result = (*stream)->device->mark(*stream, Device::MarkKind::kOpen, &mark);
+  if (stream != nullptr) result = (*stream)->device->mark(*stream, &mark);
   if (result != CUDA_SUCCESS || stream == nullptr) {
     return answer(header.sequence, message::StreamSynchronizeReply{}, result);
   }
@@ -130,7 +130,7 @@ bool Executor::on(const RecordHeader& header, const message::DeviceSynchronize& 
     return answer(header.sequence, message::DeviceSynchronizeReply{}, result);
   }
   Wait& wait = new_wait(Then::kReplyDevice, header.sequence, device);
-  wait.result = device->mark_all(Device::MarkKind::kOpen, &wait.marks);
+  wait.result = device->mark_all(&wait.marks);
   // With nothing to wait for, nothing would ask the driver; what went wrong stays wrong.
   if (wait.result == CUDA_SUCCESS) wait.result = sticky_;
   if (wait.result != CUDA_SUCCESS) wait.marks.clear();
@@ -178,7 +178,7 @@ bool Executor::on(const RecordHeader& header, const message::DeviceReset& reset)
   Device* device = find_device(header, reset.device, &result);
   if (device == nullptr) return answer(header.sequence, message::DeviceResetReply{}, result);
   Wait& wait = new_wait(Then::kDeviceReset, header.sequence, device);
-  wait.result = device->mark_all(Device::MarkKind::kOpen, &wait.marks);
+  wait.result = device->mark_all(&wait.marks);
   if (wait.result != CUDA_SUCCESS) wait.marks.clear();
   return true;
 }

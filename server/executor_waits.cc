@@ -24,18 +24,10 @@ Executor::Wait& Executor::new_wait(Then then, uint64_t sequence, Device* device)
   return *waits_.back();
 }
 
-CUresult Executor::look_at(const Device::Mark& mark) {
-  if (mark.stream == nullptr) return driver_.cuEventQuery(mark.event.handle());
-  // The legacy stream is the one of the current context.
-  Device& device = *mark.stream->device;
-  const CUresult result = make_current(device);
-  return result == CUDA_SUCCESS ? device.has_fired(mark) : result;
-}
-
 // True when everything it waits for has happened, or will never.
 bool Executor::poll(Wait& wait) {
   while (wait.fired < wait.marks.size()) {
-    const CUresult result = look_at(wait.marks[wait.fired]);
+    const CUresult result = driver_.cuEventQuery(wait.marks[wait.fired].event.handle());
     if (result == CUDA_ERROR_NOT_READY) return false;
     ++wait.fired;
     if (result != CUDA_SUCCESS) {

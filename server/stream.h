@@ -38,10 +38,6 @@ struct Stream {
   // The newest of the device's fences that this stream waits for (Device::fences).
   uint64_t fence_seen = 0;
 
-  // An event of a Device::Mark that is not recorded yet: as long as nothing follows on the stream,
-  // the stream itself tells when its work is done, which is known sooner than an event behind it.
-  EventRef open_mark;
-
   std::deque<CopyOutPiece> copy_outs;     // in order
   std::optional<uint64_t> ticket_failed;  // the ticket that ended with an error and may go on
 

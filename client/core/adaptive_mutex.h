@@ -3,6 +3,7 @@
 // more than either. Taking it when it is free is one instruction, which a launch notices.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -35,15 +36,22 @@ class AdaptiveMutex {
   static constexpr State kFree = 0;
   static constexpr State kTaken = 1;
   static constexpr State kAwaited = 2;  // taken, and somebody may sleep
-  // About as long as a send takes.
-  static constexpr int kSpins = 400;
+  // Waiting threads look less and less often: whoever has the lock goes on undisturbed, and eight
+  // threads together get nearly as much done as one alone.
+  static constexpr int kPausesMax = 64;
+  // Some tens of microseconds, as long as a large send takes.
+  static constexpr int kLooks = 20;
 
   void lock_slow() {
-    for (int i = 0; i < kSpins; ++i) {
+    int pauses = 1;
+    for (int i = 0; i < kLooks; ++i) {
       if (state_.load(std::memory_order_relaxed) == kFree && try_lock()) {
         return;
       }
-      __builtin_ia32_pause();
+      for (int j = 0; j < pauses; ++j) {
+        __builtin_ia32_pause();
+      }
+      pauses = std::min(pauses * 2, kPausesMax);
     }
     while (state_.exchange(kAwaited, std::memory_order_acquire) != kFree) {
       state_.wait(kAwaited, std::memory_order_relaxed);
