@@ -26,7 +26,8 @@ int main(int argc, char** argv) {
       {"latency", {"p50, p99 and p99.9 of what programs wait for", measure_latency}},
       {"question", {"what asks when FARLANE_LOCAL_ANSWERS is false", measure_question}},
       {"threads", {"posting from 1 to 8 threads", measure_threads}},
-      {"sizes", {"pinned copies by size", measure_sizes}}};
+      {"sizes", {"pinned copies by size", measure_sizes}},
+      {"registration", {"what a program's kernels cost before main()", measure_registration}}};
   Effort effort;
   bool plain = false;
   for (const auto& [name, program] : programs) {

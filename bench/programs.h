@@ -16,9 +16,10 @@ Figures measure_sync(const Effort& effort);       // asking: synchronisation and
 Figures measure_copy(const Effort& effort);       // small copies, allocation
 Figures measure_bandwidth(const Effort& effort);  // large copies, and a program that mixes all
 
-Figures measure_latency(const Effort& effort);   // p50, p99 and p99.9 of what programs wait for
-Figures measure_question(const Effort& effort);  // what asks when local answers are off
-Figures measure_threads(const Effort& effort);   // posting from 1 to 8 threads
-Figures measure_sizes(const Effort& effort);     // pinned copies by size
+Figures measure_latency(const Effort& effort);       // p50, p99 and p99.9 of what programs wait for
+Figures measure_question(const Effort& effort);      // what asks when local answers are off
+Figures measure_threads(const Effort& effort);       // posting from 1 to 8 threads
+Figures measure_sizes(const Effort& effort);         // pinned copies by size
+Figures measure_registration(const Effort& effort);  // modules and kernels as PyTorch has them
 
 }  // namespace farlane::bench

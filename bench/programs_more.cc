@@ -1,13 +1,26 @@
 // Distributions, questions, threads and sizes; see programs.h.
 #include <algorithm>
 #include <barrier>
+#include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "bench/cuda_must.h"
 #include "bench/kernels.h"
 #include "bench/programs.h"
+
+// What nvcc's code calls before main(); no header declares it.
+extern "C" {
+void** __cudaRegisterFatBinary(void* wrapper);
+void __cudaRegisterFatBinaryEnd(void** handle);
+void __cudaUnregisterFatBinary(void** handle);
+void __cudaRegisterFunction(void** handle, const char* host_function, char* device_function,
+                            const char* device_name, int thread_limit, uint3* thread, uint3* block,
+                            dim3* block_dim, dim3* grid_dim, int* warp_size);
+}
 
 namespace farlane::bench {
 namespace {
@@ -109,6 +122,47 @@ Figures measure_threads(const Effort& effort) {
     }
     figures.push_back({"posting, " + std::to_string(threads) + " threads", median(rates), "M/s"});
   }
+  return figures;
+}
+
+// As many modules and kernels as PyTorch 2.11 registers when its libraries are loaded; the modules
+// are empty, since registering only notes where they are.
+Figures measure_registration(const Effort& effort) {
+  constexpr int kModules = 445;
+  constexpr int kKernels = 21'504;
+  static const uint64_t no_images[2] = {0x0010'0001'ba55'ed50, 0};
+  struct Wrapper {
+    uint32_t magic = 0x466243b1;
+    uint32_t version = 1;
+    const void* images = no_images;
+    void* list = nullptr;
+  };
+  std::vector<std::string> names(kKernels);
+  for (int i = 0; i < kKernels; ++i) {
+    names[i] = "_ZN2at6native29vectorized_elementwise_kernelILi4ENS0_" + std::to_string(i);
+  }
+  std::vector<char> stubs(kKernels);  // their addresses are the kernels' host functions
+  Figures figures;
+  std::vector<double> times;
+  for (int round = 0; round < effort.scaled(10); ++round) {
+    std::vector<Wrapper> wrappers(kModules);
+    std::vector<void**> modules;
+    const auto start = std::chrono::steady_clock::now();
+    for (int module = 0, kernel = 0; module < kModules; ++module) {
+      modules.push_back(__cudaRegisterFatBinary(&wrappers[module]));
+      for (; kernel < kKernels * (module + 1) / kModules; ++kernel) {
+        __cudaRegisterFunction(modules.back(), &stubs[kernel], names[kernel].data(),
+                               names[kernel].c_str(), -1, nullptr, nullptr, nullptr, nullptr,
+                               nullptr);
+      }
+      __cudaRegisterFatBinaryEnd(modules.back());
+    }
+    times.push_back(seconds_since(start) * 1e3);
+    for (void** module : modules) {
+      __cudaUnregisterFatBinary(module);
+    }
+  }
+  figures.push_back({"registering 445 modules with 21504 kernels", median(times), "ms"});
   return figures;
 }
 

@@ -18,7 +18,7 @@ struct ClientSettings {
 
   std::string transport = "auto";  // auto, tcp, shm
   std::string socket_dir;          // empty: the usual places, see transport/endpoint.h
-  int64_t shm_ring_bytes = 8 * conf::kMiB;
+  int64_t shm_ring_bytes = 2 * conf::kMiB;
 
   int64_t connect_timeout_ms = 2'000;
   int64_t call_timeout_ms = 10'000;

@@ -26,7 +26,7 @@ namespace farlane::transport {
 
 inline constexpr size_t kShmRingBytesMin = size_t{64} * 1024;
 inline constexpr size_t kShmRingBytesMax = size_t{1024} * 1024 * 1024;
-inline constexpr size_t kShmRingBytesDefault = size_t{8} * 1024 * 1024;
+inline constexpr size_t kShmRingBytesDefault = size_t{2} * 1024 * 1024;
 
 struct ShmOptions {
   // Of each direction; rounded up to a power of two. What is faster for large bodies is a ring that

@@ -55,7 +55,10 @@ class CommandLog {
       encode(std::span(fill_.data() + fill_bytes_, bytes), message, sequence);
       fill_bytes_ += bytes;
       register_ask(sequence);
-      has_unsent_.store(true, std::memory_order_seq_cst);
+      // Not again and again: the courier watches it, and would be disturbed by every command.
+      if (!has_unsent_.load(std::memory_order_relaxed)) {
+        has_unsent_.store(true, std::memory_order_seq_cst);
+      }
     }
     return sequence;
   }
@@ -128,13 +131,17 @@ class CommandLog {
   const std::function<void()> wake_courier_;
   std::atomic<uint64_t> credit_bytes_;
 
-  mutable AdaptiveMutex fill_mutex_;  // guards the open batch
+  // Apart from what other threads write or watch: with many posting threads the cost is in the
+  // cache lines that they take from each other.
+  static constexpr size_t kLineBytes = 64;
+  alignas(kLineBytes) mutable AdaptiveMutex fill_mutex_;  // guards the open batch
   std::vector<std::byte> fill_;
   size_t fill_bytes_ = 0;
   uint64_t last_sequence_ = 0;
-  std::atomic<bool> has_unsent_ = false;
+  alignas(kLineBytes) std::atomic<bool> has_unsent_ = false;
 
-  AdaptiveMutex send_mutex_;  // guards the batch that leaves, and the channel's sending side
+  alignas(kLineBytes)
+      AdaptiveMutex send_mutex_;  // guards the batch that leaves, and the channel's sending side
   std::vector<std::byte> leaving_;
   size_t leaving_bytes_ = 0;
   uint64_t sent_bytes_ = 0;  // of frame heads, since the start
