@@ -59,10 +59,8 @@ class HostileLanes : public testing::Test {
     settings_.lane_slots = 2;
     settings_.lanes_max = 2;
     settings_.client_timeout_ms = 60'000;
-#ifdef __SANITIZE_THREAD__
-    settings_.window_base = 0x7e90'0000'0000;
-#endif
-    settings_.window_bytes = int64_t{32} << 30;
+    settings_.window_base = static_cast<int64_t>(kWindowBase);
+    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
     start();
   }
   void start() {
@@ -77,12 +75,8 @@ class HostileLanes : public testing::Test {
               CUDA_SUCCESS);
   }
 
-  TestClient& c() {
-    return *client_;
-  }
-  uint64_t base() const {
-    return host_->window_base;
-  }
+  TestClient& c() { return *client_; }
+  uint64_t base() const { return host_->window_base; }
 
   std::unique_ptr<Lane> connect(uint32_t number, const std::string& token) {
     auto lane = std::make_unique<Lane>();
@@ -129,9 +123,7 @@ class HostileLanes : public testing::Test {
     c().pump_until([&] { return c().executor->end() != SessionEnd::kNotYet; });
     return std::string(session_end_name(c().executor->end())) + ": " + c().executor->end_text();
   }
-  static std::vector<std::byte> bytes(size_t count) {
-    return std::vector<std::byte>(count);
-  }
+  static std::vector<std::byte> bytes(size_t count) { return std::vector<std::byte>(count); }
 
   ServerSettings settings_;
   std::unique_ptr<Host> host_;

@@ -40,16 +40,6 @@ std::vector<std::byte> numbers(size_t bytes) {
   return data;
 }
 
-// Windows small enough for the ranges that the thread sanitizer leaves to programs.
-#ifdef __SANITIZE_THREAD__
-constexpr uint64_t kWindowBase = 0x7e90'0000'0000;
-constexpr uint64_t kOtherBase = 0x7ea0'0000'0000;
-#else
-constexpr uint64_t kWindowBase = 0x2000'0000'0000;
-constexpr uint64_t kOtherBase = 0x3000'0000'0000;
-#endif
-constexpr uint64_t kWindowBytes = uint64_t{32} << 30;
-
 class Worker : public testing::Test {
  protected:
   void SetUp() override {

@@ -22,6 +22,16 @@
 
 namespace farlane::server {
 
+// Windows where both sanitizers leave room to programs, and of a size that they can shadow.
+#ifdef __SANITIZE_THREAD__
+inline constexpr uint64_t kWindowBase = 0x7e90'0000'0000;
+inline constexpr uint64_t kOtherBase = 0x7ea0'0000'0000;
+#else
+inline constexpr uint64_t kWindowBase = 0x2000'0000'0000;
+inline constexpr uint64_t kOtherBase = 0x3000'0000'0000;
+#endif
+inline constexpr uint64_t kWindowBytes = uint64_t{32} << 30;
+
 class TestClient final : public transport::FrameSink {
  public:
   struct Error {
