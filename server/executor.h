@@ -204,6 +204,10 @@ class Executor final : private transport::FrameSink {
   Device* find_device(const RecordHeader& header, uint32_t ordinal, CUresult* result);
   CUresult make_current(Device& device);
   bool is_blocking(protocol::StreamId id);
+  // The stream of a copy to the client that may begin. Null: it was refused with its ticket, or the
+  // session has ended.
+  template <class Copy>
+  const StreamRef* admit_out(const RecordHeader& header, const Copy& copy);
   // Whether a client may touch rows at `address`.
   bool may_touch(uint64_t address, uint64_t pitch, uint64_t width, uint64_t height) const;
 

@@ -49,23 +49,9 @@ bool Executor::on(const RecordHeader& header, const message::CopyInLanes& copy) 
 bool Executor::on(const RecordHeader& header, const message::CopyOutLanes& copy) {
   BulkOut* bulk = bulk_.find_out(header.sequence);
   if (bulk == nullptr) {
-    if (copy.height != 0 && copy.width > UINT64_MAX / copy.height) {
-      return fault(header, fmt::format("{} rows of {} bytes", copy.height, copy.width));
-    }
     if (lanes_.open_lanes() == 0) return fault(header, "a copy over lanes, and no lane is open");
-    CUresult result = CUDA_SUCCESS;
-    const StreamRef* stream = find_stream(header, copy.stream, &result);
-    if (end_ != SessionEnd::kNotYet) return false;
-    if (stream != nullptr && !may_touch(copy.from, copy.from_pitch, copy.width, copy.height)) {
-      result = CUDA_ERROR_INVALID_VALUE;
-    } else if (stream != nullptr) {
-      result = (*stream)->device->use(**stream);
-    }
-    if (result != CUDA_SUCCESS) {
-      copies_.refuse_out(copy.ticket, result);
-      note_sticky(result);
-      return true;
-    }
+    const StreamRef* stream = admit_out(header, copy);
+    if (stream == nullptr) return end_ == SessionEnd::kNotYet;
     BulkOut begun;
     begun.command = header.sequence;
     begun.ticket = copy.ticket;

@@ -189,23 +189,31 @@ bool Executor::on(const RecordHeader& header, const message::CopyIn& copy,
   });
 }
 
-bool Executor::on(const RecordHeader& header, const message::CopyOut& copy) {
+template <class Copy>
+const StreamRef* Executor::admit_out(const RecordHeader& header, const Copy& copy) {
   if (copy.height != 0 && copy.width > UINT64_MAX / copy.height) {
-    return fault(header, fmt::format("{} rows of {} bytes", copy.height, copy.width));
+    fault(header, fmt::format("{} rows of {} bytes", copy.height, copy.width));
+    return nullptr;
   }
   CUresult result = CUDA_SUCCESS;
   const StreamRef* stream = find_stream(header, copy.stream, &result);
-  if (end_ != SessionEnd::kNotYet) return false;
+  if (end_ != SessionEnd::kNotYet) return nullptr;
   if (stream != nullptr && !may_touch(copy.from, copy.from_pitch, copy.width, copy.height)) {
     result = CUDA_ERROR_INVALID_VALUE;
   } else if (stream != nullptr) {
     result = (*stream)->device->use(**stream);
   }
-  if (result != CUDA_SUCCESS) {
-    copies_.refuse_out(copy.ticket, result);
-    note_sticky(result);
-    return true;
-  }
+  if (result == CUDA_SUCCESS) return stream;
+  copies_.refuse_out(copy.ticket, result);
+  note_sticky(result);
+  return nullptr;
+}
+template const StreamRef* Executor::admit_out(const RecordHeader&, const message::CopyOut&);
+template const StreamRef* Executor::admit_out(const RecordHeader&, const message::CopyOutLanes&);
+
+bool Executor::on(const RecordHeader& header, const message::CopyOut& copy) {
+  const StreamRef* stream = admit_out(header, copy);
+  if (stream == nullptr) return end_ == SessionEnd::kNotYet;
   if (copies_.copy_out(*stream, copy) == CopyStep::kStalled) {
     stall_ = true;
     return false;
