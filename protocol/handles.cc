@@ -14,6 +14,10 @@ const char* handle_kind_name(HandleKind kind) {
       return "module";
     case HandleKind::kKernel:
       return "kernel";
+    case HandleKind::kGraph:
+      return "graph";
+    case HandleKind::kExec:
+      return "graph exec";
   }
   return "handle";
 }

@@ -1,4 +1,4 @@
-// The client-made names of streams, events, modules and kernels: strong types over 64 bits,
+// The client-made names of streams, events, modules, kernels and graphs: strong types over 64 bits,
 //
 //   bits 63..56  kind         never 0, so that a handle is never 0, 1 or 2, which CUDA reserves
 //   bits 55..32  generation   grows when an index is used again, so that a stale handle is noticed
@@ -17,7 +17,14 @@
 
 namespace farlane::protocol {
 
-enum class HandleKind : uint8_t { kStream = 1, kEvent = 2, kModule = 3, kKernel = 4 };
+enum class HandleKind : uint8_t {
+  kStream = 1,
+  kEvent = 2,
+  kModule = 3,
+  kKernel = 4,
+  kGraph = 5,
+  kExec = 6,  // an instantiated graph
+};
 
 const char* handle_kind_name(HandleKind kind);
 
@@ -70,6 +77,8 @@ using StreamId = Handle<HandleKind::kStream>;
 using EventId = Handle<HandleKind::kEvent>;
 using ModuleId = Handle<HandleKind::kModule>;
 using KernelId = Handle<HandleKind::kKernel>;
+using GraphId = Handle<HandleKind::kGraph>;
+using ExecId = Handle<HandleKind::kExec>;
 
 static_assert(sizeof(StreamId) == 8);
 

@@ -9,7 +9,8 @@ SCALARS = {
     "u8": ("uint8_t", 1), "u16": ("uint16_t", 2), "u32": ("uint32_t", 4), "u64": ("uint64_t", 8),
     "i32": ("int32_t", 4), "i64": ("int64_t", 8), "f32": ("float", 4), "addr": ("uint64_t", 8),
 }
-HANDLES = {"stream": "StreamId", "event": "EventId", "module": "ModuleId", "kernel": "KernelId"}
+HANDLES = {"stream": "StreamId", "event": "EventId", "module": "ModuleId", "kernel": "KernelId",
+           "graph": "GraphId", "exec": "ExecId"}
 VARIABLE = ("bytes", "string", "list")
 RECORD_ALIGNMENT = 8
 
