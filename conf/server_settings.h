@@ -46,6 +46,7 @@ struct ServerSettings {
 
   std::string log_level = "info";  // off, error, warning, info, debug
   std::string log_file;            // empty: stderr
+  bool command_times = false;
 };
 
 const conf::Table& server_settings_table();

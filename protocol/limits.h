@@ -69,6 +69,9 @@ inline constexpr uint32_t control_limits_max = 256;
 // Bytes of a text in a control message: a host or device name, a reason.
 inline constexpr uint32_t control_text_bytes_max = 4096;
 
+// Kinds of commands whose times a worker tells, a count: op numbers are below it today.
+inline constexpr uint32_t command_kinds_max = 128;
+
 // Bytes of a session token.
 inline constexpr uint32_t session_token_bytes_max = 64;
 

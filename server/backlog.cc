@@ -24,7 +24,7 @@ inline constexpr bool touches_nothing =
     is_one_of<M, message::ClientAlive, message::Echo, message::ExtentCreate, message::ImagePart,
               message::KernelBind, message::KernelFactsGet, message::KernelsMore, message::LimitGet,
               message::MemoryInfo, message::ModuleLoad, message::OccupancyBlocks,
-              message::OccupancyShared, message::VariableFind>;
+              message::OccupancyShared, message::VariableFind, message::WorkerTimes>;
 
 template <class M>
 inline constexpr bool touches_everything =

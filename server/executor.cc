@@ -71,6 +71,7 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
       channel_(channel),
       settings_(settings),
       output_(output),
+      clocks_(settings.command_times),
       outbox_(channel),
       copies_(host.driver, outbox_, static_cast<size_t>(settings.staging_slot_bytes),
               static_cast<size_t>(settings.staging_slots)),
@@ -155,7 +156,7 @@ bool Executor::step() {
   progressed |= retry_backlog();
   progressed |= resume();
   acknowledge(false);
-  if (!outbox_.push() && end_ == SessionEnd::kNotYet) {
+  if (!push() && end_ == SessionEnd::kNotYet) {
     // What the client said last may still be in the channel, a goodbye for instance.
     receive();
     end_session(SessionEnd::kPeerGone, channel_.close_reason());
@@ -170,13 +171,16 @@ bool Executor::may_receive() const {
 bool Executor::receive() {
   bool received = false;
   for (int i = 0; i < kFramesPerPass && may_receive() && end_ == SessionEnd::kNotYet; ++i) {
+    const uint64_t since = clocks_.now();
+    const uint64_t executed_before = clocks_.executed_ticks();
     const ReceiveStatus status = channel_.receive(*this);
     body_has_no_place_ = status == ReceiveStatus::kStalled;
     switch (status) {
       case ReceiveStatus::kDelivered:
         received = true;
+        clocks_.received(since, executed_before);
         // An answer leaves before anything else is looked at. What fails here fails in step() too.
-        if (outbox_.has_frames() && !outbox_.is_held() && !outbox_.push()) break;
+        if (outbox_.has_frames() && !outbox_.is_held() && !push()) break;
         continue;
       case ReceiveStatus::kNothing:
       case ReceiveStatus::kStalled:
@@ -206,6 +210,7 @@ MutableBytes Executor::place(Bytes, uint32_t body_bytes) {
 
 void Executor::deliver(Bytes head, MutableBytes body) {
   execute(head, body);
+  clocks_.copies_under_way(copies_.has_pieces());
   if (!is_stalled()) copies_.end_frame();
 }
 
@@ -214,6 +219,7 @@ void Executor::execute(std::span<const std::byte> head, std::span<std::byte> bod
   protocol::RecordCursor records(head);
   protocol::Record record;
   size_t done = 0;
+  clocks_.begin();
   while (end_ == SessionEnd::kNotYet && records.next(record)) {
     const bool last = records.at_end();
     if (last && !body.empty() &&
@@ -221,7 +227,9 @@ void Executor::execute(std::span<const std::byte> head, std::span<std::byte> bod
       fault(record.header, "a body that it does not take");
       return;
     }
-    if (!execute_record(record, last ? body : std::span<std::byte>())) {
+    const bool executed = execute_record(record, last ? body : std::span<std::byte>());
+    clocks_.end(record.header.op, executed);
+    if (!executed) {
       if (!stall_) return;
       stall_ = false;
       const size_t left = head.size() - done;
@@ -290,7 +298,9 @@ bool Executor::retry_backlog() {
   copies_.recycle();
   return backlog_.retry([&](const protocol::Record& record) {
     if (end_ != SessionEnd::kNotYet) return false;
+    clocks_.begin();
     const bool done = dispatch(record, {});
+    clocks_.end(record.header.op, false);  // counted when it was kept
     stall_ = false;
     return done;
   });
@@ -311,7 +321,7 @@ bool Executor::resume() {
 
 void Executor::wait_for_something() {
   acknowledge(true);
-  if (!outbox_.push()) return;  // step() finds out
+  if (!push()) return;  // step() finds out
   const auto now = Clock::now();
   const auto silent = std::chrono::milliseconds(settings_.client_timeout_ms);
   auto deadline = last_received_ + silent;
@@ -430,6 +440,11 @@ void Executor::acknowledge(bool idle) {
   outbox_.append(message::Ack{executed(), taken_bytes_});
   acknowledged_bytes_ = taken_bytes_;
   acknowledged_ = executed();
+}
+
+bool Executor::push() {
+  const CommandClocks::Sending sending(clocks_, outbox_.has_frames());
+  return outbox_.push();
 }
 
 // Moves device output to the client: the driver writes what it has gathered when it is asked to

@@ -20,6 +20,7 @@
 #include "protocol/record.h"
 #include "server/backlog.h"
 #include "server/bulk_engine.h"
+#include "server/command_clocks.h"
 #include "server/copy_engine.h"
 #include "server/handle_table.h"
 #include "server/host.h"
@@ -117,6 +118,7 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::DeviceReset& reset);
   bool on(const RecordHeader& header, const message::Echo& echo);
   bool on(const RecordHeader& header, const message::KernelsMore& more);
+  bool on(const RecordHeader& header, const message::WorkerTimes& times);
 
  private:
   struct Event {
@@ -137,6 +139,7 @@ class Executor final : private transport::FrameSink {
   struct Wait {
     Then then = Then::kReplyStream;
     uint64_t sequence = 0;
+    uint64_t since = 0;  // clocks_
     Device* device = nullptr;
     uint64_t address = 0;
     std::vector<Device::Mark> marks;
@@ -185,6 +188,7 @@ class Executor final : private transport::FrameSink {
   template <class Reply>
   bool answer(uint64_t sequence, Reply reply, CUresult result) {
     if (end_ != SessionEnd::kNotYet) return false;
+    const CommandClocks::Answering answering(clocks_, Reply::kOp);
     note_sticky(result);
     tell_latched();
     reply.result = result;
@@ -194,6 +198,9 @@ class Executor final : private transport::FrameSink {
   }
   void note_sticky(CUresult result);
   void acknowledge(bool idle);
+  // False: the peer is gone.
+  [[nodiscard]] bool push();
+  bool deliver_copies();
   void tell_output(const EventRef* event);
 
   // --- lookups: null with *result set, or with the session ended for a name that never was
@@ -238,6 +245,7 @@ class Executor final : private transport::FrameSink {
   transport::Channel& channel_;
   const ServerSettings settings_;
   OutputSource* const output_;
+  CommandClocks clocks_;
 
   // Order matters: events and slots go back to pools and devices that outlive them.
   Outbox outbox_;

@@ -81,4 +81,9 @@ bool Executor::on(const RecordHeader& header, const message::Echo& echo) {
   return answer(header.sequence, reply, CUDA_SUCCESS);
 }
 
+bool Executor::on(const RecordHeader& header, const message::WorkerTimes&) {
+  std::vector<message::CommandTimes> rows;
+  return answer(header.sequence, clocks_.reply(&rows), CUDA_SUCCESS);
+}
+
 }  // namespace farlane::server

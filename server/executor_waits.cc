@@ -15,6 +15,7 @@ Executor::Wait& Executor::new_wait(Then then, uint64_t sequence, Device* device)
   }
   wait->then = then;
   wait->sequence = sequence;
+  wait->since = clocks_.now();
   wait->device = device;
   wait->address = 0;
   wait->marks.clear();
@@ -51,7 +52,7 @@ bool Executor::progress() {
     if (first_ready != waits.end()) {
       any = true;
       bulk_.deliver();
-      copies_.deliver();
+      deliver_copies();
       const size_t begin = static_cast<size_t>(first_ready - waits.begin());
       const size_t end = waits.size();
       // finish() may add waits behind these.
@@ -65,10 +66,19 @@ bool Executor::progress() {
                    waits_.begin() + static_cast<std::ptrdiff_t>(end));
     }
   }
-  if (copies_.has_pieces()) any |= copies_.deliver();
+  if (copies_.has_pieces()) any |= deliver_copies();
   any |= progress_bulk();
   if (!waiting_asks_.empty()) any |= retry_waiting_asks();
   return any;
+}
+
+bool Executor::deliver_copies() {
+  if (!clocks_.on()) return copies_.deliver();
+  CommandClocks::Answering answering(clocks_, protocol::Op::kCopyOut);
+  const bool delivered = copies_.deliver();
+  if (!delivered) answering.dismiss();  // it was only a look
+  clocks_.copies_under_way(copies_.has_pieces());
+  return delivered;
 }
 
 void Executor::finish(Wait& wait) {
@@ -83,18 +93,22 @@ void Executor::finish(Wait& wait) {
   };
   switch (wait.then) {
     case Then::kReplyStream:
+      clocks_.waited(protocol::Op::kStreamSynchronize, wait.since);
       output();
       answer(wait.sequence, message::StreamSynchronizeReply{}, wait.result);
       return;
     case Then::kReplyEvent:
+      clocks_.waited(protocol::Op::kEventSynchronize, wait.since);
       output();
       answer(wait.sequence, message::EventSynchronizeReply{}, wait.result);
       return;
     case Then::kReplyDevice:
+      clocks_.waited(protocol::Op::kDeviceSynchronize, wait.since);
       output();
       answer(wait.sequence, message::DeviceSynchronizeReply{}, wait.result);
       return;
     case Then::kExtentReady:
+      clocks_.waited(protocol::Op::kExtentCreate, wait.since);
       answer(wait.sequence, message::ExtentCreateReply{}, wait.result);
       return;
     case Then::kExtentRelease:

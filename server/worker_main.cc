@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "generated/protocol/control.pb.h"
+#include "server/driver_clock.h"
 #include "server/executor.h"
 #include "server/host.h"
 #include "server/link.h"
@@ -80,6 +81,7 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
   }
   DriverTable driver;
   if (!load_driver(arguments.driver.c_str(), &driver, &error)) fail(link, error);
+  if (settings.command_times) driver = timed_driver(driver);
   const std::unique_ptr<Host> host = Host::start(driver, settings, arguments.device, &error);
   if (host == nullptr) fail(link, error);
 

@@ -38,6 +38,8 @@ def read_driver(text: str) -> list[DriverFunction]:
 def driver_table_h(functions: list[DriverFunction]) -> str:
     members = "".join(f"  decltype(&::{f.name}) {f.name} = nullptr;"
                       f"{'' if f.required else '  // optional'}\n" for f in functions)
+    visits = "".join(f"  visitor.template operator()<&DriverTable::{f.name}>();\n"
+                     for f in functions)
     return banner(SOURCE) + f"""#pragma once
 
 #include <cuda.h>
@@ -50,6 +52,11 @@ namespace farlane::server {{
 // The driver's functions. Those marked optional may be null.
 struct DriverTable {{
 {members}}};
+
+// visitor.template operator()<&DriverTable::cuInit>() and so on, for every function.
+template <class Visitor>
+void visit_driver_functions(Visitor&& visitor) {{
+{visits}}}
 
 // Loads the driver at `path` ("libcuda.so.1", or the software device's) and fills the table. False
 // with a sentence in *error when it cannot be loaded or lacks a required function. The library
