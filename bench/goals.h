@@ -17,6 +17,8 @@ int split(const CompareOptions& options);
 // The processes that `sessions` starts: launches for a second from `start_ns` of the steady clock
 // on.
 Figures measure_session_rate(int64_t start_ns);
+// The process that `split` starts: what each kind of command costs, and the worker's part of it.
+Figures measure_cost(const Effort& effort);
 // Memory of this process and, if it is not 0, of the workers of the gpuserverd `server_pid`.
 Figures measure_memory(int server_pid);
 

@@ -48,7 +48,9 @@ int main(int argc, char** argv) {
       {"goals", {"the figures to reach, beside native and bare TCP, and which are met", goals}},
       {"sessions", {"launches per second of 1 to 16 processes at once", sessions}},
       {"connections", {"bandwidth by size and number of connections", connections}},
-      {"split", {"where the time of a launch and of a question goes", split}}};
+      {"split",
+       {"where the time of each kind of command goes, here, on the network and in the worker",
+        split}}};
   for (const auto& [name, comparison] : comparisons) {
     CLI::App* command = app.add_subcommand(name, comparison.help);
     command->add_option("--server", options.server,
@@ -72,6 +74,9 @@ int main(int argc, char** argv) {
   CLI::App* rate = app.add_subcommand("session-rate", "one of the processes of sessions");
   rate->add_option("--start-ns", start_ns, "of the steady clock")->required();
   rate->add_flag("--plain", plain, "one figure a line: value, unit, name");
+  CLI::App* cost = app.add_subcommand("cost", "the process of split");
+  cost->add_flag("--plain", plain, "one figure a line: value, unit, name");
+  cost->add_flag("--quick", effort.quick, "a tenth of the work, for a first look");
   int server_pid = 0;
   CLI::App* memory = app.add_subcommand("memory", "resident memory after a little of everything");
   memory->add_option("--server-pid", server_pid, "a gpuserverd here, for its workers' memory");
@@ -95,6 +100,8 @@ int main(int argc, char** argv) {
   Figures figures;
   if (rate->parsed()) {
     figures = measure_session_rate(start_ns);
+  } else if (cost->parsed()) {
+    figures = measure_cost(effort);
   } else if (memory->parsed()) {
     figures = measure_memory(server_pid);
   }

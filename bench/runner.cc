@@ -75,16 +75,25 @@ OwnServer::~OwnServer() {
   }
 }
 
-std::optional<std::string> OwnServer::start(const std::string& device) {
+std::optional<std::string> OwnServer::start(const std::string& device,
+                                            const Command& more_options) {
   char name[] = "/tmp/farlane-bench-XXXXXX";
   if (::mkdtemp(name) == nullptr) {
     return std::nullopt;
   }
   folder_ = name;
   const fs::path port_file = folder_ / "port";
-  pid_ = spawn({own_folder() / "gpuserverd", "--listen", "127.0.0.1:0", "--device", device,
-                "--port-file", port_file, "--module-cache-dir", folder_ / "modules"},
-               -1);
+  Command command = {own_folder() / "gpuserverd",
+                     "--listen",
+                     "127.0.0.1:0",
+                     "--device",
+                     device,
+                     "--port-file",
+                     port_file,
+                     "--module-cache-dir",
+                     folder_ / "modules"};
+  command.insert(command.end(), more_options.begin(), more_options.end());
+  pid_ = spawn(command, -1);
   if (pid_ <= 0) {
     return std::nullopt;
   }

@@ -29,7 +29,7 @@ class OwnServer {
   ~OwnServer();
   OwnServer(const OwnServer&) = delete;
   // Its address, or nothing.
-  std::optional<std::string> start(const std::string& device);
+  std::optional<std::string> start(const std::string& device, const Command& more_options = {});
   pid_t pid() const { return pid_; }
 
  private:
