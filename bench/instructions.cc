@@ -1,13 +1,14 @@
-// What the log costs in instructions: a launch, a small copy and a question, with the other end of
-// an in-process channel moved by the same thread, so that every run executes the same instructions.
-// bench/instructions.py runs it under valgrind, which collects inside the functions named count_*
-// only; the rest of this file is not counted.
+// farlane_instructions. Here what the log costs in instructions: a launch, a small copy and a
+// question, with the other end of an in-process channel moved by the same thread, so that every run
+// executes the same instructions. bench/instructions.py runs it under valgrind, which collects
+// inside the functions named count_* only; the rest of this file is not counted.
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
+#include "bench/instructions.h"
 #include "client/core/command_log.h"
 #include "client/core/inbox.h"
 #include "client/core/loss.h"
@@ -19,9 +20,8 @@ namespace {
 
 using namespace farlane;
 using namespace farlane::client;
+using bench::kCountedCalls;
 namespace message = protocol::message;
-
-constexpr int kCalls = 1000;
 
 // Takes everything and forgets it.
 class Drop final : public transport::FrameSink {
@@ -105,26 +105,33 @@ extern "C" {
 }
 }
 
-int main() {
+bool farlane::bench::count_log() {
   Ends ends;
   const std::array<std::byte, 32> params{};  // five arguments
   uint64_t sum = 0;
-  for (int i = 0; i < kCalls; ++i) {
+  for (int i = 0; i < kCountedCalls; ++i) {
     sum += count_launch(*ends.log, params);
   }
   ends.settle();
-  for (int i = 0; i < kCalls; ++i) {
+  for (int i = 0; i < kCountedCalls; ++i) {
     sum += count_copy(*ends.log, std::span(params).first(4));
   }
   ends.settle();
-  for (int i = 0; i < kCalls; ++i) {
+  for (int i = 0; i < kCountedCalls; ++i) {
     ends.answer(ends.log->last_sequence() + 1);
     if (count_question(*ends.log, *ends.inbox) != 2) {
       std::fprintf(stderr, "a question was not answered: %s\n", ends.loss.sentence().c_str());
-      return 1;
+      return false;
     }
     ends.settle();
   }
-  std::printf("%d\n", sum != 0 ? kCalls : 0);
-  return sum == 0;
+  return sum != 0;
+}
+
+int main() {
+  if (!farlane::bench::count_log() || !farlane::bench::count_program()) {
+    return 1;
+  }
+  std::printf("%d\n", farlane::bench::kCountedCalls);
+  return 0;
 }
