@@ -16,12 +16,13 @@
 
 namespace farlane::client {
 
-// Kinds of names that never leave the client; they continue protocol::HandleKind.
+// Kinds of names that never leave the client; they continue protocol::HandleKind. Below 0x80:
+// programs keep handles in signed integers of pointer size, and some refuse negative ones.
 enum class LocalKind : uint8_t {
-  kContext = 0x81,
-  kLibrary = 0x82,
-  kLibraryKernel = 0x83,
-  kPool = 0x84
+  kContext = 0x41,
+  kLibrary = 0x42,
+  kLibraryKernel = 0x43,
+  kPool = 0x44
 };
 
 template <class T, auto kKindValue>
