@@ -55,6 +55,9 @@ class Command(unittest.TestCase):
         self.assertEqual(seen["LD_PRELOAD"].split(":"),
                          [f"{self.libraries}/libcudart.so.13", f"{self.libraries}/libcuda.so.1"])
         self.assertEqual(seen["LD_LIBRARY_PATH"], f"{self.libraries}:/x")
+        self.assertEqual(seen["TRITON_LIBCUDA_PATH"], self.libraries)
+        seen = self.environment_of(TRITON_LIBCUDA_PATH="/mine")
+        self.assertEqual(seen["TRITON_LIBCUDA_PATH"], "/mine")
         self.assertNotIn("FARLANE_CONFIG", seen)
 
     def test_run_makes_the_config_path_absolute(self):

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 namespace farlane::cli {
@@ -12,6 +13,25 @@ std::string library_folder() {
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", fault);
   if (fault) return {};
   return (self.parent_path().parent_path() / "lib" / "farlane").string();
+}
+
+std::vector<std::string> facade_libraries(const std::string& folder) {
+  std::vector<std::string> others;
+  std::error_code fault;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, fault)) {
+    const std::string name = entry.path().filename().string();
+    const size_t suffix = name.find(".so.");
+    if (!name.starts_with("lib") || suffix == std::string::npos ||
+        name.find_first_not_of("0123456789", suffix + 4) != std::string::npos ||
+        name == kRuntimeLibrary || name == kDriverLibrary) {
+      continue;
+    }
+    others.push_back(name);
+  }
+  std::sort(others.begin(), others.end());
+  std::vector<std::string> all = {kRuntimeLibrary, kDriverLibrary};
+  all.insert(all.end(), others.begin(), others.end());
+  return all;
 }
 
 std::string library_folder_checked(std::string* error) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace farlane::cli {
 
@@ -11,7 +12,10 @@ inline constexpr const char* kDriverLibrary = "libcuda.so.1";
 
 // The folder that should hold them; empty if the executable's own path cannot be read.
 std::string library_folder();
-// The same, or empty with `*error` set if one of the two libraries is not in it.
+// The names of the CUDA libraries in that folder that we have our own of, the runtime and the
+// driver first: every lib*.so.N there.
+std::vector<std::string> facade_libraries(const std::string& folder);
+// library_folder(), or empty with `*error` set if one of the two libraries is not in it.
 std::string library_folder_checked(std::string* error);
 
 }  // namespace farlane::cli

@@ -1,8 +1,7 @@
 #include "client/cli/preload.h"
 
+#include <algorithm>
 #include <vector>
-
-#include "client/cli/install_paths.h"
 
 namespace farlane::cli {
 namespace {
@@ -37,14 +36,16 @@ std::string joined(const std::vector<std::string>& parts) {
 
 }  // namespace
 
-std::string preload_value(std::string_view existing, std::string_view library_folder) {
+std::string preload_value(std::string_view existing, std::string_view library_folder,
+                          const std::vector<std::string>& names) {
   std::vector<std::string> first;
   std::vector<std::string> last;
   const std::string folder(library_folder);
-  const std::vector<std::string> ours = {folder + "/" + kRuntimeLibrary,
-                                         folder + "/" + kDriverLibrary};
+  std::vector<std::string> ours;
+  for (const std::string& name : names) ours.push_back(folder + "/" + name);
   for (std::string& part : split(existing, ": ")) {
-    if (part == ours[0] || part == ours[1]) continue;  // `farlane run` inside `farlane run`
+    // `farlane run` inside `farlane run`
+    if (std::find(ours.begin(), ours.end(), part) != ours.end()) continue;
     (is_sanitizer_runtime(part) ? first : last).push_back(std::move(part));
   }
   first.insert(first.end(), ours.begin(), ours.end());

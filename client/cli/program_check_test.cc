@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "client/cli/install_paths.h"
 #include "client/cli/preload.h"
 
 namespace farlane::cli {
@@ -120,13 +122,29 @@ TEST_F(ProgramCheckTest, SetUserIdAndStaticPrograms) {
 }
 
 TEST(Preload, OursFirstButForSanitizers) {
-  EXPECT_EQ(preload_value("", "/l"), "/l/libcudart.so.13:/l/libcuda.so.1");
-  EXPECT_EQ(preload_value("/x/libjemalloc.so", "/l"),
+  const std::vector<std::string> ours = {kRuntimeLibrary, kDriverLibrary};
+  EXPECT_EQ(preload_value("", "/l", ours), "/l/libcudart.so.13:/l/libcuda.so.1");
+  EXPECT_EQ(preload_value("/x/libjemalloc.so", "/l", ours),
             "/l/libcudart.so.13:/l/libcuda.so.1:/x/libjemalloc.so");
-  EXPECT_EQ(preload_value("/a/b.so /usr/lib/libasan.so.8:/c.so", "/l"),
+  EXPECT_EQ(preload_value("/a/b.so /usr/lib/libasan.so.8:/c.so", "/l", ours),
             "/usr/lib/libasan.so.8:/l/libcudart.so.13:/l/libcuda.so.1:/a/b.so:/c.so");
-  const std::string once = preload_value("libtsan.so.2", "/l");
-  EXPECT_EQ(preload_value(once, "/l"), once);
+  const std::string once = preload_value("libtsan.so.2", "/l", ours);
+  EXPECT_EQ(preload_value(once, "/l", ours), once);
+}
+
+TEST(Preload, EveryFacadeOfTheFolder) {
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("farlane-facades-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  for (const char* name :
+       {"libcuda.so", "libcuda.so.1", "libcublas.so.13", "libcudart.so.13", "libfarlane_core.so",
+        "libsoftcuda.so", "libnvidia-ml.so.1", "notes.so.1", "libold.so.1.2"}) {
+    std::ofstream(folder / name) << "";
+  }
+  EXPECT_EQ(facade_libraries(folder.string()),
+            (std::vector<std::string>{"libcudart.so.13", "libcuda.so.1", "libcublas.so.13",
+                                      "libnvidia-ml.so.1"}));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Preload, LibraryPath) {

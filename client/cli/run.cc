@@ -46,9 +46,14 @@ int run_command(const RunOptions& options) {
     fmt::print(stderr, "farlane run: warning: {} (farlane doctor {})\n", obstacle, name);
   }
 
-  ::setenv("LD_PRELOAD", preload_value(variable("LD_PRELOAD"), libraries).c_str(), 1);
+  ::setenv("LD_PRELOAD",
+           preload_value(variable("LD_PRELOAD"), libraries, facade_libraries(libraries)).c_str(),
+           1);
   ::setenv("LD_LIBRARY_PATH", library_path_value(variable("LD_LIBRARY_PATH"), libraries).c_str(),
            1);
+  // Triton links its kernels' launchers against the driver, which it looks for where ldconfig knows
+  // one. A program's own choice stays.
+  ::setenv("TRITON_LIBCUDA_PATH", libraries.c_str(), 0);
   std::vector<char*> arguments;
   for (const std::string& argument : options.program) {
     arguments.push_back(const_cast<char*>(argument.c_str()));  // execv does not change them
