@@ -26,6 +26,17 @@ if(NOT cuda_version MATCHES " 130[0-9][0-9]$")
 endif()
 message(STATUS "CUDA toolkit: ${FARLANE_CUDA_ROOT}")
 
+# NVML's header comes with some toolkits and not with others; scripts/setup.sh fetches it.
+find_path(FARLANE_NVML_INCLUDE nvml.h
+  HINTS ${CMAKE_SOURCE_DIR}/build/nvml/include ${FARLANE_CUDA_ROOT}/include NO_DEFAULT_PATH)
+if(NOT FARLANE_NVML_INCLUDE)
+  message(FATAL_ERROR "there is no nvml.h: run scripts/setup.sh")
+endif()
+add_library(farlane_nvml_headers INTERFACE)
+target_include_directories(farlane_nvml_headers SYSTEM INTERFACE ${FARLANE_NVML_INCLUDE})
+# Every version of a function under its own name, none renamed by a macro.
+target_compile_definitions(farlane_nvml_headers INTERFACE NVML_NO_UNVERSIONED_FUNC_DEFS)
+
 # Headers only. -isystem: the vendor's headers are not held to our warnings.
 add_library(farlane_cuda_headers INTERFACE)
 target_include_directories(farlane_cuda_headers SYSTEM INTERFACE ${FARLANE_CUDA_ROOT}/include)

@@ -1,7 +1,7 @@
 # `cmake --install`: bin/ lib/farlane/ etc/farlane/ share/doc/farlane/. The folder of the libraries is lib/ and not
 # lib/x86_64-linux-gnu/: `farlane` and `gpuserverd` find them in ../lib/farlane, installed or not.
 set(farlane_programs farlane gpuserverd farlane-bench)
-set(farlane_libraries farlane_core farlane_cudart farlane_cuda softcuda)
+set(farlane_libraries farlane_core farlane_cudart farlane_cuda farlane_nvml softcuda)
 
 # What running programs needs, and no tests: scripts/demo.sh builds this.
 add_custom_target(farlane_runtime)

@@ -58,6 +58,12 @@ constexpr conf::Setting kSettings[] = {
                                "How long running sessions may go on after SIGTERM before they are "
                                "ended. New ones are refused meanwhile."),
 
+    conf::text<&S::nvml_library>(
+        "monitoring.nvml_library", "FARLANE_GPUSERVERD_NVML_LIBRARY",
+        "The library that is asked for the GPUs' temperature, utilisation and the like when a "
+        "client's program wants to know. auto is libnvidia-ml.so.1, and none with the software "
+        "device; empty is none."),
+
     conf::integer<&S::handshake_timeout_ms>(
         "timeouts.handshake_timeout_ms", "FARLANE_GPUSERVERD_HANDSHAKE_TIMEOUT_MS", 10, 600'000,
         "How long a new connection may take to say what it wants before it is closed."),

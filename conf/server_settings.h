@@ -25,6 +25,8 @@ struct ServerSettings {
   int64_t warm_workers = 1;  // per device
   int64_t drain_s = 10;
 
+  std::string nvml_library = "auto";  // auto: see nvml_of() in server/supervisor.cc
+
   int64_t handshake_timeout_ms = 5'000;
   int64_t heartbeat_ms = 1'000;
   int64_t client_timeout_ms = 30'000;

@@ -98,6 +98,7 @@ void write(pbf_writer& out, const Hello& hello) {
   write_u32(out, 8, hello.heartbeat_ms);
   if (hello.probe) out.add_bool(9, true);
   write_u32(out, 10, hello.lane);
+  if (hello.monitor) out.add_bool(11, true);
 }
 
 void write(pbf_writer& out, const Welcome& welcome) {
@@ -279,6 +280,9 @@ Hello read_hello(pbf_reader in) {
         break;
       case varint(10):
         hello.lane = in.get_uint32();
+        break;
+      case varint(11):
+        hello.monitor = in.get_bool();
         break;
       default:
         in.skip();

@@ -58,6 +58,7 @@ struct Hello {
   uint32_t devices_wanted = 0;
   uint32_t heartbeat_ms = 0;
   bool probe = false;
+  bool monitor = false;
   uint32_t lane = 0;
   bool operator==(const Hello&) const = default;
 };

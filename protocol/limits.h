@@ -81,6 +81,12 @@ inline constexpr uint32_t lanes_max = 64;
 // Bytes of a lane's chunk from which cutting a copy finer costs more than it spreads.
 inline constexpr uint32_t lane_chunk_bytes_min = 128 * 1024;
 
+// A forwarded call of the management library: its parameters of one kind, a count (NVML has at most
+// 6), and the bytes behind all its pointers together (NVML's largest: lists of some hundred
+// elements).
+inline constexpr uint32_t monitor_arguments_max = 8;
+inline constexpr uint32_t monitor_bytes_max = 64 * 1024;
+
 // How a copy of `bytes` is cut over `lanes`: several chunks for each, none larger than `chunk_max`.
 constexpr uint64_t lane_chunk_bytes(uint64_t bytes, uint64_t lanes, uint64_t chunk_max) {
   const uint64_t share = (bytes / (lanes * 2) + 0xffff) & ~uint64_t{0xffff};

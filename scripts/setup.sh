@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes a Debian 12 or Ubuntu 24.04 machine ready to build Farlane: packages, and the CUDA toolkit
-# if there is none (into build/cuda, from the vendor's wheels). Does nothing that is done already.
+# Makes a Debian 12 or Ubuntu 24.04 machine ready to build Farlane: packages, the CUDA toolkit if
+# there is none (into build/cuda, from the vendor's wheels), and NVML's header (into build/nvml).
+# Does nothing that is done already.
 #
 #   scripts/setup.sh [--fuzz]    --fuzz: also the compiler for the fuzz targets
 #
@@ -9,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(
   build-essential ca-certificates cmake ninja-build git ccache lld
-  python3 python3-pip
+  python3 python3-pip python3-venv
   libasio-dev libcli11-dev libfmt-dev liblz4-dev libprotobuf-dev libprotozero-dev libspdlog-dev
   libssl-dev libtomlplusplus-dev libxxhash-dev libzstd-dev protobuf-compiler
   libbenchmark-dev libgtest-dev valgrind)
@@ -99,3 +100,19 @@ if ! find_cuda; then
   find_cuda || fail "the toolkit in build/cuda is not usable; remove build/cuda and try again"
 fi
 say "CUDA toolkit: $CUDA_HOME"
+
+# NVML's header is in few toolkits; the vendor has it as a wheel of its own.
+install_nvml_header() {
+  local new=$FARLANE_ROOT/build/nvml.new
+  rm -rf "$new"
+  python3 -m pip install --disable-pip-version-check --no-deps --only-binary=:all: --target "$new" \
+    'nvidia-nvml-dev==13.0.87'
+  mkdir -p "$FARLANE_ROOT/build/nvml"
+  mv "$new/nvidia/cu13/include" "$FARLANE_ROOT/build/nvml/include"
+  rm -rf "$new"
+}
+
+if [ ! -e "$FARLANE_ROOT/build/nvml/include/nvml.h" ] && [ ! -e "$CUDA_HOME/include/nvml.h" ]; then
+  logged nvml "fetching NVML's header" install_nvml_header ||
+    fail "no nvml.h: see $FARLANE_LOGS/nvml.log"
+fi

@@ -72,6 +72,18 @@ run_fuzz() {
   done
 }
 
+# What tests/python runs. Without PyPI those tests are skipped, and say so.
+install_python_tests() {
+  local target=$FARLANE_ROOT/build/python-tests wanted=$FARLANE_ROOT/tests/python/requirements.txt
+  if cmp -s "$wanted" "$target/installed.txt"; then return 0; fi
+  rm -rf "$target"
+  python3 -m venv "$target"
+  "$target/bin/pip" install --disable-pip-version-check --only-binary=:all: -r "$wanted"
+  cp "$wanted" "$target/installed.txt"
+}
+logged python-tests "installing the Python programs that are tested" install_python_tests ||
+  say "tests/python will be skipped: PyPI is not reachable (build/logs/python-tests.log)"
+
 for preset in "${presets[@]}"; do
   say "--- $preset"
   # Under the fuzz preset only what is fuzzed.

@@ -55,8 +55,8 @@ ControlKind read_control(std::span<const std::byte> bytes, HelloFacts* hello, st
   if (message.has_hello()) {
     const control::Hello& from = message.hello();
     *hello = {from.major(),        from.client(), from.devices_wanted(),
-              from.heartbeat_ms(), from.probe(),  from.session_token(),
-              from.lane()};
+              from.heartbeat_ms(), from.probe(),  from.monitor(),
+              from.session_token(), from.lane()};
     return ControlKind::kHello;
   }
   if (message.has_goodbye()) {

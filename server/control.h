@@ -19,6 +19,7 @@ struct HelloFacts {
   uint32_t devices_wanted = 0;
   uint32_t heartbeat_ms = 0;
   bool probe = false;
+  bool monitor = false;  // this connection asks monitor_call and nothing else
   std::string session_token;
   uint32_t lane = 0;  // not 0: this connection is a bulk lane of the session with the token
 };

@@ -85,6 +85,7 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::CopyInLanes& copy);
   bool on(const RecordHeader& header, const message::CopyOutLanes& copy);
   bool on(const RecordHeader& header, const message::LaneData& data, std::span<std::byte> body);
+  bool on(const RecordHeader& header, const message::MonitorCall& call);
   bool on(const RecordHeader& header, const message::CopyWithin& copy);
   bool on(const RecordHeader& header, const message::Fill& fill);
   bool on(const RecordHeader& header, const message::StreamCreate& create);

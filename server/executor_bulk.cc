@@ -74,6 +74,10 @@ bool Executor::on(const RecordHeader& header, const message::LaneData&, std::spa
   return fault(header, "data of a lane on the command lane");
 }
 
+bool Executor::on(const RecordHeader& header, const message::MonitorCall&) {
+  return fault(header, "a monitoring call in a session");
+}
+
 bool Executor::progress_bulk() {
   bulk_.open_lanes();
   bool any = false;

@@ -1,4 +1,5 @@
-// gpuserverd: the supervisor, or one of its workers when started with --worker.
+// gpuserverd: the supervisor, one of its workers when started with --worker, or what answers a
+// monitoring tool when started with --monitor.
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 
 #include "conf/server_settings.h"
 #include "server/log.h"
+#include "server/monitor.h"
 #include "server/supervisor.h"
 #include "server/worker_main.h"
 
@@ -39,6 +41,17 @@ int main(int argc, char** argv) {
     argc -= kWorkerArguments;
     argv += kWorkerArguments;
   }
+  constexpr int kMonitorArguments = 3;  // --monitor FD NVML
+  const bool is_monitor = argc > kMonitorArguments && std::strcmp(argv[1], "--monitor") == 0;
+  int monitor_fd = -1;
+  std::string nvml;
+  if (is_monitor) {
+    monitor_fd = std::atoi(argv[2]);
+    nvml = argv[3];
+    argv[kMonitorArguments] = argv[0];
+    argc -= kMonitorArguments;
+    argv += kMonitorArguments;
+  }
   ServerCommandLine line = parse_server_command_line(argc, argv, "gpuserverd " FARLANE_VERSION);
   if (line.exit_now) return line.exit_code;
   ServerSettings& settings = line.settings;
@@ -46,9 +59,13 @@ int main(int argc, char** argv) {
   if (is_worker) server::worker_main(worker, settings);
 
   std::string error;
-  if (!server::start_log(settings, STDERR_FILENO, "gpuserverd", &error)) {
+  if (!server::start_log(settings, STDERR_FILENO, is_monitor ? "monitor" : "gpuserverd", &error)) {
     std::fprintf(stderr, "gpuserverd: %s\n", error.c_str());
     return 1;
+  }
+  if (is_monitor) {
+    settings.nvml_library = nvml;
+    server::monitor_main(monitor_fd, settings);
   }
   return server::supervise(settings, std::vector<std::string>(argv + 1, argv + argc));
 }

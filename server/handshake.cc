@@ -194,6 +194,8 @@ void Handshake::judge_hello(std::span<const std::byte> head) {
     spdlog::debug("{}: probe of {}", peer_, hello.client);
     timer_.cancel();
     transport::Fd socket(socket_.release());
+    wait_for_bytes(socket.get(), 1);
+    if (hello.monitor && events_->monitor(socket)) return;
     send_and_close(static_cast<asio::io_context&>(
                        asio::query(socket_.get_executor(), asio::execution::context)),
                    std::move(socket), events_->status());

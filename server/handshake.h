@@ -26,6 +26,8 @@ class Handshake : public std::enable_shared_from_this<Handshake> {
     // The same, of a bulk lane for the session that the hello names.
     std::function<void(transport::Fd socket, const HelloFacts& hello, const std::string& peer)>
         lane;
+    // The same, of one that asks about the devices. It answers a probe where that is not offered.
+    std::function<bool(const transport::Fd& socket)> monitor;
     std::function<std::string()> status;  // the answer to a probe
     std::function<void()> ended;          // whatever came of it
   };

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <asio/io_context.hpp>
@@ -18,6 +19,7 @@
 #include "server/control.h"
 #include "server/handshake.h"
 #include "server/worker_pool.h"
+#include "server/worker_process.h"
 #include "transport/endpoint.h"
 #include "transport/tcp.h"
 
@@ -34,6 +36,8 @@ constexpr size_t kHandshakesMax = 64;
 // How long sessions that were told to end may take for it.
 constexpr auto kEndTime = seconds(3);
 constexpr const char* kCudaDriver = "libcuda.so.1";
+constexpr const char* kNvml = "libnvidia-ml.so.1";
+constexpr size_t kMonitorsMax = 32;
 
 // The software device: where the setting says, or beside this program as installed or built.
 std::string software_driver(const ServerSettings& settings, std::string* error) {
@@ -51,11 +55,18 @@ std::string software_driver(const ServerSettings& settings, std::string* error) 
   return "";
 }
 
+// What is asked about the devices; empty: nothing.
+std::string nvml_of(const ServerSettings& settings, bool software) {
+  if (settings.nvml_library != "auto") return settings.nvml_library;
+  return software ? "" : kNvml;
+}
+
 class Supervisor {
  public:
   Supervisor(const ServerSettings& settings, std::vector<std::string> arguments)
       : settings_(settings),
-        pool_(io_, settings_, std::move(arguments),
+        arguments_(std::move(arguments)),
+        pool_(io_, settings_, arguments_,
               {[this] { on_ready(); }, [this](const std::string& why) { on_not_ready(why); },
                [this] { on_idle(); }}),
         signals_(io_, SIGTERM, SIGINT),
@@ -110,6 +121,7 @@ class Supervisor {
 
   void on_ready() {
     if (ending_) return;
+    nvml_ = nvml_of(settings_, software_);
     listen_socket_.assign(::fcntl(listener_->fd(), F_DUPFD_CLOEXEC, 0));
     await_connection();
     listen_beside();
@@ -239,6 +251,34 @@ class Supervisor {
         goodbye_message(SessionEnd::kProtocol, "this server has no session with the lane's token"));
   }
 
+  // A process of its own for each connection that asks about the devices.
+  bool monitor(const transport::Fd& socket) {
+    if (nvml_.empty() || stopping_) return false;
+    if (monitors_.size() >= kMonitorsMax) {
+      spdlog::warn("a monitoring connection was refused: there are {} already", monitors_.size());
+      return false;
+    }
+    std::vector<std::string> arguments{"--monitor", std::to_string(socket.get()), nvml_};
+    arguments.insert(arguments.end(), arguments_.begin(), arguments_.end());
+    std::string error;
+    const pid_t pid = spawn_worker(arguments, socket.get(), &error);
+    if (pid < 0) {
+      spdlog::error("{}", error);
+      return false;
+    }
+    monitors_.push_back(pid);
+    return true;
+  }
+
+  void reap_monitors() {
+    std::erase_if(monitors_, [](pid_t pid) {
+      int status = 0;
+      if (::waitpid(pid, &status, WNOHANG) != pid) return false;
+      if (!WIFEXITED(status)) spdlog::warn("monitor {} {}", pid, describe_exit(status));
+      return true;
+    });
+  }
+
   std::string status() const {
     const auto uptime = std::chrono::steady_clock::now() - started_;
     return status_message(
@@ -251,6 +291,7 @@ class Supervisor {
     children_.async_wait([this](const std::error_code& error, int) {
       if (error) return;
       pool_.reap();
+      reap_monitors();
       await_child();
     });
   }
@@ -307,10 +348,14 @@ class Supervisor {
     stopping_ = true;
     exit_code_ = exit_code;
     pool_.kill_all();
+    for (const pid_t monitor : monitors_) ::kill(monitor, SIGKILL);
     io_.stop();
   }
 
   const ServerSettings& settings_;
+  const std::vector<std::string> arguments_;
+  std::vector<pid_t> monitors_;
+  std::string nvml_;  // empty: nobody is asked
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   asio::io_context io_{1};
   WorkerPool pool_;
@@ -334,6 +379,7 @@ class Supervisor {
           [this](transport::Fd socket, const HelloFacts& hello, const std::string& peer) {
             place_lane(std::move(socket), hello, peer);
           },
+          [this](const transport::Fd& socket) { return monitor(socket); },
           [this] { return status(); }, [this] { --handshakes_; }});
 };
 

@@ -35,6 +35,8 @@ inline constexpr CUresult kServerLost = CUDA_ERROR_SYSTEM_NOT_READY;
 // CUDA_ERROR_NOT_INITIALIZED in a forked child whose parent had a session. Does not report posted
 // errors.
 FARLANE_CORE_API CUresult session_start();
+// Somebody has needed the server before, in this process: there is a session, alive or lost.
+FARLANE_CORE_API bool session_is_started();
 // [reports] Takes the error of earlier posted commands, if one has arrived. No network.
 FARLANE_CORE_API CUresult session_error();
 // Says once per name, in the log, that a program called something Farlane does not implement.

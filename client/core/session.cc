@@ -140,6 +140,10 @@ CUresult session_start() {
   return error;
 }
 
+bool session_is_started() {
+  return g_session.load(std::memory_order_acquire) != nullptr;
+}
+
 CUresult session_error() {
   Session* s = session_if_any();
   if (s == nullptr) {
@@ -219,6 +223,7 @@ bool Session::shake_hands(Lanes::Connect connect, std::string* error) {
   lanes_.prepare(std::move(connect), welcome->session_token, welcome->lanes_max,
                  welcome->lane_chunk_bytes, [this] { channel_->close(); });
   make_devices(*welcome, this);
+  told_devices = welcome->devices;
   return true;
 }
 

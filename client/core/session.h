@@ -30,6 +30,7 @@
 #include "client/core/stats.h"
 #include "conf/client_settings.h"
 #include "generated/protocol/messages.h"
+#include "protocol/control_client.h"
 #include "protocol/handles.h"
 #include "transport/channel.h"
 
@@ -302,6 +303,8 @@ class Session {
   std::vector<std::unique_ptr<Device>> devices;
   int driver_version = 0;
   bool launch_blocking = false;  // CUDA_LAUNCH_BLOCKING
+  // As the server described them, before CUDA_VISIBLE_DEVICES: what monitoring tools see.
+  std::vector<protocol::control::Device> told_devices;
 
   HandleTable<Stream, protocol::HandleKind::kStream> streams;
   HandleTable<Event, protocol::HandleKind::kEvent> events;

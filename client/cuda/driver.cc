@@ -15,8 +15,9 @@ bool is_initialized() {
   if (init_called.load(std::memory_order_acquire)) {
     return true;
   }
-  // The runtime initialises without cuInit; a context is the sign that it did, and stays true.
-  if (core::context_current() == nullptr) {
+  // The runtime initialises without cuInit, as soon as it is asked for devices: PyTorch calls the
+  // driver after nothing but cudaGetDeviceCount. That stays true.
+  if (!core::session_is_started()) {
     return false;
   }
   init_called.store(true, std::memory_order_release);

@@ -31,8 +31,10 @@ function(farlane_facade name)
     # The third argument is the version node, or - for none; the last the vendor's library.
     if(name STREQUAL "cudart")
       set(vendor libcudart.so.13 ${FARLANE_CUDA_ROOT}/lib64/libcudart.so.13)
-    else()
+    elseif(name STREQUAL "cuda")
       set(vendor - ${FARLANE_CUDA_ROOT}/lib64/stubs/libcuda.so)
+    else()
+      set(vendor - -)
     endif()
     add_test(NAME ${name}_exports
       COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/client/cudart/check_exports.py

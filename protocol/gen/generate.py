@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from farlane_gen import (api_model, emit_coverage, emit_describe, emit_dispatch, emit_driver_table,
-                         emit_facade, emit_messages, emit_testing, output, wire_model)
+                         emit_facade, emit_messages, emit_nvml, emit_testing, output, wire_model)
 
 PROTOCOL = Path(__file__).resolve().parent.parent
 
@@ -53,13 +53,16 @@ def make_facades(out: Path) -> None:
         output.write(folder / f"{name}_check.cc", emit_facade.check_cc(library))
         if library.has_typedefs:
             output.write(folder / f"{name}_proc_table.inc", emit_facade.proc_table_inc(library))
+        if name == "nvml":
+            output.write(folder / "nvml_forward.cc", emit_nvml.forward_cc(library))
+            output.write(out / "server" / "monitor_table.inc", emit_nvml.monitor_table_inc(library))
 
 
 def make_coverage(out: Path) -> None:
     output.write(out / "coverage.md", emit_coverage.coverage_md(read_libraries()))
 
 
-FACADES = ("cudart", "cuda")
+FACADES = ("cudart", "cuda", "nvml")
 MAKERS = {"wire": make_wire, "driver": make_driver, "facades": make_facades,
           "coverage": make_coverage}
 

@@ -110,7 +110,7 @@ class Described(unittest.TestCase):
 
     def test_every_name_of_the_vendors_libraries_is_described(self) -> None:
         counts = {library.name: len(library.symbols) for library in generate.read_libraries()}
-        self.assertEqual(counts, {"cudart": 422, "cuda": 637})
+        self.assertEqual(counts, {"cudart": 422, "cuda": 637, "nvml": 398})
 
     def test_the_driver_table_names_each_function_once(self) -> None:
         text = (generate.PROTOCOL / "api" / "driver.api").read_text()

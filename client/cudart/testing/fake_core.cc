@@ -172,6 +172,9 @@ void reset_fake_core() {
 CUresult session_start() {
   return called(__func__);
 }
+bool session_is_started() {
+  return context_current() != nullptr;
+}
 CUresult session_error() {
   return called(__func__);
 }

@@ -39,6 +39,8 @@ class Function:
     why: str = ""
     note: str = ""
     is_declared: bool = True
+    is_handwritten: bool = False    # although its library's functions are generated
+    arrays: dict[str, str] = field(default_factory=dict)  # pointer parameter: where its length is
     since: int = 0
     twins: list[Abi] = field(default_factory=list)
     also: list[Abi] = field(default_factory=list)      # other ABIs, as supported as this one
@@ -112,6 +114,10 @@ def _attributes(function: Function, text: str, reasons: dict[str, str]) -> None:
             function.note = quoted
         elif key == "undeclared" and match.group(7):
             function.is_declared = False
+        elif key == "handwritten" and match.group(7):
+            function.is_handwritten = True
+        elif key == "array" and items and "=" in items:
+            function.arrays.update(item.split("=", 1) for item in items.split())
         elif key in ("also", "without") and items:
             getattr(function, key).extend(_abi(item, where) for item in items.split())
         else:

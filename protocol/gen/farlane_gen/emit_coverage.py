@@ -12,7 +12,8 @@ Every function that the libraries export, and whether it works. Made from `proto
 *local*: answered in the client. *posted*: put into the session's log, returns at once. *asked*:
 waits for the server; the note says why, and where a function asks only sometimes, when. A function
 that is not listed as one of these is *unsupported*: it is exported, says so once in the log, and
-returns `cudaErrorNotSupported` or `CUDA_ERROR_NOT_SUPPORTED`.
+returns `cudaErrorNotSupported` or `CUDA_ERROR_NOT_SUPPORTED`; NVML's say nothing, and return
+`NVML_ERROR_NOT_SUPPORTED` or, where they would change a device, `NVML_ERROR_NO_PERMISSION`.
 """
 
 
