@@ -3,7 +3,6 @@
 // more than either. Taking it when it is free is one instruction, which a launch notices.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -36,22 +35,20 @@ class AdaptiveMutex {
   static constexpr State kFree = 0;
   static constexpr State kTaken = 1;
   static constexpr State kAwaited = 2;  // taken, and somebody may sleep
-  // Waiting threads look less and less often: whoever has the lock goes on undisturbed, and eight
-  // threads together get nearly as much done as one alone.
-  static constexpr int kPausesMax = 64;
+  // A waiting thread looks often: whoever asks should not stand by for microseconds while the line
+  // is free.
+  static constexpr int kPauses = 4;
   // Some tens of microseconds, as long as a large send takes.
-  static constexpr int kLooks = 20;
+  static constexpr int kLooks = 250;
 
   void lock_slow() {
-    int pauses = 1;
     for (int i = 0; i < kLooks; ++i) {
       if (state_.load(std::memory_order_relaxed) == kFree && try_lock()) {
         return;
       }
-      for (int j = 0; j < pauses; ++j) {
+      for (int j = 0; j < kPauses; ++j) {
         __builtin_ia32_pause();
       }
-      pauses = std::min(pauses * 2, kPausesMax);
     }
     while (state_.exchange(kAwaited, std::memory_order_acquire) != kFree) {
       state_.wait(kAwaited, std::memory_order_relaxed);

@@ -12,6 +12,8 @@ using transport::SendStatus;
 
 // A blocked sender looks at the clock, and at what has arrived, at least this often.
 constexpr auto kWaitSlice = std::chrono::milliseconds(100);
+// From the return of a launch to the program's next call's question: some hundred nanoseconds.
+constexpr auto kJoinTime = std::chrono::microseconds(1);
 
 }  // namespace
 
@@ -23,47 +25,47 @@ CommandLog::CommandLog(transport::Channel* channel, const CommandLogOptions& opt
       loss_(loss),
       wake_courier_(std::move(wake_courier)),
       credit_bytes_(options.credit_bytes),
-      fill_(transport::kHeadBytesMax),
-      leaving_(transport::kHeadBytesMax) {}
+      batches_(transport::kHeadBytesMax) {}
 
-uint64_t CommandLog::last_sequence() const {
-  std::lock_guard lock(fill_mutex_);
-  return last_sequence_;
-}
-
-bool CommandLog::make_room(size_t bytes, std::unique_lock<AdaptiveMutex>& lock) {
-  // The configured batch size is where a batch is closed; one larger command still fits by itself.
-  while (fill_bytes_ != 0 && fill_bytes_ + bytes > options_.batch_bytes_max) {
-    lock.unlock();
-    if (!flush()) {
-      return false;
-    }
-    lock.lock();
-  }
-  return !loss_->declared();
-}
-
-void CommandLog::swap_batches() {
-  fill_.swap(leaving_);
-  leaving_bytes_ = std::exchange(fill_bytes_, 0);
-  has_unsent_.store(false, std::memory_order_seq_cst);
+void CommandLog::take_line_slow() {
+  counters_.line_waits.fetch_add(1, std::memory_order_relaxed);
+  send_mutex_.lock();
+  guess_.collided();
 }
 
 bool CommandLog::flush() {
-  std::lock_guard send(send_mutex_);
-  {
-    std::lock_guard lock(fill_mutex_);
-    if (fill_bytes_ == 0) {
-      return !loss_->declared();
-    }
-    swap_batches();
-  }
-  return send_batch({});
+  const std::lock_guard send(send_mutex_);
+  return flush_with_line();
 }
 
-bool CommandLog::send_batch(std::span<const transport::Bytes> body) {
-  const transport::Frame frame{{leaving_.data(), leaving_bytes_}, body};
-  if (loss_->declared() || !wait_for_credit(leaving_bytes_)) {
+bool CommandLog::flush_with_line() {
+  clear_unsent();
+  const std::span<const std::byte> head = batches_.close();
+  return head.empty() ? !loss_->declared() : send_frame(head, {});
+}
+
+void CommandLog::flush_unless_asked() {
+  if (!options_.joins_questions || !guess_.expects()) {
+    flush();
+    return;
+  }
+  const auto until = Clock::now() + kJoinTime;
+  do {
+    __builtin_ia32_pause();
+    if (!has_unsent()) {
+      return;
+    }
+  } while (Clock::now() < until);
+  const std::lock_guard send(send_mutex_);
+  guess_.failed();
+  counters_.join_waits.fetch_add(1, std::memory_order_relaxed);
+  flush_with_line();
+}
+
+bool CommandLog::send_frame(std::span<const std::byte> head,
+                            std::span<const transport::Bytes> body) {
+  const transport::Frame frame{head, body};
+  if (loss_->declared() || !wait_for_credit(head.size())) {
     return false;
   }
   const auto since = Clock::now();
@@ -91,9 +93,9 @@ bool CommandLog::send_batch(std::span<const transport::Bytes> body) {
                    "; the session is lost (the server's log says more; see `farlane doctor`)");
     return false;
   }
-  sent_bytes_ += leaving_bytes_;
+  sent_bytes_ += head.size();
   counters_.frames.fetch_add(1, std::memory_order_relaxed);
-  counters_.bytes.fetch_add(leaving_bytes_, std::memory_order_relaxed);
+  counters_.bytes.fetch_add(head.size(), std::memory_order_relaxed);
   for (const transport::Bytes& part : body) {
     counters_.body_bytes.fetch_add(part.size(), std::memory_order_relaxed);
   }

@@ -1,8 +1,9 @@
 // The session's log: commands are appended here by any thread, in order, and leave in batches.
 //
-// Appending is encoding into the open batch under a short lock. Whoever flushes takes the batch as
-// one frame: a thread that asks flushes for itself; otherwise the courier (courier.h) does, as soon
-// as the line is free, so that a lone command leaves at once and a flood leaves in large frames.
+// Appending is taking a place in the open batch and encoding there (batches.h). Whoever flushes
+// takes the batch as one frame: a thread that asks flushes for itself; otherwise the courier
+// (courier.h) does, as soon as the line is free, so that a lone command leaves at once and a flood
+// leaves in large frames.
 #pragma once
 
 #include <atomic>
@@ -11,11 +12,12 @@
 #include <functional>
 #include <mutex>
 #include <span>
-#include <vector>
 
 #include "client/core/adaptive_mutex.h"
+#include "client/core/batches.h"
 #include "client/core/inbox.h"
 #include "client/core/loss.h"
+#include "client/core/question_guess.h"
 #include "generated/protocol/messages.h"
 #include "transport/channel.h"
 
@@ -23,8 +25,10 @@ namespace farlane::client {
 
 struct CommandLogOptions {
   size_t batch_bytes_max = transport::kHeadBytesMax;
-  bool batching = true;       // off: every command is flushed by the thread that appends it
-  uint64_t credit_bytes = 0;  // log bytes that may be unacknowledged; 0: no limit
+  bool batching = true;           // off: every command is flushed by the thread that appends it
+  uint64_t credit_bytes = 0;      // log bytes that may be unacknowledged; 0: no limit
+  bool parallel_encoding = true;  // off: one thread at a time
+  bool joins_questions = true;    // the courier leaves it to a question to take what was posted
 };
 
 struct CommandLogCounters {
@@ -33,6 +37,9 @@ struct CommandLogCounters {
   std::atomic<uint64_t> body_bytes = 0;
   std::atomic<uint64_t> credit_waits = 0;
   std::atomic<uint64_t> busy_waits = 0;  // the network took no more for a while
+  std::atomic<uint64_t> line_waits = 0;  // an asking thread found another one sending
+  std::atomic<uint64_t> joined = 0;      // frames left to a question, which came
+  std::atomic<uint64_t> join_waits = 0;  // and did not come
 };
 
 class CommandLog {
@@ -45,22 +52,28 @@ class CommandLog {
   template <class M, class Register>
   uint64_t append(const M& message, Register register_ask) {
     const size_t bytes = encoded_bytes(message);
-    uint64_t sequence = 0;
-    {
-      std::unique_lock lock(fill_mutex_);
-      if (!make_room(bytes, lock)) {
+    std::unique_lock<AdaptiveMutex> alone;
+    if (!options_.parallel_encoding) {
+      alone = std::unique_lock(encode_mutex_);
+    }
+    Batches::Place place;
+    do {
+      if (loss_->declared()) {
         return 0;
       }
-      sequence = ++last_sequence_;
-      encode(std::span(fill_.data() + fill_bytes_, bytes), message, sequence);
-      fill_bytes_ += bytes;
-      register_ask(sequence);
-      // Not again and again: the courier watches it, and would be disturbed by every command.
-      if (!has_unsent_.load(std::memory_order_relaxed)) {
-        has_unsent_.store(true, std::memory_order_seq_cst);
-      }
+      place = batches_.take(bytes, options_.batch_bytes_max);
+    } while (place.sequence == 0 && flush());
+    if (place.sequence == 0) {
+      return 0;
     }
-    return sequence;
+    encode(place.bytes, message, place.sequence);
+    register_ask(place.sequence);
+    batches_.commit(place);
+    // Not again and again: the courier watches it, and would be disturbed by every command.
+    if (!has_unsent_.load(std::memory_order_seq_cst)) {
+      has_unsent_.store(true, std::memory_order_seq_cst);
+    }
+    return place.sequence;
   }
 
   // Appends and lets the courier know (or flushes, with batching off).
@@ -82,27 +95,22 @@ class CommandLog {
   template <class M, class Register>
   uint64_t send_now(const M& message, std::span<const transport::Bytes> body,
                     Register register_ask) {
-    std::lock_guard send(send_mutex_);
     const size_t bytes = encoded_bytes(message);
-    uint64_t sequence = 0;
-    for (;;) {
-      {
-        std::lock_guard lock(fill_mutex_);
-        if (fill_bytes_ + bytes <= fill_.size()) {
-          sequence = ++last_sequence_;
-          encode(std::span(fill_.data() + fill_bytes_, bytes), message, sequence);
-          fill_bytes_ += bytes;
-          register_ask(sequence);
-          swap_batches();
-          break;
-        }
-        swap_batches();
-      }
-      if (!send_batch({})) {
+    const std::lock_guard send(take_line(), std::adopt_lock);
+    clear_unsent();
+    Batches::Place place;
+    while ((place = batches_.close_with(bytes)).sequence == 0) {
+      if (!send_frame(batches_.close(), {})) {
         return 0;
       }
     }
-    return send_batch(body) ? sequence : 0;
+    encode(place.bytes, message, place.sequence);
+    register_ask(place.sequence);
+    if (place.before != 0 && guess_.expects()) {
+      guess_.came();
+      counters_.joined.fetch_add(1, std::memory_order_relaxed);
+    }
+    return send_frame(batches_.complete(place), body) ? place.sequence : 0;
   }
 
   template <class M>
@@ -112,15 +120,32 @@ class CommandLog {
 
   // Sends what has gathered and returns when the transport has it all. False: the session is lost.
   bool flush();
+  // For the courier: the same, unless a question is expected and comes.
+  void flush_unless_asked();
   bool has_unsent() const { return has_unsent_.load(std::memory_order_seq_cst); }
-  uint64_t last_sequence() const;
+  uint64_t last_sequence() const { return batches_.last_sequence(); }
+  uint64_t encoding_waits() const { return batches_.encoding_waits(); }
   const CommandLogCounters& counters() const { return counters_; }
   void set_credit_bytes(uint64_t bytes) { credit_bytes_ = bytes; }
 
  private:
-  bool make_room(size_t bytes, std::unique_lock<AdaptiveMutex>& lock);
-  void swap_batches();                                      // with both locks
-  bool send_batch(std::span<const transport::Bytes> body);  // with the send lock
+  // Locks it.
+  AdaptiveMutex& take_line() {
+    if (!send_mutex_.try_lock()) {
+      take_line_slow();
+    }
+    return send_mutex_;
+  }
+  void take_line_slow();
+  // Before closing: what is posted from now on sets it again.
+  void clear_unsent() {
+    if (has_unsent_.load(std::memory_order_relaxed)) {
+      has_unsent_.store(false, std::memory_order_seq_cst);
+    }
+  }
+  bool flush_with_line();
+  // With the send lock. An empty head: nothing is sent.
+  bool send_frame(std::span<const std::byte> head, std::span<const transport::Bytes> body);
   bool wait_for_credit(size_t bytes);
   bool wait_writable(transport::Clock::time_point since);
 
@@ -131,19 +156,13 @@ class CommandLog {
   const std::function<void()> wake_courier_;
   std::atomic<uint64_t> credit_bytes_;
 
-  // Apart from what other threads write or watch: with many posting threads the cost is in the
-  // cache lines that they take from each other.
+  Batches batches_;
+  // Apart from what other threads write or watch.
   static constexpr size_t kLineBytes = 64;
-  alignas(kLineBytes) mutable AdaptiveMutex fill_mutex_;  // guards the open batch
-  std::vector<std::byte> fill_;
-  size_t fill_bytes_ = 0;
-  uint64_t last_sequence_ = 0;
   alignas(kLineBytes) std::atomic<bool> has_unsent_ = false;
-
-  alignas(kLineBytes)
-      AdaptiveMutex send_mutex_;  // guards the batch that leaves, and the channel's sending side
-  std::vector<std::byte> leaving_;
-  size_t leaving_bytes_ = 0;
+  alignas(kLineBytes) AdaptiveMutex encode_mutex_;  // without parallel_encoding
+  alignas(kLineBytes) AdaptiveMutex send_mutex_;  // guards closing, and the channel's sending side
+  QuestionGuess guess_;
   uint64_t sent_bytes_ = 0;  // of frame heads, since the start
   CommandLogCounters counters_;
 };

@@ -24,7 +24,8 @@ void Device::extent_release(uint64_t address, uint64_t bytes) {
 void Device::reuse_fence() {
   // With one stream its order is fence enough.
   if (several_streams.load(std::memory_order_acquire) && !session->settings().reuse_without_fence) {
-    raise_to(last_sequence, session->post(message::ReuseFence{.device = server_ordinal}));
+    session->post(message::ReuseFence{.device = server_ordinal});
+    work.touch();
   }
 }
 

@@ -28,6 +28,7 @@
 #include "client/core/lanes.h"
 #include "client/core/loss.h"
 #include "client/core/stats.h"
+#include "client/core/work_marks.h"
 #include "conf/client_settings.h"
 #include "generated/protocol/messages.h"
 #include "protocol/control_client.h"
@@ -40,14 +41,8 @@ namespace message = protocol::message;
 class Session;
 struct Device;
 
-// The largest value so far; threads may arrive out of order.
-inline void raise_to(std::atomic<uint64_t>& value, uint64_t to) {
-  uint64_t now = value.load(std::memory_order_relaxed);
-  while (now < to && !value.compare_exchange_weak(now, to, std::memory_order_acq_rel)) {
-  }
-}
-
-struct Stream {
+// Apart from its neighbours in the table: each may be posted to by another thread.
+struct alignas(64) Stream {
   protocol::StreamId id;
   Device* device = nullptr;
   unsigned flags = 0;
@@ -176,7 +171,7 @@ struct Device final : Backing {
   std::vector<uint32_t> peers;  // server ordinals
   CUcontext primary = nullptr;
   Stream legacy;
-  std::atomic<uint64_t> last_sequence = 0;      // posted to any stream of the device
+  WorkMarks work;                               // of all streams of the device
   std::atomic<uint64_t> finished_sequence = 0;  // everything up to here has finished
   std::atomic<bool> several_streams = false;    // a second stream was ever made
 
@@ -296,7 +291,7 @@ class Session {
   // The command with this number now belongs to the stream's work.
   void touch(Stream* stream, uint64_t sequence) {
     raise_to(stream->last_sequence, sequence);
-    raise_to(stream->device->last_sequence, sequence);
+    stream->device->work.touch();
   }
 
   PostedErrors errors;

@@ -27,11 +27,31 @@ thread_local ThreadStreams t_streams;
 
 bool is_idle(const Stream& stream) {
   // The legacy default stream waits for all blocking streams, so its idleness is the device's.
-  const uint64_t last = stream.is_legacy()
-                            ? stream.device->last_sequence.load(std::memory_order_acquire)
-                            : stream.last_sequence.load(std::memory_order_acquire);
+  if (stream.is_legacy()) {
+    return stream.device->work.is_legacy_idle();
+  }
+  const uint64_t last = stream.last_sequence.load(std::memory_order_acquire);
   return last <= stream.finished_sequence.load(std::memory_order_acquire) ||
          last <= stream.device->finished_sequence.load(std::memory_order_acquire);
+}
+
+// What a question about a stream covers when it is asked from now on.
+struct Covered {
+  uint64_t sequence = 0;
+  uint64_t mark = 0;  // of the legacy stream
+};
+Covered covered_by_question(Session* s, Stream& stream) {
+  if (!stream.is_legacy()) {
+    return {stream.last_sequence.load(), 0};
+  }
+  const uint64_t mark = stream.device->work.begin_question();
+  return {s->log().last_sequence(), mark};
+}
+void note_finished(Stream& stream, const Covered& covered) {
+  raise_to(stream.finished_sequence, covered.sequence);
+  if (stream.is_legacy()) {
+    stream.device->work.legacy_finished(covered.mark);
+  }
 }
 
 }  // namespace
@@ -132,8 +152,7 @@ CUresult stream_synchronize(CUstream stream) {
   if (s->answers_here(is_idle(*found), message::StreamSynchronize::kName)) {
     return s->errors.take();
   }
-  const uint64_t covered =
-      found->is_legacy() ? found->device->last_sequence.load() : found->last_sequence.load();
+  const Covered covered = covered_by_question(s, *found);
   const CUresult result = s->ask(message::StreamSynchronize{.stream = found->id});
   if (result != CUDA_SUCCESS) {
     return result;
@@ -142,7 +161,7 @@ CUresult stream_synchronize(CUstream stream) {
   // under way.
   const bool arrived = s->inbox().wait_until(
       [&] {
-        return !s->inbox().tickets_pending(covered, [&](uint64_t bits) {
+        return !s->inbox().tickets_pending(covered.sequence, [&](uint64_t bits) {
           if (bits == found->id.bits()) {
             return true;
           }
@@ -155,7 +174,7 @@ CUresult stream_synchronize(CUstream stream) {
   if (!arrived) {
     return kServerLost;
   }
-  raise_to(found->finished_sequence, covered);
+  note_finished(*found, covered);
   return s->errors.take();
 }
 
@@ -172,17 +191,16 @@ CUresult stream_query(CUstream stream) {
   if (s->answers_here(is_idle(*found), message::StreamQuery::kName)) {
     return s->errors.take();
   }
-  const uint64_t covered =
-      found->is_legacy() ? found->device->last_sequence.load() : found->last_sequence.load();
+  const Covered covered = covered_by_question(s, *found);
   const CUresult result = s->ask(message::StreamQuery{.stream = found->id});
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  if (s->inbox().tickets_pending(covered,
+  if (s->inbox().tickets_pending(covered.sequence,
                                  [&](uint64_t bits) { return bits == found->id.bits(); })) {
     return CUDA_ERROR_NOT_READY;
   }
-  raise_to(found->finished_sequence, covered);
+  note_finished(*found, covered);
   return s->errors.take();
 }
 
@@ -262,11 +280,11 @@ CUresult device_synchronize(int device) {
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_DEVICE;
   }
-  const uint64_t covered = found->last_sequence.load(std::memory_order_acquire);
-  if (s->answers_here(covered <= found->finished_sequence.load(std::memory_order_acquire),
-                      message::DeviceSynchronize::kName)) {
+  if (s->answers_here(found->work.is_idle(), message::DeviceSynchronize::kName)) {
     return s->errors.take();
   }
+  const uint64_t mark = found->work.begin_question();
+  const uint64_t covered = s->log().last_sequence();
   const CUresult result = s->ask(message::DeviceSynchronize{.device = found->server_ordinal});
   if (result != CUDA_SUCCESS) {
     return result;
@@ -283,8 +301,10 @@ CUresult device_synchronize(int device) {
     return kServerLost;
   }
   raise_to(found->finished_sequence, covered);
-  if (found->last_sequence.load() == covered) {
-    std::lock_guard lock(found->memory_mutex);
+  found->work.finished(mark);
+  // Under the lock: what is freed later, by a thread that posted meanwhile, is not meant.
+  std::lock_guard lock(found->memory_mutex);
+  if (found->work.is_idle()) {
     found->memory.all_work_finished();
   }
   return s->errors.take();

@@ -23,6 +23,8 @@ const Variant kVariants[] = {
     {"Defaults", [](RigOptions*) {}},
     {"BatchingOff", [](RigOptions* options) { options->client.batching = false; }},
     {"SmallBatches", [](RigOptions* options) { options->client.flush_bytes = 1024; }},
+    {"ParallelEncodingOff", [](RigOptions* options) { options->client.parallel_encoding = false; }},
+    {"JoiningQuestionsOff", [](RigOptions* options) { options->client.join_questions = false; }},
     {"InlineCopiesOff", [](RigOptions* options) { options->client.inline_bytes_max = 0; }},
     {"TinyChunks",
      [](RigOptions* options) {
