@@ -83,7 +83,8 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
       images_(settings.module_cache_dir, static_cast<uint64_t>(settings.module_cache_bytes_max)),
       device_count_(static_cast<uint32_t>(host.devices.size())),
       last_received_(Clock::now()),
-      last_progress_(last_received_) {
+      last_progress_(last_received_),
+      lanes_sent_at_(last_received_) {
   // The context is the thread's, and the host may have been made on another one.
   make_current(*host.devices[0]);
   lanes_.set_token(new_session_token());

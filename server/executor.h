@@ -240,6 +240,7 @@ class Executor final : private transport::FrameSink {
   bool progress_bulk();
   void check_lanes();
   void check_bulk_silence();
+  void check_lane_readers();
 
   const DriverTable& driver_;
   Host& host_;
@@ -296,6 +297,10 @@ class Executor final : private transport::FrameSink {
   std::string requested_text_;                      // guarded by request_mutex_
 
   uint32_t peer_heartbeat_ms_ = 0;
+
+  // When the bulk lanes last got rid of a piece, as far as anybody looked.
+  uint64_t lanes_sent_ = 0;
+  transport::Clock::time_point lanes_sent_at_;
 };
 
 }  // namespace farlane::server

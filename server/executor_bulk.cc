@@ -6,6 +6,11 @@
 
 namespace farlane::server {
 
+namespace {
+// A slower network than 1 Mb/s is none.
+constexpr auto kSlowestByte = std::chrono::microseconds(8);
+}  // namespace
+
 bool Executor::on(const RecordHeader& header, const message::CopyInLanes& copy) {
   BulkIn* bulk = bulk_.find_in(header.sequence);
   if (bulk == nullptr) {
@@ -100,6 +105,7 @@ void Executor::check_lanes() {
 }
 
 void Executor::check_bulk_silence() {
+  check_lane_readers();
   const auto since = bulk_.silent_since();
   const auto silent = std::chrono::milliseconds(settings_.client_timeout_ms);
   if (since == transport::Clock::time_point::max() || transport::Clock::now() - since < silent) {
@@ -107,6 +113,24 @@ void Executor::check_bulk_silence() {
   }
   end_session(SessionEnd::kTimeout,
               fmt::format("the data of a copy did not come for {} ms (setting "
+                          "timeouts.client_timeout_ms)",
+                          settings_.client_timeout_ms));
+}
+
+// A client that takes no data from its lanes holds their pinned memory.
+void Executor::check_lane_readers() {
+  const auto now = transport::Clock::now();
+  const uint64_t sent = lanes_.sent();
+  if (sent == lanes_.handed_over() || sent != lanes_sent_) {
+    lanes_sent_ = sent;
+    lanes_sent_at_ = now;
+    return;
+  }
+  const auto limit = std::chrono::milliseconds(settings_.client_timeout_ms) +
+                     kSlowestByte * static_cast<int64_t>(lanes_.chunk_bytes());
+  if (now - lanes_sent_at_ < limit) return;
+  end_session(SessionEnd::kTimeout,
+              fmt::format("the client took no data from its further connections for {} ms (setting "
                           "timeouts.client_timeout_ms)",
                           settings_.client_timeout_ms));
 }

@@ -266,6 +266,7 @@ class Lanes::Lane final : private transport::FrameSink {
     return true;
   }
   void sent() {
+    lanes_.sent_.fetch_add(1, std::memory_order_relaxed);
     counters().chunks_out.fetch_add(1, std::memory_order_relaxed);
     counters().bytes_out.fetch_add(leaving_.bytes, std::memory_order_relaxed);
     lanes_.release_out(std::exchange(leaving_.slot, nullptr));
@@ -414,6 +415,7 @@ void Lanes::release_out(LaneSlot* slot) {
 }
 
 void Lanes::send(const LeavingChunk& chunk) {
+  handed_over_.fetch_add(1, std::memory_order_relaxed);
   {
     const std::scoped_lock lock(leaving_mutex_);
     leaving_.push_back(chunk);

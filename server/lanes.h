@@ -93,6 +93,9 @@ class Lanes {
   LaneSlot* acquire_out();
   void release_out(LaneSlot* slot);
   void send(const LeavingChunk& chunk);
+  // Pieces that were to be sent, and those that the network has taken.
+  uint64_t handed_over() const { return handed_over_.load(std::memory_order_relaxed); }
+  uint64_t sent() const { return sent_.load(std::memory_order_relaxed); }
 
   // Why a lane ended, or what its client did wrong on it: the session ends. `fault`: the latter.
   bool has_ended(std::string* why, bool* fault);
@@ -139,6 +142,8 @@ class Lanes {
   std::mutex leaving_mutex_;
   std::deque<LeavingChunk> leaving_;  // guarded by leaving_mutex_
   std::atomic<size_t> leaving_count_ = 0;
+  std::atomic<uint64_t> handed_over_ = 0;
+  std::atomic<uint64_t> sent_ = 0;
 };
 
 }  // namespace farlane::server

@@ -21,6 +21,7 @@ import harness
 from harness import (LOST, OP_CONTROL, OP_CONTROL_REPLY, OP_ECHO, SOON_S, Case, FakeServer, connect,
                      control_record, frame, hello_frame, is_running, receive_all, record,
                      send_quietly, wait_until, welcome)
+from lanes_test import Lanes
 
 
 class WrongServer(Case):
@@ -543,7 +544,7 @@ def main():
     harness.LAUNCHER = args.launcher
     harness.PROGRAMS = args.programs
     harness.APPS = args.apps
-    Floods.MEMORY_TELLS = not args.sanitized
+    Floods.MEMORY_TELLS = Lanes.MEMORY_TELLS = not args.sanitized
     unittest.main(argv=[sys.argv[0], *args.tests], verbosity=2)
 
 
