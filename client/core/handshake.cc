@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <numeric>
 #include <string_view>
 
 #include "client/core/endpoint.h"
@@ -110,6 +111,18 @@ bool check_welcome(const control::Welcome& welcome, const std::string& server, s
   return true;
 }
 
+std::vector<uint32_t> device_order(const char* value, std::span<const control::Device> devices) {
+  std::vector<uint32_t> order(devices.size());
+  std::iota(order.begin(), order.end(), 0);
+  if (value != nullptr && std::string_view(value) == "PCI_BUS_ID") {
+    // "0000:1b:00.0": digits of equal width, lower case.
+    std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+      return devices[a].pci_bus_id < devices[b].pci_bus_id;
+    });
+  }
+  return order;
+}
+
 std::vector<uint32_t> visible_devices(const char* value, std::span<const control::Device> devices) {
   std::vector<uint32_t> visible;
   if (value == nullptr) {
@@ -150,7 +163,14 @@ std::vector<uint32_t> visible_devices(const char* value, std::span<const control
 
 void make_devices(const control::Welcome& welcome, Session* session) {
   int ordinal = 0;
-  for (uint32_t index : visible_devices(std::getenv("CUDA_VISIBLE_DEVICES"), welcome.devices)) {
+  const std::vector<uint32_t> order =
+      device_order(std::getenv("CUDA_DEVICE_ORDER"), welcome.devices);
+  std::vector<control::Device> ordered;
+  for (uint32_t index : order) {
+    ordered.push_back(welcome.devices[index]);
+  }
+  for (uint32_t place : visible_devices(std::getenv("CUDA_VISIBLE_DEVICES"), ordered)) {
+    const uint32_t index = order[place];
     const control::Device& told = welcome.devices[index];
     auto device = std::make_unique<Device>();
     device->session = session;

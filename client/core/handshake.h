@@ -26,6 +26,11 @@ bool check_welcome(const protocol::control::Welcome& welcome, const std::string&
                    std::string* error);
 // The devices that CUDA_VISIBLE_DEVICES leaves visible, in its order.
 void make_devices(const protocol::control::Welcome& welcome, Session* session);
+// The places of `devices` in the order that programs count them in, before CUDA_VISIBLE_DEVICES:
+// the session's own, whose first is the one that the server chose for it, or by PCI address if the
+// CUDA_DEVICE_ORDER value says so.
+std::vector<uint32_t> device_order(const char* value,
+                                   std::span<const protocol::control::Device> devices);
 // Which of `devices` a CUDA_VISIBLE_DEVICES value names: ordinals or UUID prefixes ("GPU-…"), up to
 // the first that names none, as CUDA has it. Null value: all.
 std::vector<uint32_t> visible_devices(const char* value,

@@ -1,5 +1,5 @@
-#include "client/core/endpoint.h"
 #include "client/core/handshake.h"
+#include "client/core/endpoint.h"
 
 #include <gtest/gtest.h>
 
@@ -28,6 +28,17 @@ TEST(VisibleDevices, FollowsCuda) {
   EXPECT_EQ(visible_devices("1,1", devices), Ordinals{1});
   EXPECT_EQ(visible_devices("GPU-ab02", devices), Ordinals{2});
   EXPECT_EQ(visible_devices("GPU-ab", devices), Ordinals{}) << "an ambiguous prefix names none";
+}
+
+TEST(DeviceOrder, IsTheSessionsOrByAddress) {
+  std::vector<protocol::control::Device> devices(3);
+  devices[0].pci_bus_id = "0000:9b:00.0";
+  devices[1].pci_bus_id = "0000:1b:00.0";
+  devices[2].pci_bus_id = "0000:5c:00.0";
+  EXPECT_EQ(device_order(nullptr, devices), (Ordinals{0, 1, 2}));
+  EXPECT_EQ(device_order("FASTEST_FIRST", devices), (Ordinals{0, 1, 2}));
+  EXPECT_EQ(device_order("PCI_BUS_ID", devices), (Ordinals{1, 2, 0}));
+  EXPECT_EQ(device_order("", devices), (Ordinals{0, 1, 2}));
 }
 
 TEST(HostPort, IsSplit) {

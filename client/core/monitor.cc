@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -156,7 +157,13 @@ ServerDevice described(const control::Device& told) {
 
 void give(const std::vector<control::Device>& told, std::vector<ServerDevice>* devices) {
   devices->clear();
-  for (const control::Device& device : told) devices->push_back(described(device));
+  const std::vector<uint32_t> order = device_order(std::getenv("CUDA_DEVICE_ORDER"), told);
+  for (const uint32_t index : order) {
+    ServerDevice& device = devices->emplace_back(described(told[index]));
+    for (uint32_t& peer : device.peers) {
+      peer = static_cast<uint32_t>(std::find(order.begin(), order.end(), peer) - order.begin());
+    }
+  }
 }
 
 // A parent's line is shared with it: another word on it would garble the parent's talk. Not even

@@ -24,7 +24,8 @@ struct ServerDevice {
 };
 
 // All devices, whatever CUDA_VISIBLE_DEVICES says, in the order of the session if this process has
-// one, else in the server's. kServerLost: the server cannot be reached (said in the log, once).
+// one, else in the server's; by PCI address if CUDA_DEVICE_ORDER says so. kServerLost: the server
+// cannot be reached (said in the log, once).
 FARLANE_CORE_API CUresult server_devices(std::vector<ServerDevice>* devices);
 
 // The session's ordinal (as cudaSetDevice counts) of the device with that name; -1: there is no

@@ -234,7 +234,11 @@ bool Session::reserve_windows(std::string* error) {
   // Somewhere the host has nothing mapped, and keeps nothing mapped: reserved here too, so that an
   // address is either the device's or the host's. Sanitizers and odd programs occupy some
   // candidates.
-  const auto count = static_cast<uint64_t>(std::max<size_t>(devices.size(), 1));
+  // Windows are counted as the server counts devices, also where CUDA_VISIBLE_DEVICES hides some.
+  uint64_t count = 1;
+  for (const auto& device : devices) {
+    count = std::max<uint64_t>(count, device->server_ordinal + uint64_t{1});
+  }
   for (const Window& window : window_candidates(static_cast<uint64_t>(settings_.window_base))) {
     const uint64_t bytes = window.bytes_per_device * count;
     // A hint and no MAP_FIXED_NOREPLACE: the kernel takes it when it is free, and the thread

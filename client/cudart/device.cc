@@ -5,6 +5,7 @@
 
 #include "client/cudart/device_attributes.h"
 #include "client/cudart/pci_bus_id.h"
+#include "client/cudart/registration.h"
 #include "client/cudart/runtime.h"
 
 using namespace farlane::cudart;
@@ -33,6 +34,7 @@ Error set_device(int device) {
     return result;
   }
   set_thread_device(device);
+  load_registered_if_eager(device);
   return {};
 }
 

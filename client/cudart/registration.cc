@@ -2,8 +2,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <span>
 #include <unordered_map>
@@ -135,6 +138,20 @@ class Registry {
     return {};
   }
 
+  void load_all(int device) {
+    const std::unique_lock lock(mutex_);
+    if (!loaded_devices_.insert(device).second) {
+      return;
+    }
+    for (const auto& binary : binaries_) {
+      CUlibrary library = nullptr;
+      CUmodule module = nullptr;
+      if (Error error = library_of(binary.get(), &library); !error) {
+        static_cast<void>(core::library_module(library, device, &module));
+      }
+    }
+  }
+
   Error variable(const void* host, RegisteredVariable* out, CUlibrary* library) {
     const std::unique_lock lock(mutex_);
     const auto found = variables_.find(host);
@@ -163,6 +180,7 @@ class Registry {
 
   std::shared_mutex mutex_;
   std::vector<std::unique_ptr<FatBinary>> binaries_;
+  std::set<int> loaded_devices_;  // with everything on them, see load_all()
   std::unordered_map<const void*, Function> functions_;
   std::unordered_map<const void*, RegisteredVariable> variables_;
 };
@@ -186,6 +204,16 @@ void registering(Body&& body) noexcept {
 }
 
 }  // namespace
+
+void load_registered_if_eager(int device) {
+  static const bool eager = [] {
+    const char* const wish = std::getenv("CUDA_MODULE_LOADING");
+    return wish != nullptr && std::strcmp(wish, "EAGER") == 0;
+  }();
+  if (eager) [[unlikely]] {
+    registry().load_all(device);
+  }
+}
 
 Error registered_kernel(const void* host_function, CUkernel* kernel) {
   return registry().kernel(host_function, kernel);

@@ -14,6 +14,10 @@ namespace farlane::cudart {
 // The kernel behind a host function's address. cudaErrorInvalidDeviceFunction: not registered.
 Error registered_kernel(const void* host_function, CUkernel* kernel);
 
+// With CUDA_MODULE_LOADING=EAGER: loads everything registered onto the device, the first time it is
+// named. What has no code for it shows at its first use, as without. Otherwise nothing happens.
+void load_registered_if_eager(int device);
+
 // For functions that take "an entry function" in any of its shapes: the address of a registered
 // host function, or a cudaKernel_t or cudaFunction_t. Null is cudaErrorInvalidDeviceFunction,
 // anything else that is none of these cudaErrorInvalidResourceHandle.

@@ -1,6 +1,7 @@
 #include "client/cudart/runtime.h"
 
 #include "client/cudart/error_table.h"
+#include "client/cudart/registration.h"
 
 namespace farlane::cudart {
 namespace {
@@ -54,7 +55,11 @@ Error need_context_slowly(int* device) {
     return error;
   }
   *device = thread_state.device;
-  return core::make_device_current(*device);
+  if (const CUresult result = core::make_device_current(*device); result != CUDA_SUCCESS) {
+    return result;
+  }
+  load_registered_if_eager(*device);
+  return {};
 }
 
 Error check_device(int device) {
