@@ -25,8 +25,7 @@ def main():
         [python, "-c", f"import importlib.util as u; exit(u.find_spec('{args.needs}') is None)"],
         check=False).returncode == 0
     if not found:
-        print(f"skipped: {args.needs} is not in {args.packages}. scripts/test.sh installs it from "
-              "PyPI; was PyPI reachable?")
+        print(f"skipped: {args.needs} is not in {args.packages} (tests/python/README.md)")
         return SKIPPED
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     return subprocess.run([args.farlane, "run", "--", python, *command], check=False).returncode
