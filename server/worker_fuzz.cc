@@ -1,6 +1,7 @@
 // Feeds the worker's decoder and executor with a session's frames, as the network would bring them
 // after a good hello. The input is a sequence of frames: u32 head bytes, u32 body bytes, head,
 // body. Sequence numbers are put right, because a mutation that only breaks them finds nothing new.
+// A frame that begins with data for a bulk lane goes over one; so does what the worker sends there.
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -8,6 +9,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "protocol/append.h"
@@ -20,6 +24,8 @@ namespace {
 
 using namespace farlane;
 using namespace farlane::server;
+
+const std::string kToken = "sixteen bytes...";
 
 // The other end of the channel takes everything and looks at nothing.
 class Sink final : public transport::FrameSink {
@@ -47,6 +53,57 @@ uint64_t number_records(std::span<std::byte> head, uint64_t sequence) {
   return sequence;
 }
 
+bool is_for_lane(std::span<const std::byte> head) {
+  protocol::RecordHeader header;
+  if (head.size() < sizeof header) return false;
+  std::memcpy(&header, head.data(), sizeof header);
+  return header.op == static_cast<uint16_t>(protocol::Op::kLaneData);
+}
+
+// A copy over lanes is refused where there is none.
+bool names_a_lane(std::span<const std::byte> head) {
+  protocol::RecordCursor records(head);
+  protocol::Record record;
+  while (records.next(record)) {
+    const auto op = static_cast<protocol::Op>(record.header.op);
+    if (op == protocol::Op::kCopyInLanes || op == protocol::Op::kCopyOutLanes) return true;
+  }
+  return false;
+}
+
+std::vector<std::byte> hello_record(uint32_t lane) {
+  protocol::control::Hello hello;
+  hello.client = "fuzz";
+  hello.lane = lane;
+  if (lane != 0) hello.session_token = kToken;
+  const std::string encoded = protocol::control::encode(hello);
+  std::vector<std::byte> head;
+  protocol::append_record(head, protocol::message::Control{std::as_bytes(std::span(encoded))},
+                          lane == 0 ? 1 : 0);
+  return head;
+}
+
+// The client's end of a session's one lane, whose other end has a thread in the worker.
+class LaneEnd {
+ public:
+  void open(Executor& executor) {
+    transport::LoopbackPair pair = transport::make_loopback();
+    channel_ = std::move(pair.a);
+    executor.adopt_lane(std::move(pair.b));
+    static_cast<void>(channel_->send({hello_record(1), {}}));
+  }
+  bool is_open() const { return channel_ != nullptr; }
+  void send(const transport::Frame& frame) { static_cast<void>(channel_->send(frame)); }
+  void pump() {
+    while (is_open() && channel_->receive(sink_) == transport::ReceiveStatus::kDelivered) {
+    }
+  }
+
+ private:
+  std::unique_ptr<transport::Channel> channel_;
+  Sink sink_;
+};
+
 void run_session(std::span<const std::byte> input) {
   restart_fake_driver();
   static const DriverTable driver = fake_driver();
@@ -54,24 +111,39 @@ void run_session(std::span<const std::byte> input) {
   settings.staging_slot_bytes = 4096;
   settings.staging_slots = 2;
   settings.credit_bytes = 4096;
+  settings.lanes_max = 1;
+  settings.lane_slots = 2;
+  settings.lane_chunk_bytes = 64 * 1024;
+  settings.handshake_timeout_ms = 60'000;
+  settings.command_times = true;
   std::string error;
   const auto host = Host::start(driver, settings, 0, &error);
   if (host == nullptr) return;
   transport::LoopbackPair pair = transport::make_loopback();
   Executor executor(*host, *pair.b, settings, nullptr);
+  executor.set_session_token(kToken);
   Sink sink;
+  LaneEnd lane;
   const auto turn = [&] {
     executor.step();
     while (pair.a->receive(sink) == transport::ReceiveStatus::kDelivered) {
     }
     static_cast<void>(pair.a->flush());
+    lane.pump();
   };
 
-  std::vector<std::byte> head;
-  protocol::control::Hello hello;
-  hello.client = "fuzz";
-  const std::string encoded = protocol::control::encode(hello);
-  protocol::append_record(head, protocol::message::Control{std::as_bytes(std::span(encoded))}, 1);
+  // Until the worker counts on it, or has refused it.
+  const auto open_lane = [&] {
+    lane.open(executor);
+    for (int i = 0;
+         i < 100'000 && executor.lanes().open_lanes() == 0 && executor.end() == SessionEnd::kNotYet;
+         ++i) {
+      turn();
+      std::this_thread::yield();
+    }
+  };
+
+  std::vector<std::byte> head = hello_record(0);
   static_cast<void>(pair.a->send({head, {}}));
   turn();
 
@@ -88,10 +160,22 @@ void run_session(std::span<const std::byte> input) {
     const std::vector<std::byte> body(input.begin(),
                                       input.begin() + static_cast<std::ptrdiff_t>(body_bytes));
     input = input.subspan(body_bytes);
-    sequence = number_records(head, sequence);
+    const bool for_lane = is_for_lane(head);
+    if (!for_lane) sequence = number_records(head, sequence);
     const transport::Bytes part = body;
     transport::Frame frame{head, {}};
     if (!body.empty()) frame.body = std::span<const transport::Bytes>(&part, 1);
+    if (for_lane) {
+      // Its thread takes it when it likes: often before the next frame, which is what is wanted.
+      if (!lane.is_open()) open_lane();
+      lane.send(frame);
+      for (int i = 0; i < 50; ++i) {
+        turn();
+        std::this_thread::yield();
+      }
+      continue;
+    }
+    if (!lane.is_open() && names_a_lane(head)) open_lane();
     for (int tries = 0; tries < 8 && pair.a->send(frame) == transport::SendStatus::kBusy; ++tries) {
       turn();
     }

@@ -121,6 +121,27 @@ int main(int argc, char** argv) {
       .add(message::CopyOut{kLegacy, kBase, 8192, 5000, 20, 3})
       .add(message::StreamSynchronize{kLegacy})
       .write(folder, "copies");
+  // The hello is command 1 and the extent command 2. Data come before, after and without their
+  // copy.
+  with_memory()
+      .add(message::CopyInLanes{kLegacy, kBase, 0, 2 * data.size(), 1})
+      .end_frame()
+      .add(message::LaneData{3, data.size()})
+      .end_frame(data)
+      .add(message::LaneData{3, 0})
+      .end_frame(data)
+      .add(message::LaneData{4, 0})
+      .end_frame(some)
+      .add(message::CopyInLanes{kLegacy, kBase + 4096, 64, 10, 10})
+      .add(message::CopyOutLanes{kLegacy, kBase, 0, 200'000, 1, 1})
+      .add(message::CopyOutLanes{kLegacy, kBase, 8192, 5000, 20, 2})
+      .add(message::Echo{7})
+      .add(message::StreamSynchronize{kLegacy})
+      .add(message::WorkerTimes{})
+      .end_frame()
+      .add(message::LaneData{9, 0})
+      .end_frame(some)
+      .write(folder, "lanes");
   with_memory()
       .add(message::StreamCreate{stream, 0, 1, 0})
       .add(message::EventCreate{event, 0, 0})
