@@ -1,5 +1,5 @@
-// A fork while large copies are under way on their own connections: the child cannot use CUDA and is
-// told so, and nothing of what it does harms the parent, which goes on copying.
+// A fork while large copies are under way on their own connections: the child cannot use CUDA and
+// is told so, and nothing of what it does harms the parent, which goes on copying.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,7 +37,9 @@ int main() {
   CUDA_CHECK(cudaStreamCreate(&stream));
   int good = 0;
   for (int round = 1; round <= kRounds; ++round) {
-    for (size_t i = 0; i < kBytes; ++i) from[i] = static_cast<unsigned char>(i * 7 + i / 251 + round);
+    for (size_t i = 0; i < kBytes; ++i) {
+      from[i] = static_cast<unsigned char>(i * 7 + i / 251 + round);
+    }
     std::memset(to, 0, kBytes);
     // Both directions are under way when the process forks.
     CUDA_CHECK(cudaMemcpyAsync(device, from, kBytes, cudaMemcpyHostToDevice, stream));

@@ -1,5 +1,6 @@
-"""What a client can do with its bulk lanes that it should not (run by bad_input_test.py): its session
-ends with a reason in the log, or waits; nobody's memory grows, and another session never notices."""
+"""What a client can do with its bulk lanes that it should not (run by bad_input_test.py): its
+session ends with a reason in the log, or waits; nobody's memory grows, and another session never
+notices."""
 import os
 import re
 import signal
@@ -59,8 +60,8 @@ class Lanes(Case):
         return lanes
 
     def expect_end(self, session, pattern, meanwhile=lambda: None):
-        """The session ends, its client alive and listening, and the log says why; its worker did not
-        grow."""
+        """The session ends, its client alive and listening, and the log says why; its worker did
+        not grow."""
         most = 0
         end = time.monotonic() + SOON_S
         while session.stay_alive():
