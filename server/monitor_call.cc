@@ -91,7 +91,7 @@ MonitorArguments::MonitorArguments(const protocol::message::MonitorCall& call, c
     }
     buffer.bytes = given.bytes;
     buffer.memory.resize((padded + kSpareBytes) / sizeof(uint64_t));
-    std::memcpy(buffer.memory.data(), call.data.data() + at, given.bytes);
+    if (given.bytes > 0) std::memcpy(buffer.memory.data(), call.data.data() + at, given.bytes);
     at += padded;
   }
 }
@@ -99,7 +99,7 @@ MonitorArguments::MonitorArguments(const protocol::message::MonitorCall& call, c
 std::vector<std::byte> MonitorArguments::answer() const {
   std::vector<std::byte> data;
   for (const Buffer& buffer : buffers_) {
-    if (buffer.is_null) continue;
+    if (buffer.bytes == 0) continue;
     const size_t at = data.size();
     data.resize(at + protocol::padded(buffer.bytes));
     std::memcpy(data.data() + at, buffer.memory.data(), buffer.bytes);

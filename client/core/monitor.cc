@@ -187,7 +187,7 @@ std::vector<std::byte> call_frame(const MonitorCall& call, uint64_t sequence, bo
   for (const MonitorBuffer& buffer : call.buffers) {
     const bool is_null = buffer.memory == nullptr;
     buffers.push_back({is_null ? 0 : buffer.bytes, is_null ? 1u : 0u});
-    if (is_null) continue;
+    if (is_null || buffer.bytes == 0) continue;
     const size_t at = data.size();
     data.resize(at + protocol::padded(buffer.bytes));
     std::memcpy(data.data() + at, buffer.memory, buffer.bytes);
@@ -214,7 +214,7 @@ bool take_answer(const protocol::Record& record, const MonitorCall& call, int* r
   *result = reply.result;
   size_t at = 0;
   for (const MonitorBuffer& buffer : call.buffers) {
-    if (buffer.memory == nullptr) continue;
+    if (buffer.memory == nullptr || buffer.bytes == 0) continue;
     const size_t padded = protocol::padded(buffer.bytes);
     if (padded > reply.data.size() - at) return reply.data.empty();
     std::memcpy(buffer.memory, reply.data.data() + at, buffer.bytes);

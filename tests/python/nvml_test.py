@@ -1,6 +1,6 @@
 """What monitoring tools see of a remote device: pynvml, unmodified, under `farlane run`.
 
-    nvml_test.py with|without      whether the server has an NVML (tests/python/fake_nvml.c)
+    nvml_test.py with|without      whether the server has an NVML (server/fake_nvml.c)
 """
 import ctypes
 import os

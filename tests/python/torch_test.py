@@ -1,4 +1,4 @@
-"""What of PyTorch needs no kernels, on the software device: its own are SASS, which only a GPU runs.
+"""What of PyTorch needs no kernels, on the software device: its own are SASS, for GPUs only.
 
 Run by hand or where somebody has installed PyTorch: it is too large to fetch for every test run.
 """
