@@ -262,7 +262,8 @@ nvmlReturn_t nvmlDeviceGetP2PStatus(nvmlDevice_t device1, nvmlDevice_t device2,
   if (result != NVML_ERROR_NOT_SUPPORTED) return result;
   return enter([&]() -> nvmlReturn_t {
     const std::vector<uint32_t>& peers = find(device1)->told.peers;
-    const bool reaches = std::find(peers.begin(), peers.end(), find(device2)->index) != peers.end();
+    const bool reaches =
+        std::find(peers.begin(), peers.end(), find(device2)->first_place) != peers.end();
     *p2pStatus = reaches ? NVML_P2P_STATUS_OK : NVML_P2P_STATUS_NOT_SUPPORTED;
     return NVML_SUCCESS;
   });

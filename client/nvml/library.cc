@@ -21,11 +21,18 @@ State& state() {
   return *made;
 }
 
-Device* device_named(State& s, const CUuuid& uuid) {
+// The device with this UUID, made from what was told if it is new.
+Device* device_of(State& s, core::ServerDevice&& told, unsigned place) {
   for (const auto& device : s.all) {
-    if (std::memcmp(&device->told.facts.uuid, &uuid, sizeof uuid) == 0) return device.get();
+    if (std::memcmp(&device->told.facts.uuid, &told.facts.uuid, sizeof told.facts.uuid) == 0) {
+      return device.get();
+    }
   }
-  return s.all.emplace_back(std::make_unique<Device>()).get();
+  auto made = std::make_unique<Device>();
+  made->uuid_text = uuid_text(told.facts.uuid);
+  made->told = std::move(told);
+  made->first_place = place;
+  return s.all.emplace_back(std::move(made)).get();
 }
 
 // With the mutex held.
@@ -36,10 +43,9 @@ CUresult refresh(State& s) {
   if (result != CUDA_SUCCESS) return result;
   s.by_index.clear();
   for (core::ServerDevice& one : told) {
-    Device* const device = device_named(s, one.facts.uuid);
-    device->uuid_text = uuid_text(one.facts.uuid);
-    device->told = std::move(one);
-    device->index = static_cast<unsigned>(s.by_index.size());
+    const auto place = static_cast<unsigned>(s.by_index.size());
+    Device* const device = device_of(s, std::move(one), place);
+    device->index.store(place, std::memory_order_relaxed);
     s.by_index.push_back(device);
   }
   s.from_session = from_session;

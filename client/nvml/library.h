@@ -4,6 +4,7 @@
 
 #include <nvml.h>
 
+#include <atomic>
 #include <exception>
 #include <new>
 #include <string>
@@ -18,10 +19,12 @@ namespace core = farlane::client;
 
 // What an nvmlDevice_t points at. Made once for each UUID and never freed, so that a handle stays
 // what it is whatever order the devices come in.
+// Any thread reads it: only `index` changes, when the order does.
 struct Device {
   core::ServerDevice told;
-  std::string uuid_text;  // "GPU-…"
-  unsigned index = 0;     // as nvmlDeviceGetHandleByIndex counts
+  std::string uuid_text;            // "GPU-…"
+  unsigned first_place = 0;         // the index when it was first told: what `told.peers` means
+  std::atomic<unsigned> index = 0;  // as nvmlDeviceGetHandleByIndex counts
 
   int attribute(CUdevice_attribute id) const;  // 0 if the server's driver did not know it
 };
