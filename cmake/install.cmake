@@ -2,6 +2,9 @@
 # lib/x86_64-linux-gnu/: `farlane` and `gpuserverd` find them in ../lib/farlane, installed or not.
 set(farlane_programs farlane gpuserverd farlane-bench)
 set(farlane_libraries farlane_core farlane_cudart farlane_cuda farlane_nvml softcuda)
+foreach(name ${FARLANE_CUDAX})
+  list(APPEND farlane_libraries farlane_${name})
+endforeach()
 
 # What running programs needs, and no tests: scripts/demo.sh builds this.
 add_custom_target(farlane_runtime)

@@ -103,6 +103,11 @@ constexpr conf::Setting kSettings[] = {
         "How many pinned buffers each such connection has in each direction. A session pins at "
         "most connections * lane_slots * lane_chunk_bytes * 2."),
 
+    conf::text<&S::libraries_path>(
+        "libraries.path", "FARLANE_GPUSERVERD_LIBRARIES_PATH",
+        "Folders in which cuBLAS, cuDNN and the other CUDA-X libraries are looked for first, "
+        "separated by colons; otherwise the system's loader finds them."),
+
     conf::text<&S::module_cache_dir>(
         "modules.module_cache_dir", "FARLANE_GPUSERVERD_MODULE_CACHE_DIR",
         "The folder for programs' device code, so that it is sent only once. Empty is "

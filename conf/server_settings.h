@@ -39,6 +39,7 @@ struct ServerSettings {
   int64_t lane_chunk_bytes = 1 * conf::kMiB;
   int64_t lane_slots = 4;
 
+  std::string libraries_path;
   std::string module_cache_dir;  // empty: see module_cache_folder()
   int64_t module_cache_bytes_max = 4 * conf::kGiB;
 

@@ -18,6 +18,8 @@ const char* handle_kind_name(HandleKind kind) {
       return "graph";
     case HandleKind::kExec:
       return "graph exec";
+    case HandleKind::kCudax:
+      return "library object";
   }
   return "handle";
 }

@@ -24,6 +24,7 @@ enum class HandleKind : uint8_t {
   kKernel = 4,
   kGraph = 5,
   kExec = 6,  // an instantiated graph
+  kCudax = 7,  // an object of a CUDA-X library
 };
 
 const char* handle_kind_name(HandleKind kind);
@@ -77,6 +78,7 @@ using StreamId = Handle<HandleKind::kStream>;
 using EventId = Handle<HandleKind::kEvent>;
 using ModuleId = Handle<HandleKind::kModule>;
 using KernelId = Handle<HandleKind::kKernel>;
+using CudaxId = Handle<HandleKind::kCudax>;
 using GraphId = Handle<HandleKind::kGraph>;
 using ExecId = Handle<HandleKind::kExec>;
 

@@ -22,6 +22,7 @@
 #include "server/bulk_engine.h"
 #include "server/command_clocks.h"
 #include "server/copy_engine.h"
+#include "server/cudax/host.h"
 #include "server/handle_table.h"
 #include "server/host.h"
 #include "server/image_cache.h"
@@ -120,6 +121,9 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::Echo& echo);
   bool on(const RecordHeader& header, const message::KernelsMore& more);
   bool on(const RecordHeader& header, const message::WorkerTimes& times);
+  bool on(const RecordHeader& header, const message::CudaxOpen& open);
+  bool on(const RecordHeader& header, const message::CudaxCall& call);
+  bool on(const RecordHeader& header, const message::CudaxAsk& ask);
 
  private:
   struct Event {
@@ -236,6 +240,12 @@ class Executor final : private transport::FrameSink {
   bool retry_waiting_asks();
   bool has_release_pending(const Device& device) const;
 
+  // --- executor_cudax.cc
+  cudax::Host& cudax();
+  template <class Command>
+  bool call_library(const RecordHeader& header, const Command& command, cudax::Outcome* outcome,
+                    CUresult* result);
+
   // --- executor_bulk.cc: what comes and goes on the bulk lanes
   bool progress_bulk();
   void check_lanes();
@@ -263,6 +273,8 @@ class Executor final : private transport::FrameSink {
   std::vector<std::unique_ptr<Wait>> waits_;  // in the order of the log
   std::vector<std::unique_ptr<Wait>> spare_waits_;
   std::vector<WaitingAsk> waiting_asks_;
+
+  std::unique_ptr<cudax::Host> cudax_;         // made at the first call of a library
 
   Device* current_ = nullptr;  // whose context is this thread's
   uint32_t device_count_ = 0;  // of this session

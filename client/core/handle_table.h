@@ -91,6 +91,19 @@ class HandleTable {
     return slot.live_bits.load(std::memory_order_acquire) == bits ? &slot.object : nullptr;
   }
 
+  // The live object with this index, whatever its generation.
+  T* find_index(uint32_t index) const {
+    if (index >= kChunkSlots * kChunksMax) {
+      return nullptr;
+    }
+    Slot* chunk = chunks_[index / kChunkSlots].load(std::memory_order_acquire);
+    if (chunk == nullptr) {
+      return nullptr;
+    }
+    Slot& slot = chunk[index % kChunkSlots];
+    return slot.live_bits.load(std::memory_order_acquire) != 0 ? &slot.object : nullptr;
+  }
+
   // False when there is no such object. The name is never valid again.
   bool destroy(uint64_t bits) {
     std::lock_guard lock(mutex_);

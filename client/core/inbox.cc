@@ -67,6 +67,20 @@ CUresult PostedErrors::take() {
   return static_cast<CUresult>(pending_.exchange(CUDA_SUCCESS));
 }
 
+void PostedErrors::note_library(uint32_t library, int status) {
+  int none = 0;
+  if (library < kLibrariesMax) {
+    libraries_[library].compare_exchange_strong(none, status);
+  }
+}
+
+int PostedErrors::take_library(uint32_t library) {
+  if (library >= kLibrariesMax || libraries_[library].load(std::memory_order_relaxed) == 0) {
+    return 0;
+  }
+  return libraries_[library].exchange(0);
+}
+
 void PostedErrors::clear() {
   sticky_ = CUDA_SUCCESS;
   pending_ = CUDA_SUCCESS;
@@ -393,6 +407,11 @@ void Inbox::on(const protocol::RecordHeader&, const protocol::message::PostedErr
   const auto result = static_cast<CUresult>(error.result);
   log_line(LogLevel::kInfo, error.what);
   errors_->note(result, error.sticky != 0 || is_sticky(result));
+}
+
+void Inbox::on(const protocol::RecordHeader&, const protocol::message::CudaxError& error) {
+  log_line(LogLevel::kInfo, error.what);
+  errors_->note_library(error.function >> 16, error.status);
 }
 
 void Inbox::on(const protocol::RecordHeader&, const protocol::message::Output& output) {

@@ -36,7 +36,13 @@ class PostedErrors {
   CUresult sticky() const { return static_cast<CUresult>(sticky_.load(std::memory_order_acquire)); }
   void clear();
 
+  // Statuses of posted calls of CUDA-X libraries, each kept for its own library.
+  static constexpr uint32_t kLibrariesMax = 32;
+  void note_library(uint32_t library, int status);
+  int take_library(uint32_t library);
+
  private:
+  std::array<std::atomic<int>, kLibrariesMax> libraries_{};
   std::atomic<int> sticky_ = CUDA_SUCCESS;
   std::atomic<int> pending_ = CUDA_SUCCESS;
 };
@@ -159,6 +165,7 @@ class Inbox final : public transport::FrameSink {
   void on(const protocol::RecordHeader&, const protocol::message::ServerAlive&) {}
   void on(const protocol::RecordHeader&, const protocol::message::Ack& ack);
   void on(const protocol::RecordHeader&, const protocol::message::PostedError& error);
+  void on(const protocol::RecordHeader&, const protocol::message::CudaxError& error);
   void on(const protocol::RecordHeader&, const protocol::message::Output& output);
   bool on(const protocol::RecordHeader&, const protocol::message::CopyOutData& data,
           std::span<std::byte> body);

@@ -226,16 +226,17 @@ class Session {
     return log_.post_with_body(command, body);
   }
   // Asks and waits. The server's result, or kServerLost.
+  // `name`: the question's, for the statistics; lives for ever.
   template <class M>
-  CUresult ask(const M& question, Answer<M>* answer) {
-    const stats::AskTimer timer(M::kName);
+  CUresult ask(const M& question, Answer<M>* answer, const char* name = M::kName) {
+    const stats::AskTimer timer(name);
     Inbox::Waiter& waiter = answer->waiter;
     const uint64_t sequence =
         log_.send_now(question, {}, [&](uint64_t number) { inbox_.expect(&waiter, number); });
     asked_.fetch_add(1, std::memory_order_relaxed);
     const bool answered =
         sequence != 0 &&
-        inbox_.wait_until([&] { return waiter.done.load(std::memory_order_acquire); }, M::kName);
+        inbox_.wait_until([&] { return waiter.done.load(std::memory_order_acquire); }, name);
     if (!answered) {
       inbox_.forget(&waiter);
       return kServerLost;

@@ -7,8 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from farlane_gen import (api_model, emit_coverage, emit_describe, emit_dispatch, emit_driver_table,
-                         emit_facade, emit_messages, emit_nvml, emit_testing, output, wire_model)
+from farlane_gen import (api_model, cudax_model, emit_coverage, emit_cudax, emit_describe,
+                         emit_dispatch, emit_driver_table, emit_facade, emit_messages, emit_nvml,
+                         emit_testing, output, wire_model)
 
 PROTOCOL = Path(__file__).resolve().parent.parent
 
@@ -58,12 +59,38 @@ def make_facades(out: Path) -> None:
             output.write(out / "server" / "monitor_table.inc", emit_nvml.monitor_table_inc(library))
 
 
+def read_cudax() -> list[cudax_model.CudaxLibrary]:
+    return [cudax_model.read_cudax((PROTOCOL / "api" / f"{name}.api").read_text(),
+                                   f"protocol/api/{name}.api") for name in CUDAX]
+
+
+def make_cudax(out: Path) -> None:
+    libraries = read_cudax()
+    client, server = out / "client", out / "server"
+    for library in libraries:
+        name = library.name
+        for i, text in enumerate(emit_cudax.client_parts(library, CUDAX_PARTS)):
+            output.write(client / f"{name}_calls_{i}.cc", text)
+        output.write(client / f"{name}_facts.h", emit_cudax.facts_h(library))
+        output.write(client / f"{name}_unsupported.cc", emit_cudax.unsupported_c(library))
+        output.write(client / f"{name}_unsupported_say.cc", emit_cudax.unsupported_say_cc(library))
+        output.write(client / f"{name}.map", emit_facade.version_script(library))
+        output.write(client / f"{name}_exports.txt", emit_facade.exports_txt(library))
+        output.write(client / f"{name}_check.cc", emit_cudax.check_cc(library))
+        output.write(server / f"cudax_{name}.cc", emit_cudax.server_cc(library))
+    output.write(server / "cudax_libraries.cc", emit_cudax.server_list_cc(libraries))
+
+
 def make_coverage(out: Path) -> None:
-    output.write(out / "coverage.md", emit_coverage.coverage_md(read_libraries()))
+    output.write(out / "coverage.md", emit_coverage.coverage_md(read_libraries() + read_cudax()))
 
 
 FACADES = ("cudart", "cuda", "nvml")
+CUDAX = ("cublas", "cublaslt")
+# Files that a library's client functions are spread over, to compile side by side.
+CUDAX_PARTS = 4
 MAKERS = {"wire": make_wire, "driver": make_driver, "facades": make_facades,
+          "cudax": make_cudax,
           "coverage": make_coverage}
 
 

@@ -1,0 +1,256 @@
+#include "client/core/cudax.h"
+
+#include <unordered_map>
+
+#include "client/core/log_line.h"
+#include "client/core/session.h"
+#include "protocol/limits.h"
+
+namespace farlane::client::cudax {
+namespace {
+
+constexpr uint32_t kLibrariesMax = 32;
+// Answers kept; a program that asks more different questions asks some of them again.
+constexpr size_t kAnswersMax = 1 << 16;
+
+uint64_t mix(uint64_t a, uint64_t b) {
+  uint64_t x = (a ^ (b + 0x9e3779b97f4a7c15u)) * 0xbf58476d1ce4e5b9u;
+  x ^= x >> 29;
+  x *= 0x94d049bb133111ebu;
+  return x ^ x >> 32;
+}
+
+struct Opened {
+  std::mutex mutex;
+  std::atomic<Session*> session = nullptr;  // that it was asked of
+  CUresult result = CUDA_ERROR_NOT_FOUND;
+  std::array<unsigned, 3> version{};
+};
+
+struct Answered {
+  int64_t status = 0;
+  std::vector<std::byte> results;
+};
+
+// Never destroyed: programs call libraries from their own destructors.
+struct State {
+  HandleTable<Object, protocol::HandleKind::kCudax> objects;
+  std::array<Opened, kLibrariesMax> opened;
+  std::shared_mutex answers_mutex;
+  std::unordered_map<std::string, Answered> answers;  // guarded by answers_mutex
+};
+
+State& state() {
+  static State* const made = new State;
+  return *made;
+}
+
+}  // namespace
+
+uint64_t Object::recipe() {
+  const std::lock_guard lock(mutex_);
+  return mix(recipe_, kind);
+}
+
+void Object::set(uint64_t part, uint64_t value) {
+  const std::lock_guard lock(mutex_);
+  // A sum: whatever order parts were set in, and however often.
+  uint64_t& held = parts_[part];
+  if (held != 0) {
+    recipe_ -= held;
+  }
+  held = mix(part, value) | 1;
+  recipe_ += held;
+}
+
+void Object::reset() {
+  name = 0;
+  kind = 0;
+  stream = nullptr;
+  scalars_on_device = false;
+  scalar_bytes = 0;
+  scalar_mode = 0;
+  const std::lock_guard lock(mutex_);
+  parts_.clear();
+  recipe_ = 0;
+}
+
+Object* object_create(uint16_t kind) {
+  uint64_t name = 0;
+  Object* object = state().objects.create(&name);
+  if (object != nullptr) {
+    object->name = name;
+    object->kind = kind;
+    state().objects.publish(name);
+  }
+  return object;
+}
+
+Object* object_find(uint64_t name, uint16_t kind) {
+  Object* object = state().objects.find(name);
+  return object != nullptr && (kind == 0 || object->kind == kind) ? object : nullptr;
+}
+
+Object* object_find_index(uint32_t index, uint16_t kind) {
+  Object* object = state().objects.find_index(index);
+  return object != nullptr && object->kind == kind ? object : nullptr;
+}
+
+void object_destroy(uint64_t name) {
+  state().objects.destroy(name);
+}
+
+uint64_t object_recipe(Object* object) {
+  return object->recipe();
+}
+
+void object_set(Object* object, uint64_t part, uint64_t value) {
+  object->set(part, value);
+}
+
+CUresult open(uint32_t library, const char* title, const char* soname, unsigned major) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Opened& opened = state().opened[library % kLibrariesMax];
+  if (opened.session.load(std::memory_order_acquire) == s) [[likely]] {
+    return opened.result;
+  }
+  const std::lock_guard lock(opened.mutex);
+  if (opened.session.load(std::memory_order_acquire) == s) {
+    return opened.result;
+  }
+  Answer<message::CudaxOpen> answer;
+  const CUresult asked = s->ask(message::CudaxOpen{.library = library}, &answer);
+  if (asked == kServerLost) {
+    return asked;
+  }
+  const message::CudaxOpenReply& reply = answer.reply;
+  opened.version = {reply.major, reply.minor, reply.patch};
+  opened.result = CUDA_SUCCESS;
+  if (asked != CUDA_SUCCESS || reply.major == 0) {
+    opened.result = CUDA_ERROR_NOT_FOUND;
+    log_line(LogLevel::kError, std::string("the program uses ") + title + ", and the server has no " +
+                                   soname + ": " + std::string(reply.text) +
+                                   " (install it there, or name its folder in the server's setting "
+                                   "libraries.path)");
+  } else if (reply.major != major) {
+    opened.result = CUDA_ERROR_NOT_FOUND;
+    log_line(LogLevel::kError, std::string("the program uses ") + title + " " +
+                                   std::to_string(major) + ", and the server's " + soname +
+                                   " is version " + std::to_string(reply.major) + "." +
+                                   std::to_string(reply.minor) + "." + std::to_string(reply.patch) +
+                                   ": their major versions must be the same");
+  }
+  opened.session.store(s, std::memory_order_release);
+  return opened.result;
+}
+
+void version(uint32_t library, unsigned (&numbers)[3]) {
+  Opened& opened = state().opened[library % kLibrariesMax];
+  const std::lock_guard lock(opened.mutex);
+  std::copy(opened.version.begin(), opened.version.end(), numbers);
+}
+
+CUresult post(const Request& request) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Stream* stream = s->resolve(request.stream, &error);
+  if (stream == nullptr) {
+    return error;
+  }
+  if (request.arguments.size() > protocol::limits::cudax_bytes_max) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const uint64_t sequence = s->post(message::CudaxCall{
+      .stream = stream->id, .function = request.function, .arguments = request.arguments});
+  if (sequence == 0) {
+    return kServerLost;
+  }
+  s->touch(stream, sequence);
+  return s->launch_blocking ? stream_synchronize(request.stream) : CUDA_SUCCESS;
+}
+
+CUresult ask(const Request& request, int64_t* status, std::vector<std::byte>* results) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Stream* stream = s->resolve(request.stream, &error);
+  if (stream == nullptr) {
+    return error;
+  }
+  if (request.arguments.size() > protocol::limits::cudax_bytes_max) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  Answer<message::CudaxAsk> answer;
+  const CUresult asked =
+      s->ask(message::CudaxAsk{.stream = stream->id,
+                               .function = request.function,
+                               .arguments = request.arguments},
+             &answer, request.name);
+  if (asked != CUDA_SUCCESS) {
+    return asked;
+  }
+  // It may have left work on the stream.
+  s->touch(stream, answer.waiter.sequence);
+  *status = answer.reply.status;
+  results->assign(answer.reply.results.begin(), answer.reply.results.end());
+  return CUDA_SUCCESS;
+}
+
+int take_status(uint32_t library) {
+  Session* s = session_if_any();
+  return s == nullptr ? 0 : s->errors.take_library(library);
+}
+
+bool recall(const std::string& key, const char* name, int64_t* status,
+            std::vector<std::byte>* results) {
+  Session* s = session_if_any();
+  State& all = state();
+  const std::shared_lock lock(all.answers_mutex);
+  const auto found = all.answers.find(key);
+  if (s == nullptr || !s->answers_here(found != all.answers.end(), name)) {
+    return false;
+  }
+  *status = found->second.status;
+  *results = found->second.results;
+  return true;
+}
+
+void remember(const std::string& key, int64_t status, std::span<const std::byte> results) {
+  State& all = state();
+  const std::lock_guard lock(all.answers_mutex);
+  if (all.answers.size() >= kAnswersMax) {
+    all.answers.clear();
+  }
+  all.answers.insert_or_assign(key, Answered{status, {results.begin(), results.end()}});
+}
+
+uint64_t stream_name(CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  return found == nullptr ? 0 : found->id.bits();
+}
+
+uint64_t event_name(CUevent event) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Event* found = s == nullptr ? nullptr : s->events.find(bits_of(event));
+  return found == nullptr ? 0 : found->id.bits();
+}
+
+bool is_device_address(uint64_t address) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  return s != nullptr && s->is_device_address(address);
+}
+
+}  // namespace farlane::client::cudax

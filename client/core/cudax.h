@@ -1,0 +1,87 @@
+// Calls of the CUDA-X libraries (cuBLAS, cuDNN, …) at their own API: what their façades stand on.
+//
+// A call travels as a number and packed arguments (client/cudax/call.h); the worker makes it with
+// the vendor's library. Handles and descriptors are client-made names. Nothing here knows a library.
+#pragma once
+
+#include <cuda.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "client/core/api.h"
+
+namespace farlane::client::cudax {
+
+// A handle, descriptor or plan of a library.
+struct Object {
+  uint64_t name = 0;
+  uint16_t kind = 0;                           // of protocol/api: the library's number, its kind
+  std::atomic<CUstream> stream = nullptr;      // that its work is ordered with
+  std::atomic<bool> scalars_on_device = false;  // its calls' scalars lie in device memory
+  std::atomic<uint32_t> scalar_bytes = 0;       // of one scalar, where the object decides that
+  std::atomic<uint32_t> scalar_mode = 0;        // the library's own word for where scalars lie
+
+  // Everything that was ever set in it, as one number: two objects with equal recipes answer the
+  // same questions alike. Any thread.
+  uint64_t recipe();
+  // `part` names what is set, `value` is what was said about it; the last word counts.
+  void set(uint64_t part, uint64_t value);
+  void reset();
+
+ private:
+  std::mutex mutex_;
+  std::map<uint64_t, uint64_t> parts_;  // guarded by mutex_
+  uint64_t recipe_ = 0;                 // guarded by mutex_
+};
+
+// A fresh object, or null when there are too many.
+FARLANE_CORE_API Object* object_create(uint16_t kind);
+// Null: no such object, or one of another kind. kind 0: any.
+FARLANE_CORE_API Object* object_find(uint64_t name, uint16_t kind);
+// By the index in its name, for libraries whose handles are small numbers.
+FARLANE_CORE_API Object* object_find_index(uint32_t index, uint16_t kind);
+FARLANE_CORE_API void object_destroy(uint64_t name);
+FARLANE_CORE_API uint64_t object_recipe(Object* object);
+FARLANE_CORE_API void object_set(Object* object, uint64_t part, uint64_t value);
+
+// Whether the server has the library, asked at the first call of it. `major`: of the headers that
+// the façade was built with. CUDA_ERROR_NOT_FOUND, said once in the log: the server has none, or
+// one of another major version. `title` and `soname` live for ever.
+FARLANE_CORE_API CUresult open(uint32_t library, const char* title, const char* soname,
+                               unsigned major);
+// The versions on the server: major, minor, patch. After open().
+FARLANE_CORE_API void version(uint32_t library, unsigned (&numbers)[3]);
+
+struct Request {
+  uint32_t function = 0;  // library << 16 | number
+  const char* name = "";  // of the function; lives for ever
+  CUstream stream = nullptr;
+  std::span<const std::byte> arguments;
+};
+FARLANE_CORE_API CUresult post(const Request& request);
+// `results` and `status` are set when the server answered.
+FARLANE_CORE_API CUresult ask(const Request& request, int64_t* status,
+                              std::vector<std::byte>* results);
+// The status of an earlier posted call of this library that failed, once. 0: none.
+FARLANE_CORE_API int take_status(uint32_t library);
+
+// Answers that never change: by `key`, everything that they depend on. Any thread.
+FARLANE_CORE_API bool recall(const std::string& key, const char* name, int64_t* status,
+                             std::vector<std::byte>* results);
+FARLANE_CORE_API void remember(const std::string& key, int64_t status,
+                               std::span<const std::byte> results);
+
+// The event or stream that a program's handle means, as it stands in the log. 0: none such.
+FARLANE_CORE_API uint64_t stream_name(CUstream stream);
+FARLANE_CORE_API uint64_t event_name(CUevent event);
+// Whether the address is in a device's window or a module's variable.
+FARLANE_CORE_API bool is_device_address(uint64_t address);
+
+}  // namespace farlane::client::cudax

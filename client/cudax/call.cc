@@ -1,0 +1,260 @@
+#include "client/cudax/call.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+
+namespace farlane::client::cudax {
+
+namespace {
+// The worker's word for a function that the server's version of the library lacks, and for an
+// object whose making failed. No library has such a status.
+constexpr int64_t kNoSuchCall = -1;
+}  // namespace
+
+Call::Call(const LibraryFacts& library, uint32_t function, const char* name)
+    : library_(library), function_(function), name_(name), failed_(library.success) {}
+
+uint64_t Call::number_name(uint32_t number) {
+  // The kind is checked where the name is used.
+  Object* object = number == 0 ? nullptr : object_find_index(number - 1, 0);
+  return object == nullptr ? 1 : object->name;  // 1 is nobody's name
+}
+
+void Call::append(const void* data, size_t bytes) {
+  const size_t whole = (bytes + 7) & ~size_t{7};
+  if (size_ + whole > few_.size() && many_.empty()) {
+    many_.assign(few_.data(), few_.data() + size_);
+  }
+  if (size_ + whole > few_.size()) {
+    many_.resize(size_ + whole);
+    std::memcpy(many_.data() + size_, data, bytes);
+  } else {
+    std::memcpy(few_.data() + size_, data, bytes);
+    std::memset(few_.data() + size_ + bytes, 0, whole - bytes);
+  }
+  size_ += whole;
+}
+
+void Call::stream(CUstream stream) {
+  stream_ = stream;
+  has_stream_ = true;
+  const uint64_t name = stream_name(stream);
+  if (name == 0) fail(library_.invalid_value);
+  word(name);
+}
+
+void Call::event(CUevent event) {
+  const uint64_t name = event_name(event);
+  if (name == 0) fail(library_.invalid_value);
+  word(name);
+}
+
+void Call::name(uint64_t bits, uint16_t kind) {
+  if (bits != 0) {
+    // The address of a program's own struct, in which making the object left its name.
+    if (library_.names_in_structs && bits >> 56 == 0) {
+      std::memcpy(&bits, reinterpret_cast<const void*>(bits), sizeof bits);
+    }
+    Object* object = object_find(bits, kind);
+    if (object == nullptr) {
+      fail(library_.not_initialized);
+    } else {
+      if (first_ == nullptr) first_ = object;
+      if (named_count_ < named_.size()) {
+        named_[named_count_++] = {size_, object};
+      } else {
+        too_many_names_ = true;
+      }
+    }
+  }
+  word(bits);
+}
+
+uint64_t Call::make(void* out, uint16_t kind) {
+  if (out == nullptr) {
+    fail(library_.invalid_value);
+    return 0;
+  }
+  made_ = object_create(kind);
+  made_at_ = size_;
+  made_out_ = out;
+  if (made_ == nullptr) {
+    fail(library_.out_of_memory);
+    return 0;
+  }
+  return made_->name;
+}
+
+void Call::in(const void* data, size_t bytes) {
+  word(data == nullptr ? kNull : bytes);
+  if (data != nullptr) append(data, bytes);
+}
+
+void Call::scalar_address(const void* data) {
+  word(kAddress);
+  word(reinterpret_cast<uint64_t>(data));
+}
+
+void Call::scalar(const void* data, size_t bytes) {
+  if (data != nullptr && first_ != nullptr && first_->scalars_on_device) {
+    scalar_address(data);
+  } else {
+    in(data, bytes);
+  }
+}
+
+void Call::out(void* data, size_t bytes) {
+  word(data == nullptr ? kNull : bytes);
+  if (data == nullptr) return;
+  if (place_count_ == places_.size()) {
+    fail(library_.not_supported);
+    return;
+  }
+  places_[place_count_++] = {data, bytes};
+}
+
+void Call::inout(void* data, size_t bytes) {
+  out(data, bytes);
+  if (data != nullptr) append(data, bytes);
+}
+
+void Call::result(void* data, size_t bytes) {
+  if (data != nullptr && first_ != nullptr && first_->scalars_on_device) {
+    word(kAddress);
+    word(reinterpret_cast<uint64_t>(data));
+    return;
+  }
+  out(data, bytes);
+}
+
+void Call::inresult(void* data, size_t bytes) {
+  if (data != nullptr && first_ != nullptr && first_->scalars_on_device) {
+    word(kAddress);
+    word(reinterpret_cast<uint64_t>(data));
+    return;
+  }
+  inout(data, bytes);
+}
+
+// False with *status set: the call goes no further.
+bool Call::begin(int* status) {
+  const CUresult opened = open(library_.number, library_.name, library_.soname, library_.major);
+  if (opened != CUDA_SUCCESS) {
+    *status = opened == CUDA_ERROR_NOT_FOUND ? library_.not_initialized : sent(opened);
+  } else if (failed_ != library_.success) {
+    *status = failed_;
+  } else if (const int earlier = take_status(library_.number); earlier != 0) {
+    *status = earlier == kNoSuchCall ? library_.not_supported : earlier;
+  } else {
+    if (!has_stream_ && first_ != nullptr) stream_ = first_->stream;
+    return true;
+  }
+  finish(false);
+  return false;
+}
+
+int Call::sent(CUresult result) {
+  switch (result) {
+    case CUDA_SUCCESS:
+      return library_.success;
+    case CUDA_ERROR_INVALID_VALUE:
+    case CUDA_ERROR_INVALID_HANDLE:
+    case CUDA_ERROR_INVALID_CONTEXT:
+      return library_.invalid_value;
+    case CUDA_ERROR_OUT_OF_MEMORY:
+      return library_.out_of_memory;
+    case CUDA_ERROR_NOT_INITIALIZED:
+      return library_.not_initialized;
+    default:
+      return library_.failed;
+  }
+}
+
+// The arguments with recipes in the place of names, so that they mean the same another time.
+std::string Call::key() const {
+  std::string key(reinterpret_cast<const char*>(data()), size_);
+  for (size_t i = 0; i < named_count_; ++i) {
+    const uint64_t recipe = object_recipe(named_[i].object);
+    std::memcpy(key.data() + named_[i].at, &recipe, sizeof recipe);
+  }
+  if (made_ != nullptr) std::memset(key.data() + made_at_, 0, sizeof(uint64_t));
+  const uint32_t function = library_.number << 16 | function_;
+  key.append(reinterpret_cast<const char*>(&function), sizeof function);
+  return key;
+}
+
+void Call::set_recipes() {
+  if (made_ == nullptr && !is_setting_) return;
+  std::string what = key();
+  if (made_ != nullptr) {
+    object_set(made_, 0, XXH3_64bits(what.data(), what.size()));
+  } else if (first_ != nullptr) {
+    // Not what was set before: the same words leave the same object.
+    std::memset(what.data() + named_[0].at, 0, sizeof(uint64_t));
+    object_set(first_, sets_ + 1, XXH3_64bits(what.data(), what.size()));
+  }
+}
+
+void Call::finish(bool succeeded) {
+  if (made_ != nullptr) {
+    if (succeeded) {
+      write_name_(made_out_, made_->name);
+    } else {
+      object_destroy(made_->name);
+    }
+  }
+  if (!succeeded) return;
+  if (scalars_ >= 0 && first_ != nullptr) first_->scalars_on_device = scalars_ != 0;
+  if (binds_ && first_ != nullptr) first_->stream = stream_;
+  if (ended_ != 0) object_destroy(ended_);
+}
+
+int Call::post() {
+  // Something to wait for after all: a result in host memory.
+  if (place_count_ != 0) return ask(false);
+  int status = library_.success;
+  if (!begin(&status)) return status;
+  set_recipes();
+  status = sent(cudax::post({.function = library_.number << 16 | function_,
+                             .name = name_,
+                             .stream = stream_,
+                             .arguments = {data(), size_}}));
+  finish(status == library_.success);
+  return status;
+}
+
+int Call::ask(bool pure) {
+  int status = library_.success;
+  if (!begin(&status)) return status;
+  set_recipes();
+  std::vector<std::byte> results;
+  std::string known;
+  const bool is_asked_once = pure && made_ == nullptr && !too_many_names_;
+  if (is_asked_once) known = key();
+  if (!is_asked_once || !recall(known, name_, &status_, &results)) {
+    status = sent(cudax::ask({.function = library_.number << 16 | function_,
+                              .name = name_,
+                              .stream = stream_,
+                              .arguments = {data(), size_}},
+                             &status_, &results));
+    if (status != library_.success) {
+      finish(false);
+      return status;
+    }
+    if (is_asked_once) remember(known, status_, results);
+  }
+  if (status_ == kNoSuchCall) status_ = library_.not_supported;
+  size_t at = 0;
+  for (size_t i = 0; i < place_count_; ++i) {
+    const Place& place = places_[i];
+    if (place.bytes > results.size() - at) break;
+    std::memcpy(place.to, results.data() + at, place.bytes);
+    at += std::min(results.size() - at, (place.bytes + 7) & ~size_t{7});
+  }
+  finish(status_ == library_.success);
+  return static_cast<int>(status_);
+}
+
+}  // namespace farlane::client::cudax

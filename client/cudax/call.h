@@ -1,0 +1,194 @@
+// One call of a CUDA-X library on its way to the server: what the generated functions of the
+// façades are made of.
+//
+// Arguments are packed in order, in words of 8 bytes (server/cudax/call.h takes them apart). What
+// the server answers goes into the places that were given with out(), inout() and result(), before
+// ask() returns. The first argument that is an object decides where scalars lie and which stream
+// the call is ordered with, unless a stream is an argument itself.
+#pragma once
+
+#include <cuda.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "client/core/cudax.h"
+
+namespace farlane::client::cudax {
+
+// What a library says when …
+struct LibraryFacts {
+  uint32_t number = 0;
+  const char* name = "";
+  const char* soname = "";
+  unsigned major = 0;
+  int success = 0;
+  int not_initialized = 0;  // … the server lacks it, or the handle is none
+  int invalid_value = 0;
+  int not_supported = 0;
+  int out_of_memory = 0;
+  int failed = 0;  // … the session is lost, or the device failed
+  // Descriptors may be structs of the program's, which hold the name in their first 8 bytes.
+  bool names_in_structs = false;
+};
+
+class Call {
+ public:
+  // `name` lives for ever.
+  Call(const LibraryFacts& library, uint32_t function, const char* name);
+  Call(const Call&) = delete;
+
+  // Numbers and structs without pointers to host memory in them.
+  template <class T>
+  void value(const T& v) {
+    static_assert(std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>);
+    uint64_t words[(sizeof(T) + 7) / 8] = {};
+    std::memcpy(words, &v, sizeof v);
+    append(words, sizeof words);
+  }
+  // Of device memory: travels as it is.
+  void address(const volatile void* p) { word(reinterpret_cast<uint64_t>(p)); }
+  template <class T>
+    requires std::is_integral_v<T>
+  void address(T p) { word(static_cast<uint64_t>(p)); }
+  void stream(CUstream stream);
+  void event(CUevent event);
+
+  // Handles and descriptors, null included.
+  template <class H>
+  void object(H handle, uint16_t kind) { name(bits(handle), kind); }
+  template <class H>
+  void objects(const H* handles, size_t count, uint16_t kind) {
+    list(count);
+    for (size_t i = 0; i < count; ++i) name(bits(handles[i]), kind);
+  }
+  // The call makes it: *out is its name when the call has succeeded.
+  template <class H>
+  void made(H* out, uint16_t kind) {
+    const uint64_t made_name = make(out, kind);
+    if constexpr (std::is_pointer_v<H>) {
+      write_name_ = [](void* to, uint64_t n) { *static_cast<H*>(to) = reinterpret_cast<H>(n); };
+    } else {
+      // A small number: the name's index, from 1 on.
+      write_name_ = [](void* to, uint64_t n) {
+        *static_cast<H*>(to) = static_cast<H>(static_cast<uint32_t>(n) + 1);
+      };
+    }
+    word(made_name);
+  }
+  // The call ends it.
+  template <class H>
+  void ended(H handle, uint16_t kind) {
+    name(bits(handle), kind);
+    ended_ = bits(handle);
+  }
+
+  // Host memory that the call reads; null stays null.
+  void in(const void* data, size_t bytes);
+  void string(const char* text) { in(text, text == nullptr ? 0 : std::strlen(text) + 1); }
+  // Host or device memory, as the first object says.
+  void scalar(const void* data, size_t bytes);
+  void scalar_address(const void* data);
+  // Host memory that the call writes: the call must be asked.
+  void out(void* data, size_t bytes);
+  void inout(void* data, size_t bytes);
+  // Host or device memory that the call writes; in host memory it is waited for.
+  void result(void* data, size_t bytes);
+  void inresult(void* data, size_t bytes);
+  // Host memory that only the library uses: the server has its own.
+  void scratch(const void* data, size_t bytes) { word(data == nullptr ? kNull : bytes); }
+
+  // What the arguments so far set in the first object; `part`: and the keys say which part of it.
+  template <class... Keys>
+  void sets(uint64_t part, Keys... keys) {
+    for (const uint64_t key : std::initializer_list<uint64_t>{static_cast<uint64_t>(keys)...}) {
+      part = part * 0x100000001b3u + key + 1;
+    }
+    sets_ = part;
+    is_setting_ = true;
+  }
+  void scalars_on_device(bool on) { scalars_ = on ? 1 : 0; }
+  // The first object works on the call's stream from now on.
+  void binds() { binds_ = true; }
+
+  // Send it. The library's status.
+  int post();
+  int ask(bool pure);
+  // What a call that returns no status returned, after ask().
+  int64_t returned() const { return status_; }
+
+  Object* first() const { return first_; }
+  const LibraryFacts& library() const { return library_; }
+
+  static constexpr uint64_t kNull = ~uint64_t{0};
+  static constexpr uint64_t kAddress = ~uint64_t{1};
+
+  // The name of a program's handle, 0 for none. Numbers count from 1 on and are looked up.
+  template <class H>
+  static uint64_t bits(H handle) {
+    if constexpr (std::is_pointer_v<H>) {
+      return reinterpret_cast<uint64_t>(handle);
+    } else {
+      return number_name(static_cast<uint32_t>(handle));
+    }
+  }
+
+ private:
+  struct Place {
+    void* to = nullptr;
+    size_t bytes = 0;
+  };
+  struct Named {
+    size_t at = 0;  // of the name in the arguments
+    Object* object = nullptr;
+  };
+
+  static uint64_t number_name(uint32_t number);
+  void append(const void* data, size_t bytes);
+  void word(uint64_t value) { append(&value, sizeof value); }
+  void list(uint64_t count) { word(count); }
+  void name(uint64_t bits, uint16_t kind);
+  uint64_t make(void* out, uint16_t kind);
+  void fail(int status) {
+    if (failed_ == library_.success) failed_ = status;
+  }
+  bool begin(int* status);
+  int sent(CUresult result);
+  void finish(bool succeeded);
+  void set_recipes();
+  std::string key() const;
+  const std::byte* data() const { return many_.empty() ? few_.data() : many_.data(); }
+
+  const LibraryFacts& library_;
+  const uint32_t function_;
+  const char* const name_;
+  int failed_;
+  alignas(8) std::array<std::byte, 1024> few_;
+  std::vector<std::byte> many_;  // instead of few_, when it is too small
+  size_t size_ = 0;
+  Object* first_ = nullptr;
+  CUstream stream_ = nullptr;
+  bool has_stream_ = false;
+  std::array<Named, 8> named_;
+  size_t named_count_ = 0;
+  bool too_many_names_ = false;
+  std::array<Place, 8> places_;
+  size_t place_count_ = 0;
+  Object* made_ = nullptr;
+  size_t made_at_ = 0;  // its name in the arguments
+  void* made_out_ = nullptr;
+  void (*write_name_)(void*, uint64_t) = nullptr;
+  uint64_t ended_ = 0;
+  uint64_t sets_ = 0;
+  bool is_setting_ = false;
+  bool binds_ = false;
+  int scalars_ = -1;
+  int64_t status_ = 0;
+};
+
+}  // namespace farlane::client::cudax

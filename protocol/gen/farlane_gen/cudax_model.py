@@ -1,0 +1,229 @@
+"""The functions of a CUDA-X library (cuBLAS, cuDNN, …), from api/<library>.api: how each one's arguments travel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from .api_model import Function, Library
+from .wire_model import ApiError
+
+MODES = ("local", "posted", "asked", "unsupported")
+ROLES = ("value", "address", "object", "objects", "made", "ended", "stream", "event", "in",
+         "in_bytes", "scalar", "scalar_bytes", "out", "out_bytes", "inout", "inout_bytes",
+         "result", "result_bytes", "inresult", "inresult_bytes", "string", "scratch", "null")
+STATUSES = ("success", "not_initialized", "invalid_value", "not_supported", "out_of_memory",
+            "failed")
+
+
+@dataclass
+class Parameter:
+    name: str
+    type: str           # as in C; arrays are pointers
+    role: str = ""
+    count: str = ""     # a C++ expression over the other parameters
+    kind: str = ""      # of an object
+
+    @property
+    def is_pointer(self) -> bool:
+        return self.type.endswith("*")
+
+    @property
+    def pointee(self) -> str:
+        return re.sub(r"\s*\*$", "", self.type)
+
+
+@dataclass
+class CudaxFunction(Function):
+    number: int = 0                 # 0: nothing of it travels
+    arguments: list[Parameter] = field(default_factory=list)
+    is_pure: bool = False           # the same arguments have the same answer: asked once
+    is_by_hand: bool = False        # the client's side is written by hand
+    sets: list[str] | None = None   # changes the first object; the parameters that say which part
+    binds: bool = False             # the first object works on this stream from now on
+    mode_of: str = ""               # the expression that says whether scalars are in device memory
+
+
+@dataclass
+class CudaxLibrary(Library):
+    number: int = 0
+    soname: str = ""
+    property: str = ""              # the function that tells the version, as cublasGetProperty
+    version: str = ""               # the major version of the headers, a macro
+    pointers: str = ""              # what a pointer is that nothing is said about: device or none
+    names_in_structs: bool = False
+    helpers: list[str] = field(default_factory=list)    # our headers that expressions need
+    statuses: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)         # C type -> kind
+    kind_names: list[str] = field(default_factory=list)
+    shared_kinds: dict[str, int] = field(default_factory=dict)  # kinds of another library
+
+    def kind_number(self, kind: str) -> int:
+        if kind in self.shared_kinds:
+            return self.shared_kinds[kind]
+        return self.number << 8 | self.kind_names.index(kind) + 1
+
+
+_DECLARATION = re.compile(r"(.*?[\s*])(\w+)\((.*)\)$")
+_ATTRIBUTE = re.compile(r'\s*(?:(\w+):(\w+)(?:\(((?:[^()]|\([^()]*\))*)\))?|(\w+)=(\w+)|(\w+)\("([^"]*)"\)'
+                        r"|(\w+)\(((?:[^()]|\([^()]*\))*)\)|(\w+))")
+
+
+def _parameters(text: str, where: str) -> list[Parameter]:
+    if text.strip() in ("", "void"):
+        return []
+    parameters = []
+    for number, part in enumerate(text.split(",")):
+        part = part.strip()
+        is_array = bool(re.search(r"\[\d*\]$", part))
+        part = re.sub(r"\s*\[\d*\]$", "", part)
+        match = re.fullmatch(r"(.*?[\s*])(\w+)", part)
+        if not match:
+            raise ApiError(f"{where}: parameter {number + 1} has no name: {part!r}")
+        type_ = match.group(1).strip() + ("*" if is_array else "")
+        parameters.append(Parameter(match.group(2), type_))
+    return parameters
+
+
+def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> None:
+    where, at = function.where, 0
+    by_name = {p.name: p for p in function.arguments}
+    while text[at:].strip():
+        match = _ATTRIBUTE.match(text, at)
+        if not match:
+            raise ApiError(f"{where}: cannot read the attributes from {text[at:].strip()!r} on")
+        at = match.end()
+        parameter, role, count, key, value, noted, quoted, call, items, word = match.groups()
+        if parameter:
+            if parameter not in by_name or role not in ROLES:
+                raise ApiError(f"{where}: {match.group(0).strip()!r} names no parameter and role")
+            p = by_name[parameter]
+            p.role = role
+            if role in ("made", "ended", "object", "objects"):
+                p.kind, _, p.count = (count or "").partition(";")
+            else:
+                p.count = count or ""
+        elif key == "why" and value in library.reasons:
+            function.why = library.reasons[value]
+        elif noted == "note":
+            function.note = quoted
+        elif call == "sets" or word == "sets":
+            function.sets = (items or "").split()
+        elif call == "mode":
+            function.mode_of = items
+        elif word == "pure":
+            function.is_pure = True
+        elif word == "by_hand":
+            function.is_by_hand = True
+        elif word == "binds":
+            function.binds = True
+        elif word == "undeclared":
+            function.is_declared = False
+        else:
+            raise ApiError(f"{where}: {match.group(0).strip()!r} is no attribute")
+
+
+def _default_role(library: CudaxLibrary, p: Parameter, where: str) -> None:
+    bare = re.sub(r"\bconst\b", "", p.type).strip()
+    if p.role in ("made", "ended", "object", "objects"):
+        type_ = bare if p.role in ("ended", "object") else re.sub(r"\s*\*$", "", bare)
+        p.kind = p.kind.strip() or library.kinds.get(type_, "")
+        p.count = p.count.strip()
+        if p.kind not in library.kind_names:
+            raise ApiError(f"{where}: {p.name} is no object of this library ({p.type})")
+    elif p.role:
+        return
+    elif bare in library.kinds:
+        p.role, p.kind = "object", library.kinds[bare]
+    elif bare in ("cudaStream_t", "CUstream"):
+        p.role = "stream"
+    elif bare in ("cudaEvent_t", "CUevent"):
+        p.role = "event"
+    elif not p.is_pointer:
+        p.role = "value"
+    elif library.pointers == "device":
+        p.role = "address"
+    else:
+        raise ApiError(f"{where}: say what the pointer {p.name} is")
+
+
+def _function(library: CudaxLibrary, line: str, section: str, where: str) -> CudaxFunction:
+    number = 0
+    match = re.match(r"(\d+)\s+", line)
+    if match:
+        number, line = int(match.group(1)), line[match.end():]
+    mode, rest = line.split(None, 1)
+    declaration, semicolon, attributes = rest.partition(";")
+    match = _DECLARATION.fullmatch(declaration.strip())
+    if mode not in MODES or not semicolon or not match:
+        raise ApiError(f"{where}: not NUMBER MODE DECLARATION; ATTRIBUTE...")
+    function = CudaxFunction(match.group(2), mode, match.group(1).strip(), match.group(3).strip(),
+                             section, where)
+    function.number = number
+    travels = mode in ("posted", "asked")
+    if travels != bool(number):
+        raise ApiError(f"{where}: {function.name} is {mode}: a function has a number exactly when "
+                       "it travels")
+    if travels:
+        function.arguments = _parameters(function.parameters, where)
+    _attributes(library, function, attributes)
+    for p in function.arguments:
+        _default_role(library, p, where)
+    if mode == "asked" and not function.why:
+        raise ApiError(f"{where}: {function.name} is asked without why=REASON")
+    answers = any(p.role in ("out", "out_bytes", "inout", "inout_bytes") for p in function.arguments)
+    if travels and answers and mode != "asked":
+        raise ApiError(f"{where}: {function.name} has an out parameter and is not asked")
+    return function
+
+
+def read_cudax(text: str, file: str) -> CudaxLibrary:
+    library, section = CudaxLibrary(), ""
+    names: dict[str, str] = {}
+    numbers: dict[int, str] = {}
+    for line_number, line in enumerate(text.splitlines(), 1):
+        where, line = f"{file}:{line_number}", line.strip()
+        if not line or line.startswith("#"):
+            continue
+        word, _, rest = line.partition(" ")
+        rest = rest.strip()
+        if word in ("title", "node", "soname", "property", "version", "pointers"):
+            setattr(library, word, rest)
+        elif word == "library":
+            library.name = rest
+        elif word == "number":
+            library.number = int(rest)
+        elif word == "header":
+            library.headers.append(rest)
+        elif word == "names_in_structs":
+            library.names_in_structs = True
+        elif word == "helper":
+            library.helpers.append(rest)
+        elif word == "status":
+            key, constant = rest.split()
+            if key not in STATUSES:
+                raise ApiError(f"{where}: {key!r} is none of {', '.join(STATUSES)}")
+            library.statuses[key] = constant
+        elif word == "object":
+            kind, *types = rest.split()
+            library.kind_names.append(kind)
+            if types and types[0].startswith("0x"):
+                library.shared_kinds[kind] = int(types.pop(0), 16)
+            for type_ in types:
+                library.kinds[type_] = kind
+        elif word == "reason":
+            key, meaning = rest.split(None, 1)
+            library.reasons[key] = meaning
+        elif word == "section":
+            section = rest
+        else:
+            function = _function(library, line, section, where)
+            if function.name in names or function.number in numbers and function.number:
+                raise ApiError(f"{where}: {function.name} or its number stands already at "
+                               f"{names.get(function.name) or numbers[function.number]}")
+            names[function.name] = numbers[function.number] = where
+            library.functions.append(function)
+    missing = [key for key in STATUSES if key not in library.statuses]
+    if missing:
+        raise ApiError(f"{file}: no status for {', '.join(missing)}")
+    return library

@@ -1,0 +1,208 @@
+"""A CUDA-X library's façade on the client, and its table of functions on the server."""
+
+from __future__ import annotations
+
+from .cudax_model import CudaxFunction, CudaxLibrary, Parameter
+from .output import banner
+
+
+def _source(library: CudaxLibrary) -> str:
+    return f"protocol/api/{library.name}.api"
+
+
+def _includes(library: CudaxLibrary) -> str:
+    return "".join(f"#include <{header}>\n" for header in library.headers)
+
+
+def _kind(library: CudaxLibrary, p: Parameter) -> str:
+    return f"{library.kind_number(p.kind):#x}"
+
+
+def _client_line(library: CudaxLibrary, p: Parameter) -> str:
+    name = p.name
+    if p.role in ("object", "ended", "made"):
+        return f"call.{p.role}({name}, {_kind(library, p)});"
+    if p.role == "objects":
+        return f"call.objects({name}, {p.count}, {_kind(library, p)});"
+    if p.role in ("value", "address", "string", "stream", "event"):
+        return f"call.{p.role}({name});"
+    if p.role == "null":
+        return ""
+    if p.role == "scratch":
+        return f"call.scratch({name}, {p.count});"
+    if p.role.endswith("_bytes"):
+        return f"call.{p.role.removesuffix('_bytes')}({name}, {p.count});"
+    return f"call.{p.role}({name}, ({p.count or '1'}) * sizeof *{name});"
+
+
+def _client_function(library: CudaxLibrary, f: CudaxFunction) -> str:
+    lines = [f"Call call(kLibrary, {f.number}, \"{f.name}\");"]
+    lines += [line for p in f.arguments if (line := _client_line(library, p))]
+    if f.sets is not None:
+        keys = "".join(f", static_cast<uint64_t>({key})" for key in f.sets)
+        lines.append(f"call.sets({f.number}{keys});")
+    if f.mode_of:
+        lines.append(f"call.scalars_on_device({f.mode_of});")
+    if f.binds:
+        lines.append("call.binds();")
+    send = "call.post()" if f.mode == "posted" else f"call.ask({str(f.is_pure).lower()})"
+    lines.append(f"return static_cast<{f.returns}>({send});")
+    body = "".join(f"  {line}\n" for line in lines)
+    return f"{f.returns} {f.name}({f.parameters}) {{\n{body}}}\n\n"
+
+
+def client_parts(library: CudaxLibrary, parts: int) -> list[str]:
+    """The generated functions, cut into files that compile side by side."""
+    functions = [f for f in library.functions if f.number and not f.is_by_hand]
+    helpers = "".join(f"#include \"{helper}\"\n" for helper in library.helpers)
+    head = banner(_source(library)) + f"""{_includes(library)}
+#include "client/cudax/call.h"
+{helpers}#include "generated/client/{library.name}_facts.h"
+
+using farlane::client::cudax::Call;
+using namespace farlane::client::cudax::{library.name};
+
+extern "C" {{
+
+"""
+    return [head + "".join(_client_function(library, f) for f in functions[i::parts]) +
+            "}  // extern \"C\"\n" for i in range(parts)]
+
+
+def facts_h(library: CudaxLibrary) -> str:
+    statuses = "".join(f"    .{key} = {library.statuses[key]},\n" for key in library.statuses)
+    structs = "    .names_in_structs = true,\n" if library.names_in_structs else ""
+    kinds = "".join(f"inline constexpr uint16_t k{_camel(kind)} = {library.kind_number(kind):#x};\n"
+                    for kind in library.kind_names)
+    numbers = "".join(f"inline constexpr uint32_t k_{f.name} = {f.number};\n"
+                      for f in library.functions if f.number and f.is_by_hand)
+    return banner(_source(library)) + f"""#pragma once
+
+{_includes(library)}
+#include "client/cudax/call.h"
+
+namespace farlane::client::cudax::{library.name} {{
+
+inline constexpr LibraryFacts kLibrary = {{
+    .number = {library.number},
+    .name = "{library.title.split(" (")[0]}",
+    .soname = "{library.soname}",
+    .major = {library.version},
+{statuses}{structs}}};
+
+// Kinds of objects.
+{kinds}
+// Functions whose client side is written by hand.
+{numbers}
+}}  // namespace farlane::client::cudax::{library.name}
+"""
+
+
+def _camel(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def unsupported_c(library: CudaxLibrary) -> str:
+    """What is exported and does nothing but say so. No header is included: see emit_facade."""
+    status = f"farlane_{library.name}_unsupported"
+    stubs = "".join(f"EXPORTED int {f.name}() {{ return {status}(\"{f.name}\"); }}\n"
+                    for f in library.functions if not f.is_supported)
+    by_hand = [f.name for f in library.functions
+               if f.mode == "local" or f.is_supported and f.is_by_hand]
+    declarations = "".join(f"void {name}();\n" for name in by_hand)
+    references = "".join(f"    {name},\n" for name in by_hand) or "    nullptr,\n"
+    return banner(_source(library)) + f"""#define EXPORTED __attribute__((visibility("default")))
+
+extern "C" {{
+
+int {status}(const char* function_name);
+
+{stubs}
+{declarations}
+}}  // extern "C"
+
+// Described as supported and written by hand: the library does not link without one of these.
+__attribute__((used)) void (*const farlane_{library.name}_by_hand[])() = {{
+{references}}};
+"""
+
+
+def unsupported_say_cc(library: CudaxLibrary) -> str:
+    return banner(_source(library)) + f"""#include "client/core/api.h"
+#include "generated/client/{library.name}_facts.h"
+
+extern "C" int farlane_{library.name}_unsupported(const char* function_name) {{
+  farlane::client::unsupported(function_name);
+  return static_cast<int>(farlane::client::cudax::{library.name}::kLibrary.not_supported);
+}}
+"""
+
+
+_SERVER_ROLES = {"inout": "InOut", "inresult": "InResult"}
+
+
+def _server_role(library: CudaxLibrary, p: Parameter) -> str:
+    role = p.role.removesuffix("_bytes")
+    role = _SERVER_ROLES.get(role) or _camel(role)
+    if p.role in ("object", "objects", "made", "ended"):
+        return f"role::{role}<{_kind(library, p)}>"
+    return f"role::{role}"
+
+
+def server_cc(library: CudaxLibrary) -> str:
+    rows = ""
+    for f in sorted((f for f in library.functions if f.number), key=lambda f: f.number):
+        roles = ", ".join(_server_role(library, p) for p in f.arguments)
+        rows += (f"    {{{f.number}, \"{f.name}\",\n     &Invoke<{f.returns}({f.parameters})>::call"
+                 f"<{roles}>}},\n")
+    return banner(_source(library)) + f"""{_includes(library)}
+#include "server/cudax/call.h"
+
+namespace farlane::server::cudax {{
+namespace {{
+
+constexpr Function kFunctions[] = {{
+{rows}}};
+
+}}  // namespace
+
+extern const Library k{_camel(library.name)} = {{
+    .number = {library.number},
+    .title = "{library.title.split(" (")[0]}",
+    .soname = "{library.soname}",
+    .property = "{library.property}",
+    .success = {library.statuses["success"]},
+    .functions = kFunctions,
+}};
+
+}}  // namespace farlane::server::cudax
+"""
+
+
+def server_list_cc(libraries: list[CudaxLibrary]) -> str:
+    names = [f"k{_camel(library.name)}" for library in libraries]
+    externs = "".join(f"extern const Library {name};\n" for name in names)
+    return banner("protocol/api") + f"""#include "server/cudax/call.h"
+
+namespace farlane::server::cudax {{
+
+{externs}
+std::span<const Library* const> libraries() {{
+  static constexpr const Library* kAll[] = {{{", ".join("&" + name for name in names)}}};
+  return kAll;
+}}
+
+}}  // namespace farlane::server::cudax
+"""
+
+
+def check_cc(library: CudaxLibrary) -> str:
+    """Every described function against the installed headers: drift breaks the build. In C++ some
+    have an overload of the same name; that of these parameters is meant."""
+    checks = "".join(f"template struct Declared<{f.returns} (*)({f.parameters}), &::{f.name}>;"
+                     f"  // {f.where}\n" for f in library.functions if f.is_declared)
+    return banner(_source(library)) + f"""{_includes(library)}
+template <class F, F>
+struct Declared {{}};
+
+{checks}"""

@@ -1,0 +1,152 @@
+#include "server/cudax/call.h"
+
+#include <fmt/format.h>
+
+namespace farlane::server::cudax {
+
+namespace {
+// Elements of a list of objects, a count: far more than any function takes.
+constexpr uint64_t kListMax = 4096;
+// Host memory for one call's own use, bytes.
+constexpr uint64_t kScratchMax = uint64_t{1} << 30;
+}  // namespace
+
+const std::byte* Arguments::take(size_t count) {
+  if (count > left_) {
+    fail(fmt::format("{} bytes of arguments where {} are left", count, left_));
+    return nullptr;
+  }
+  const std::byte* from = at_;
+  at_ += count;
+  left_ -= count;
+  return from;
+}
+
+uint64_t Arguments::word() {
+  uint64_t word = 0;
+  value(&word, sizeof word);
+  return word;
+}
+
+void Arguments::value(void* to, size_t bytes) {
+  const std::byte* from = take((bytes + 7) & ~size_t{7});
+  if (from != nullptr) std::memcpy(to, from, bytes);
+}
+
+const std::byte* Arguments::bytes(uint64_t count) {
+  if (count > left_) {
+    fail(fmt::format("{} bytes of data where {} are left", count, left_));
+    return nullptr;
+  }
+  return take((count + 7) & ~size_t{7});
+}
+
+uint64_t Arguments::object(uint16_t kind) {
+  const uint64_t name = word();
+  if (name == 0) return 0;
+  const auto found = objects_.find(name);
+  if (found == objects_.end()) {
+    // Making it may have failed, which the client was told, or will be.
+    stale_ = true;
+    return 0;
+  }
+  if (found->second.kind != kind) {
+    fail(fmt::format("object {:#x} is of kind {:#x} where {:#x} is needed", name,
+                     found->second.kind, kind));
+    return 0;
+  }
+  if (first_ == nullptr) first_ = &found->second;
+  return found->second.bits;
+}
+
+std::span<uint64_t> Arguments::objects(uint16_t kind) {
+  const uint64_t count = word();
+  if (count > kListMax) {
+    fail(fmt::format("a list of {} objects", count));
+    return {};
+  }
+  lists_.push_back(std::make_unique<uint64_t[]>(count + 1));
+  for (uint64_t i = 0; i < count; ++i) lists_.back()[i] = object(kind);
+  return {lists_.back().get(), count};
+}
+
+uint64_t* Arguments::made(uint16_t kind) {
+  const uint64_t name = word();
+  if (name == 0) return nullptr;
+  if (objects_.contains(name) || making_count_ == making_.size()) {
+    fail(fmt::format("object {:#x} cannot be made", name));
+    return nullptr;
+  }
+  making_[making_count_] = {name, kind, 0};
+  return &making_[making_count_++].bits;
+}
+
+void Arguments::end(uint16_t kind, uint64_t* bits) {
+  if (left_ >= sizeof ending_) std::memcpy(&ending_, at_, sizeof ending_);
+  *bits = object(kind);
+}
+
+CUstream Arguments::stream() {
+  CUstream stream = nullptr;
+  const uint64_t name = word();
+  if (!names_.stream(name, &stream)) fail(fmt::format("stream {:#x} does not exist", name));
+  return stream;
+}
+
+CUevent Arguments::event() {
+  CUevent event = nullptr;
+  const uint64_t name = word();
+  if (!names_.event(name, &event)) fail(fmt::format("event {:#x} does not exist", name));
+  return event;
+}
+
+void* Arguments::out(uint64_t count, const std::byte* before) {
+  const uint64_t whole = (count + 7) & ~uint64_t{7};
+  if (count > results_left_ || whole > results_left_) {
+    fail(fmt::format("{} bytes of results", count));
+    return nullptr;
+  }
+  results_left_ -= whole;
+  Result& result = results_.emplace_back();
+  result.bytes = whole;
+  // One word more: a count of 0 still needs an address.
+  result.data = std::make_unique<std::byte[]>(whole + 8);
+  if (before != nullptr) std::memcpy(result.data.get(), before, count);
+  return result.data.get();
+}
+
+void* Arguments::scratch(uint64_t count) {
+  if (count > kScratchMax || first_ == nullptr) {
+    fail(fmt::format("{} bytes of host memory", count));
+    return nullptr;
+  }
+  // One for each call until the object goes would be too many; what a call left behind is in use
+  // until its stream is there, so a few are kept.
+  constexpr size_t kKept = 16;
+  if (first_->scratch.size() >= kKept) first_->scratch.erase(first_->scratch.begin());
+  first_->scratch.push_back(std::make_unique<std::byte[]>(count + 8));
+  return first_->scratch.back().get();
+}
+
+bool Arguments::complete() {
+  if (left_ != 0) fail(fmt::format("{} bytes of arguments too many", left_));
+  return fault_.empty() && !stale_;
+}
+
+void Arguments::settle(bool succeeded) {
+  if (!succeeded) return;
+  for (size_t i = 0; i < making_count_; ++i) {
+    objects_[making_[i].name] = {making_[i].kind, making_[i].bits, {}};
+  }
+  if (ending_ != 0) objects_.erase(ending_);
+}
+
+std::vector<std::byte> Arguments::results() const {
+  std::vector<std::byte> all;
+  for (const Result& result : results_) {
+    all.insert(all.end(), result.data.get(), result.data.get() + result.bytes);
+  }
+  return all;
+}
+
+}  // namespace farlane::server::cudax

@@ -1,0 +1,146 @@
+// Calls of a CUDA-X library from end to end: façade, log, worker, and a library on the server.
+// Says what failed; exits with 0 when all is well. The argument says which case.
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#define EXPECT(condition)                                                  \
+  do {                                                                     \
+    if (!(condition)) {                                                    \
+      std::printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);  \
+      std::exit(1);                                                        \
+    }                                                                      \
+  } while (0)
+#define OK(call) EXPECT((call) == 0)
+
+namespace {
+
+constexpr int kN = 3;
+
+float* device(const std::vector<float>& host) {
+  float* p = nullptr;
+  OK(cudaMalloc(&p, host.size() * sizeof(float)));
+  OK(cudaMemcpy(p, host.data(), host.size() * sizeof(float), cudaMemcpyHostToDevice));
+  return p;
+}
+
+std::vector<float> host(const float* p, size_t count) {
+  std::vector<float> v(count);
+  OK(cudaMemcpy(v.data(), p, count * sizeof(float), cudaMemcpyDeviceToHost));
+  return v;
+}
+
+void products() {
+  cublasHandle_t handle = nullptr;
+  OK(cublasCreate(&handle));
+  cudaStream_t stream = nullptr;
+  OK(cudaStreamCreate(&stream));
+  OK(cublasSetStream(handle, stream));
+  cudaStream_t told = nullptr;
+  OK(cublasGetStream(handle, &told));
+  EXPECT(told == stream);
+
+  float* a = device({1, 2, 3, 4, 5, 6, 7, 8, 9});
+  float* b = device({1, 0, 0, 0, 1, 0, 0, 0, 1});
+  float* c = device({1, 1, 1, 1, 1, 1, 1, 1, 1});
+  float alpha = 2;
+  const float beta = 10;
+  OK(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, kN, kN, kN, &alpha, a, kN, b, kN, &beta, c, kN));
+  alpha = 0;  // taken before the call returned
+  OK(cudaStreamSynchronize(stream));
+  EXPECT((host(c, 9) == std::vector<float>{12, 14, 16, 18, 20, 22, 24, 26, 28}));
+
+  // Scalars and a result in device memory.
+  float* scalars = device({1, 0, -1});
+  OK(cublasSetPointerMode(handle, CUBLAS_POINTER_MODE_DEVICE));
+  cublasPointerMode_t mode = CUBLAS_POINTER_MODE_HOST;
+  OK(cublasGetPointerMode(handle, &mode));
+  EXPECT(mode == CUBLAS_POINTER_MODE_DEVICE);
+  OK(cublasSgemm(handle, CUBLAS_OP_T, CUBLAS_OP_N, kN, kN, kN, scalars, a, kN, b, kN, scalars + 1,
+                 c, kN));
+  OK(cublasSdot(handle, 3, a, 1, a, 1, scalars + 2));
+  OK(cublasSetPointerMode(handle, CUBLAS_POINTER_MODE_HOST));
+  OK(cudaStreamSynchronize(stream));
+  EXPECT((host(c, 9) == std::vector<float>{1, 4, 7, 2, 5, 8, 3, 6, 9}));
+  EXPECT(host(scalars + 2, 1)[0] == 14);
+
+  // A result in host memory is there when the call returns.
+  float dot = -1;
+  OK(cublasSdot(handle, 3, a, 1, a + 3, 1, &dot));
+  EXPECT(dot == 4 + 10 + 18);
+  float x = 3, y = 4, cosine = 0, sine = 0;
+  OK(cublasSrotg(handle, &x, &y, &cosine, &sine));
+  EXPECT(x == 5 && cosine == 0.6f && sine == 0.8f);
+
+  // What was set is answered anew, what was not is remembered.
+  cublasMath_t math = CUBLAS_PEDANTIC_MATH;
+  OK(cublasGetMathMode(handle, &math));
+  EXPECT(math == CUBLAS_DEFAULT_MATH);
+  OK(cublasSetMathMode(handle, CUBLAS_TF32_TENSOR_OP_MATH));
+  OK(cublasGetMathMode(handle, &math));
+  EXPECT(math == CUBLAS_TF32_TENSOR_OP_MATH);
+  OK(cublasSetMathMode(handle, CUBLAS_DEFAULT_MATH));
+  OK(cublasGetMathMode(handle, &math));
+  EXPECT(math == CUBLAS_DEFAULT_MATH);
+
+  // Copies of matrices are the runtime's.
+  const std::vector<float> small = {1, 2, 3, 4};
+  OK(cublasSetMatrix(2, 2, sizeof(float), small.data(), 2, c, 3));
+  EXPECT((host(c, 5) == std::vector<float>{1, 2, 7, 3, 4}));
+
+  OK(cublasDestroy(handle));
+  EXPECT(cublasSscal(handle, 1, &beta, a, 1) == CUBLAS_STATUS_NOT_INITIALIZED);
+}
+
+// What is wrong is told: at once where it is known here, otherwise by the next call, once.
+void errors() {
+  cublasHandle_t handle = nullptr;
+  OK(cublasCreate(&handle));
+  float* a = device({1, 2, 3, 4});
+  const float one = 1;
+  EXPECT(cublasSgemm(nullptr, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &one, a, 1) ==
+         CUBLAS_STATUS_NOT_INITIALIZED);
+  EXPECT(cublasCreate(nullptr) == CUBLAS_STATUS_INVALID_VALUE);
+  OK(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, -1, 1, 1, &one, a, 1, a, 1, &one, a, 1));
+  OK(cudaDeviceSynchronize());
+  cublasMath_t math;
+  EXPECT(cublasGetMathMode(handle, &math) == CUBLAS_STATUS_INVALID_VALUE);
+  OK(cublasGetMathMode(handle, &math));
+  // The library on the server has no such function.
+  OK(cublasSscal(handle, 1, &one, a, 1));
+  OK(cudaDeviceSynchronize());
+  EXPECT(cublasGetMathMode(handle, &math) == CUBLAS_STATUS_NOT_SUPPORTED);
+  OK(cublasDestroy(handle));
+}
+
+// A server without the library, or with another version of it, is no crash.
+void missing() {
+  cublasHandle_t handle = nullptr;
+  EXPECT(cublasCreate(&handle) == CUBLAS_STATUS_NOT_INITIALIZED);
+  EXPECT(handle == nullptr);
+  EXPECT(cublasCreate(&handle) == CUBLAS_STATUS_NOT_INITIALIZED);
+  float* a = nullptr;
+  OK(cudaMalloc(&a, 64));
+  OK(cudaFree(a));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const char* which = argc > 1 ? argv[1] : "";
+  if (std::strcmp(which, "products") == 0) {
+    products();
+  } else if (std::strcmp(which, "errors") == 0) {
+    errors();
+  } else if (std::strcmp(which, "missing") == 0) {
+    missing();
+  } else {
+    std::printf("products, errors or missing\n");
+    return 2;
+  }
+  return 0;
+}

