@@ -72,8 +72,8 @@ inline constexpr uint32_t control_text_bytes_max = 4096;
 // Kinds of commands whose times a worker tells, a count: op numbers are below it today.
 inline constexpr uint32_t command_kinds_max = 192;
 
-// Packed arguments or results of one CUDA-X library call, bytes: room for arrays in host memory, and
-// half a record.
+// Packed arguments or results of one CUDA-X library call, bytes: room for arrays in host memory,
+// and half a record.
 inline constexpr uint32_t cudax_bytes_max = 128 * 1024;
 
 // Bytes of a session token.

@@ -21,10 +21,11 @@ inline constexpr bool is_one_of = (std::is_same_v<M, Ms> || ...);
 // Makes names that nothing before it can refer to, or asks about what no stream changes.
 template <class M>
 inline constexpr bool touches_nothing =
-    is_one_of<M, message::ClientAlive, message::CudaxOpen, message::Echo, message::ExtentCreate, message::ImagePart,
-              message::KernelBind, message::KernelFactsGet, message::KernelsMore, message::LimitGet,
-              message::MemoryInfo, message::ModuleLoad, message::OccupancyBlocks,
-              message::OccupancyShared, message::VariableFind, message::WorkerTimes>;
+    is_one_of<M, message::ClientAlive, message::CudaxOpen, message::Echo, message::ExtentCreate,
+              message::ImagePart, message::KernelBind, message::KernelFactsGet,
+              message::KernelsMore, message::LimitGet, message::MemoryInfo, message::ModuleLoad,
+              message::OccupancyBlocks, message::OccupancyShared, message::VariableFind,
+              message::WorkerTimes>;
 
 template <class M>
 inline constexpr bool touches_everything =

@@ -16,7 +16,7 @@ struct CommandCosts {
   uint64_t reply_ns;
 };
 
-inline constexpr uint32_t kCommandKindsMax = 128;
+inline constexpr uint32_t kCommandKindsMax = 192;
 
 struct Costs {
   // Waits of this side; counted only with FARLANE_STATS.

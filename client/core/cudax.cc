@@ -45,6 +45,17 @@ State& state() {
   return *made;
 }
 
+// Libraries work as the runtime does: a thread without a context gets the first device's.
+Stream* find_stream(Session* s, CUstream stream, CUresult* error) {
+  if (context_current() == nullptr) {
+    *error = make_device_current(0);
+    if (*error != CUDA_SUCCESS) {
+      return nullptr;
+    }
+  }
+  return s->resolve(stream, error);
+}
+
 }  // namespace
 
 uint64_t Object::recipe() {
@@ -132,8 +143,9 @@ CUresult open(uint32_t library, const char* title, const char* soname, unsigned 
   opened.result = CUDA_SUCCESS;
   if (asked != CUDA_SUCCESS || reply.major == 0) {
     opened.result = CUDA_ERROR_NOT_FOUND;
-    log_line(LogLevel::kError, std::string("the program uses ") + title + ", and the server has no " +
-                                   soname + ": " + std::string(reply.text) +
+    log_line(LogLevel::kError, std::string("the program uses ") + title +
+                                   ", and the server has no " + soname + ": " +
+                                   std::string(reply.text) +
                                    " (install it there, or name its folder in the server's setting "
                                    "libraries.path)");
   } else if (reply.major != major) {
@@ -160,7 +172,7 @@ CUresult post(const Request& request) {
   if (s == nullptr) {
     return error;
   }
-  Stream* stream = s->resolve(request.stream, &error);
+  Stream* stream = find_stream(s, request.stream, &error);
   if (stream == nullptr) {
     return error;
   }
@@ -182,7 +194,7 @@ CUresult ask(const Request& request, int64_t* status, std::vector<std::byte>* re
   if (s == nullptr) {
     return error;
   }
-  Stream* stream = s->resolve(request.stream, &error);
+  Stream* stream = find_stream(s, request.stream, &error);
   if (stream == nullptr) {
     return error;
   }
@@ -190,11 +202,10 @@ CUresult ask(const Request& request, int64_t* status, std::vector<std::byte>* re
     return CUDA_ERROR_INVALID_VALUE;
   }
   Answer<message::CudaxAsk> answer;
-  const CUresult asked =
-      s->ask(message::CudaxAsk{.stream = stream->id,
-                               .function = request.function,
-                               .arguments = request.arguments},
-             &answer, request.name);
+  const CUresult asked = s->ask(
+      message::CudaxAsk{
+          .stream = stream->id, .function = request.function, .arguments = request.arguments},
+      &answer, request.name);
   if (asked != CUDA_SUCCESS) {
     return asked;
   }
@@ -236,7 +247,7 @@ void remember(const std::string& key, int64_t status, std::span<const std::byte>
 uint64_t stream_name(CUstream stream) {
   CUresult error = CUDA_SUCCESS;
   Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Stream* found = s == nullptr ? nullptr : find_stream(s, stream, &error);
   return found == nullptr ? 0 : found->id.bits();
 }
 

@@ -1,7 +1,8 @@
 // Calls of the CUDA-X libraries (cuBLAS, cuDNN, …) at their own API: what their façades stand on.
 //
 // A call travels as a number and packed arguments (client/cudax/call.h); the worker makes it with
-// the vendor's library. Handles and descriptors are client-made names. Nothing here knows a library.
+// the vendor's library. Handles and descriptors are client-made names. Nothing here knows a
+// library.
 #pragma once
 
 #include <cuda.h>
@@ -22,8 +23,8 @@ namespace farlane::client::cudax {
 // A handle, descriptor or plan of a library.
 struct Object {
   uint64_t name = 0;
-  uint16_t kind = 0;                           // of protocol/api: the library's number, its kind
-  std::atomic<CUstream> stream = nullptr;      // that its work is ordered with
+  uint16_t kind = 0;                            // of protocol/api: the library's number, its kind
+  std::atomic<CUstream> stream = nullptr;       // that its work is ordered with
   std::atomic<bool> scalars_on_device = false;  // its calls' scalars lie in device memory
   std::atomic<uint32_t> scalar_bytes = 0;       // of one scalar, where the object decides that
   std::atomic<uint32_t> scalar_mode = 0;        // the library's own word for where scalars lie

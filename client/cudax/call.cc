@@ -52,6 +52,8 @@ void Call::event(CUevent event) {
 }
 
 void Call::name(uint64_t bits, uint16_t kind) {
+  // Elsewhere null may mean something; as the first argument it is nobody's handle.
+  if (bits == 0 && size_ == 0) fail(library_.not_initialized);
   if (bits != 0) {
     // The address of a program's own struct, in which making the object left its name.
     if (library_.names_in_structs && bits >> 56 == 0) {

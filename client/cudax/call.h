@@ -54,14 +54,16 @@ class Call {
   // Of device memory: travels as it is.
   void address(const volatile void* p) { word(reinterpret_cast<uint64_t>(p)); }
   template <class T>
-    requires std::is_integral_v<T>
+  requires std::is_integral_v<T>
   void address(T p) { word(static_cast<uint64_t>(p)); }
   void stream(CUstream stream);
   void event(CUevent event);
 
   // Handles and descriptors, null included.
   template <class H>
-  void object(H handle, uint16_t kind) { name(bits(handle), kind); }
+  void object(H handle, uint16_t kind) {
+    name(bits(handle), kind);
+  }
   template <class H>
   void objects(const H* handles, size_t count, uint16_t kind) {
     list(count);

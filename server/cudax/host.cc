@@ -40,9 +40,8 @@ Host::Loaded& Host::load(uint32_t number) {
   Loaded& loaded = loaded_[number];
   if (loaded.library != nullptr || !loaded.version.text.empty()) return loaded;
   const auto all = libraries();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const Library* library) {
-    return library->number == number;
-  });
+  const auto found = std::find_if(
+      all.begin(), all.end(), [&](const Library* library) { return library->number == number; });
   if (found == all.end()) {
     loaded.version.text = fmt::format("this release knows no library {}", number);
     return loaded;
@@ -84,9 +83,9 @@ Outcome Host::call(uint32_t function, std::span<const std::byte> arguments) {
     return outcome;
   }
   const auto functions = loaded.library->functions;
-  const auto row = std::lower_bound(
-      functions.begin(), functions.end(), function & 0xffff,
-      [](const Function& f, uint32_t number) { return f.number < number; });
+  const auto row =
+      std::lower_bound(functions.begin(), functions.end(), function & 0xffff,
+                       [](const Function& f, uint32_t number) { return f.number < number; });
   if (row == functions.end() || row->number != (function & 0xffff)) {
     outcome.fault = fmt::format("{} has no function {}", loaded.library->title, function & 0xffff);
     return outcome;

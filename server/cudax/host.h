@@ -14,8 +14,8 @@ namespace farlane::server::cudax {
 struct Outcome {
   int64_t status = 0;
   bool succeeded = false;
-  std::string fault;                // what the peer got wrong; the session must end
-  std::string what;                 // of a failure, for the log
+  std::string fault;  // what the peer got wrong; the session must end
+  std::string what;   // of a failure, for the log
   std::vector<std::byte> results;
 };
 

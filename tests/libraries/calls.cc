@@ -8,12 +8,12 @@
 #include <cstring>
 #include <vector>
 
-#define EXPECT(condition)                                                  \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);  \
-      std::exit(1);                                                        \
-    }                                                                      \
+#define EXPECT(condition)                                                 \
+  do {                                                                    \
+    if (!(condition)) {                                                   \
+      std::printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+      std::exit(1);                                                       \
+    }                                                                     \
   } while (0)
 #define OK(call) EXPECT((call) == 0)
 
@@ -23,7 +23,7 @@ constexpr int kN = 3;
 
 float* device(const std::vector<float>& host) {
   float* p = nullptr;
-  OK(cudaMalloc(&p, host.size() * sizeof(float)));
+  OK(cudaMalloc(reinterpret_cast<void**>(&p), host.size() * sizeof(float)));
   OK(cudaMemcpy(p, host.data(), host.size() * sizeof(float), cudaMemcpyHostToDevice));
   return p;
 }
@@ -124,7 +124,7 @@ void missing() {
   EXPECT(handle == nullptr);
   EXPECT(cublasCreate(&handle) == CUBLAS_STATUS_NOT_INITIALIZED);
   float* a = nullptr;
-  OK(cudaMalloc(&a, 64));
+  OK(cudaMalloc(reinterpret_cast<void**>(&a), 64));
   OK(cudaFree(a));
 }
 

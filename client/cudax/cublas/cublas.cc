@@ -71,8 +71,12 @@ cublasStatus_t cublasGetPointerMode_v2(cublasHandle_t handle, cublasPointerMode_
 }
 
 // The library's log is written where the library runs; nobody would read it there.
-cublasStatus_t cublasLoggerConfigure(int, int, int, const char*) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasSetLoggerCallback(cublasLogCallback) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasLoggerConfigure(int, int, int, const char*) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasSetLoggerCallback(cublasLogCallback) {
+  return CUBLAS_STATUS_SUCCESS;
+}
 cublasStatus_t cublasGetLoggerCallback(cublasLogCallback* userCallback) {
   if (userCallback == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   *userCallback = nullptr;
@@ -82,12 +86,14 @@ void cublasXerbla(const char* srName, int info) {
   std::fprintf(stderr, "On entry to %s, parameter number %d had an illegal value\n", srName, info);
 }
 
-size_t cublasGetCudartVersion(void) { return CUDART_VERSION; }
+size_t cublasGetCudartVersion(void) {
+  return CUDART_VERSION;
+}
 
 const char* cublasGetStatusName(cublasStatus_t status) {
   switch (status) {
-#define NAME(status)  \
-  case status:        \
+#define NAME(status) \
+  case status:       \
     return #status
     NAME(CUBLAS_STATUS_SUCCESS);
     NAME(CUBLAS_STATUS_NOT_INITIALIZED);
@@ -133,54 +139,39 @@ const char* cublasGetStatusString(cublasStatus_t status) {
 }
 
 // Vectors and matrices between host and device: `suffix` stands for the two widths of integers.
-#define FARLANE_CUBLAS_COPIES(suffix, Int)                                                          \
-  cublasStatus_t cublasSetVector##suffix(Int n, Int elemSize, const void* x, Int incx,              \
-                                         void* devicePtr, Int incy) {                               \
-    return copy({1, n, elemSize, x, incx,     \
-                 devicePtr, incy},                                                \
-                kHost, kDevice, nullptr, false);                                                    \
-  }                                                                                                 \
-  cublasStatus_t cublasGetVector##suffix(Int n, Int elemSize, const void* x, Int incx, void* y,     \
-                                         Int incy) {                                                \
-    return copy({1, n, elemSize, x, incx, y,  \
-                 incy},                                                           \
-                kDevice, kHost, nullptr, false);                                                    \
-  }                                                                                                 \
-  cublasStatus_t cublasSetMatrix##suffix(Int rows, Int cols, Int elemSize, const void* A, Int lda,  \
-                                         void* B, Int ldb) {                                        \
-    return copy({rows, cols, elemSize, A,     \
-                 lda, B, ldb},                                  \
-                kHost, kDevice, nullptr, false);                                                    \
-  }                                                                                                 \
-  cublasStatus_t cublasGetMatrix##suffix(Int rows, Int cols, Int elemSize, const void* A, Int lda,  \
-                                         void* B, Int ldb) {                                        \
-    return copy({rows, cols, elemSize, A,     \
-                 lda, B, ldb},                                  \
-                kDevice, kHost, nullptr, false);                                                    \
-  }                                                                                                 \
-  cublasStatus_t cublasSetVectorAsync##suffix(Int n, Int elemSize, const void* hostPtr, Int incx,   \
-                                              void* devicePtr, Int incy, cudaStream_t stream) {     \
-    return copy({1, n, elemSize, hostPtr,                       \
-                 incx, devicePtr, incy},                        \
-                kHost, kDevice, stream, true);                                                      \
-  }                                                                                                 \
-  cublasStatus_t cublasGetVectorAsync##suffix(Int n, Int elemSize, const void* devicePtr, Int incx, \
-                                              void* hostPtr, Int incy, cudaStream_t stream) {       \
-    return copy({1, n, elemSize, devicePtr,                     \
-                 incx, hostPtr, incy},                          \
-                kDevice, kHost, stream, true);                                                      \
-  }                                                                                                 \
-  cublasStatus_t cublasSetMatrixAsync##suffix(Int rows, Int cols, Int elemSize, const void* A,      \
-                                              Int lda, void* B, Int ldb, cudaStream_t stream) {     \
-    return copy({rows, cols, elemSize, A,     \
-                 lda, B, ldb},                                  \
-                kHost, kDevice, stream, true);                                                      \
-  }                                                                                                 \
-  cublasStatus_t cublasGetMatrixAsync##suffix(Int rows, Int cols, Int elemSize, const void* A,      \
-                                              Int lda, void* B, Int ldb, cudaStream_t stream) {     \
-    return copy({rows, cols, elemSize, A,     \
-                 lda, B, ldb},                                  \
-                kDevice, kHost, stream, true);                                                      \
+#define FARLANE_CUBLAS_COPIES(suffix, Int)                                                         \
+  cublasStatus_t cublasSetVector##suffix(Int n, Int elemSize, const void* x, Int incx,             \
+                                         void* devicePtr, Int incy) {                              \
+    return copy({1, n, elemSize, x, incx, devicePtr, incy}, kHost, kDevice, nullptr, false);       \
+  }                                                                                                \
+  cublasStatus_t cublasGetVector##suffix(Int n, Int elemSize, const void* x, Int incx, void* y,    \
+                                         Int incy) {                                               \
+    return copy({1, n, elemSize, x, incx, y, incy}, kDevice, kHost, nullptr, false);               \
+  }                                                                                                \
+  cublasStatus_t cublasSetMatrix##suffix(Int rows, Int cols, Int elemSize, const void* A, Int lda, \
+                                         void* B, Int ldb) {                                       \
+    return copy({rows, cols, elemSize, A, lda, B, ldb}, kHost, kDevice, nullptr, false);           \
+  }                                                                                                \
+  cublasStatus_t cublasGetMatrix##suffix(Int rows, Int cols, Int elemSize, const void* A, Int lda, \
+                                         void* B, Int ldb) {                                       \
+    return copy({rows, cols, elemSize, A, lda, B, ldb}, kDevice, kHost, nullptr, false);           \
+  }                                                                                                \
+  cublasStatus_t cublasSetVectorAsync##suffix(Int n, Int elemSize, const void* hostPtr, Int incx,  \
+                                              void* devicePtr, Int incy, cudaStream_t stream) {    \
+    return copy({1, n, elemSize, hostPtr, incx, devicePtr, incy}, kHost, kDevice, stream, true);   \
+  }                                                                                                \
+  cublasStatus_t cublasGetVectorAsync##suffix(Int n, Int elemSize, const void* devicePtr,          \
+                                              Int incx, void* hostPtr, Int incy,                   \
+                                              cudaStream_t stream) {                               \
+    return copy({1, n, elemSize, devicePtr, incx, hostPtr, incy}, kDevice, kHost, stream, true);   \
+  }                                                                                                \
+  cublasStatus_t cublasSetMatrixAsync##suffix(Int rows, Int cols, Int elemSize, const void* A,     \
+                                              Int lda, void* B, Int ldb, cudaStream_t stream) {    \
+    return copy({rows, cols, elemSize, A, lda, B, ldb}, kHost, kDevice, stream, true);             \
+  }                                                                                                \
+  cublasStatus_t cublasGetMatrixAsync##suffix(Int rows, Int cols, Int elemSize, const void* A,     \
+                                              Int lda, void* B, Int ldb, cudaStream_t stream) {    \
+    return copy({rows, cols, elemSize, A, lda, B, ldb}, kDevice, kHost, stream, true);             \
   }
 FARLANE_CUBLAS_COPIES(, int)
 FARLANE_CUBLAS_COPIES(_64, int64_t)

@@ -1,5 +1,6 @@
 // The functions of cuBLASLt whose client side is more than packing: descriptors decide how large
-// scalars are and where they lie, and addresses in them must not make equal products look different.
+// scalars are and where they lie, and addresses in them must not make equal products look
+// different.
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
@@ -116,8 +117,7 @@ cublasStatus_t init(Handle desc, size_t size, Create create) {
 extern "C" {
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* matmulDesc,
-                                        cublasComputeType_t computeType,
-                                        cudaDataType_t scaleType) {
+                                        cublasComputeType_t computeType, cudaDataType_t scaleType) {
   Call call(kLibrary, k_cublasLtMatmulDescCreate, "cublasLtMatmulDescCreate");
   call.made(matmulDesc, kMatmul);
   call.value(computeType);
@@ -248,14 +248,28 @@ cublasStatus_t cublasLtEmulationDescInit_internal(cublasLtEmulationDesc_t emulat
               [](cublasLtEmulationDesc_t* made) { return cublasLtEmulationDescCreate(made); });
 }
 
-size_t cublasLtGetCudartVersion(void) { return CUDART_VERSION; }
+size_t cublasLtGetCudartVersion(void) {
+  return CUDART_VERSION;
+}
 
 // The library's log is written where the library runs; nobody would read it there.
-cublasStatus_t cublasLtLoggerSetCallback(cublasLtLoggerCallback_t) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtLoggerSetFile(FILE*) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtLoggerOpenFile(const char*) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtLoggerSetLevel(int) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtLoggerSetMask(int) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtLoggerForceDisable(void) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasLtLoggerSetCallback(cublasLtLoggerCallback_t) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtLoggerSetFile(FILE*) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtLoggerOpenFile(const char*) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtLoggerSetLevel(int) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtLoggerSetMask(int) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtLoggerForceDisable(void) {
+  return CUBLAS_STATUS_SUCCESS;
+}
 
 }  // extern "C"

@@ -1,4 +1,4 @@
-"""The functions of a CUDA-X library (cuBLAS, cuDNN, …), from api/<library>.api: how each one's arguments travel."""
+"""The functions of a CUDA-X library (cuBLAS, …), from api/<library>.api: how arguments travel."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class CudaxLibrary(Library):
 
 
 _DECLARATION = re.compile(r"(.*?[\s*])(\w+)\((.*)\)$")
-_ATTRIBUTE = re.compile(r'\s*(?:(\w+):(\w+)(?:\(((?:[^()]|\([^()]*\))*)\))?|(\w+)=(\w+)|(\w+)\("([^"]*)"\)'
+_ATTRIBUTE = re.compile(r'\s*(?:(\w+):(\w+)(?:\(((?:[^()]|\([^()]*\))*)\))?'
+                        r'|(\w+)=(\w+)|(\w+)\("([^"]*)"\)'
                         r"|(\w+)\(((?:[^()]|\([^()]*\))*)\)|(\w+))")
 
 
@@ -171,7 +172,8 @@ def _function(library: CudaxLibrary, line: str, section: str, where: str) -> Cud
         _default_role(library, p, where)
     if mode == "asked" and not function.why:
         raise ApiError(f"{where}: {function.name} is asked without why=REASON")
-    answers = any(p.role in ("out", "out_bytes", "inout", "inout_bytes") for p in function.arguments)
+    answers = any(p.role in ("out", "out_bytes", "inout", "inout_bytes")
+                  for p in function.arguments)
     if travels and answers and mode != "asked":
         raise ApiError(f"{where}: {function.name} has an out parameter and is not asked")
     return function
