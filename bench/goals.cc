@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "bench/runner.h"
+#include "bench/table.h"
 
 namespace farlane::bench {
 namespace {
@@ -22,6 +23,19 @@ struct Sides {
 constexpr const char* kTcp = "FARLANE_TRANSPORT=tcp";
 constexpr const char* kShm = "FARLANE_TRANSPORT=shm";
 constexpr const char* kAsks = "FARLANE_LOCAL_ANSWERS=false";
+
+constexpr const char* kSessions = "16 sessions, launches";
+
+// The rate of 16 processes at once. False, with a message, if one failed.
+bool sessions_rate(const Command& launcher, Samples* samples) {
+  const double rate = session_rate(launcher, 16);
+  if (rate < 0) {
+    std::fprintf(stderr, "farlane-bench: one of 16 processes failed\n");
+    return false;
+  }
+  samples->values[kSessions].push_back(rate);
+  return true;
+}
 
 bool measure(const CompareOptions& options, const std::string& server, pid_t server_pid,
              Sides* sides) {
@@ -48,6 +62,10 @@ bool measure(const CompareOptions& options, const std::string& server, pid_t ser
         !program(with({kTcp, "FARLANE_CONNECTIONS=8"}), {"bandwidth"}, &sides->eight)) {
       return false;
     }
+    if ((options.native && !sessions_rate({}, &sides->native)) ||
+        !sessions_rate(with({kTcp}), &sides->ours)) {
+      return false;
+    }
     // Only where the server is on this machine and offers it.
     if (options.server.empty() &&
         (!program(with({kShm, kAsks, "FARLANE_SPIN_US=1000"}), {"question"}, &sides->shm) ||
@@ -58,38 +76,50 @@ bool measure(const CompareOptions& options, const std::string& server, pid_t ser
   return true;
 }
 
-// One row; nothing for what was not measured. `limit` is the goal as a number in the row's unit.
-void row(const std::string& what, const std::string& goal, std::optional<double> native,
-         std::optional<double> raw, std::optional<double> ours, std::optional<double> limit,
-         bool at_least, const std::string& note = {}) {
-  const auto cell = [](std::optional<double> value) {
-    char text[32] = "-";
-    if (value) {
-      std::snprintf(text, sizeof text, "%.2f", *value);
-    }
-    return std::string(text);
-  };
-  const char* met = "not measured";
-  if (ours && limit) {
-    met = (at_least ? *ours >= *limit : *ours <= *limit) ? "met" : "NOT MET";
-  }
-  std::printf("%-42s %-34s %9s %9s %9s %9s  %s%s\n", what.c_str(), goal.c_str(),
-              cell(native).c_str(), cell(raw).c_str(), cell(ours).c_str(), cell(limit).c_str(), met,
-              note.c_str());
+struct Row {
+  std::string what;
+  std::string goal;
+  std::optional<double> native;
+  std::optional<double> raw;
+  std::optional<double> ours;
+  std::optional<double> limit;  // the goal as a number in the row's unit
+  bool at_least = false;        // it is a lower limit
+  std::string note;
+
+  bool is_judged() const { return ours && limit; }
+  bool is_met() const { return at_least ? *ours >= *limit : *ours <= *limit; }
+};
+
+constexpr int kTitleWidth = 89;
+std::string title(const std::string& what, const std::string& goal) {
+  return what + std::string(what.size() < 54 ? 55 - what.size() : 1, ' ') + goal;
+}
+
+void print(const Row& row) {
+  const std::string met = !row.is_judged() ? "not measured" : row.is_met() ? "met" : "NOT MET";
+  print_row(title(row.what, row.goal), kTitleWidth,
+            {cell(row.native, 2), cell(row.raw, 2), cell(row.ours, 2), cell(row.limit, 2),
+             met + row.note},
+            9);
+}
+
+void write_json(std::ostream& json, const Row& row) {
+  json << "{\"name\": " << json_text(row.what) << ", \"goal\": " << json_text(row.goal);
+  write_json_number(json, "native", row.native);
+  write_json_number(json, "raw", row.raw);
+  write_json_number(json, "ours", row.ours);
+  write_json_number(json, "limit", row.limit);
+  if (row.is_judged()) json << ", \"met\": " << (row.is_met() ? "true" : "false");
+  if (!row.note.empty()) json << ", \"note\": " << json_text(row.note);
+  json << "}";
 }
 
 class Table {
  public:
   Table(const Sides& sides, const Raw& raw) : sides_(sides), raw_(raw) {}
-  void print(bool quick) const;
+  std::vector<Row> rows(bool quick) const;
 
  private:
-  static std::optional<double> of(const Samples& samples, const std::string& name) {
-    if (!samples.values.contains(name)) {
-      return std::nullopt;
-    }
-    return samples.median_of(name);
-  }
   static std::optional<double> plus(std::optional<double> value, double more) {
     return value ? std::optional(*value + more) : std::nullopt;
   }
@@ -111,9 +141,16 @@ class Table {
   const Raw& raw_;
 };
 
-void Table::print(bool quick) const {
-  const auto native = [&](const std::string& name) { return of(sides_.native, name); };
-  const auto ours = [&](const std::string& name) { return of(sides_.ours, name); };
+std::vector<Row> Table::rows(bool quick) const {
+  std::vector<Row> rows;
+  using Value = std::optional<double>;
+  const auto row = [&](const std::string& what, const std::string& goal, Value native_value,
+                       Value raw, Value ours_value, Value limit, bool at_least,
+                       const std::string& note = {}) {
+    rows.push_back({what, goal, native_value, raw, ours_value, limit, at_least, note});
+  };
+  const auto native = [&](const std::string& name) { return measured(sides_.native, name); };
+  const auto ours = [&](const std::string& name) { return measured(sides_.ours, name); };
   const double spin = raw_.spinning_us;
   const double block = raw_.blocking_us;
   for (const char* name : {"launch, client cost", "launch with 5 arguments, client cost"}) {
@@ -127,9 +164,11 @@ void Table::print(bool quick) const {
     // An idle stream is known to the worker; free memory only to the driver.
     const bool by_driver = name == kMemoryInfo;
     row(std::string(name) + ", spinning, us", "<= raw spinning + 2", native(name), spin,
-        of(sides_.spinning, name), spin + 2, false, by_driver ? floor(native(name), spin) : "");
+        measured(sides_.spinning, name), spin + 2, false,
+        by_driver ? floor(native(name), spin) : "");
     row(std::string(name) + ", blocking, us", "<= raw blocking + 5", native(name), block,
-        of(sides_.blocking, name), block + 5, false, by_driver ? floor(native(name), block) : "");
+        measured(sides_.blocking, name), block + 5, false,
+        by_driver ? floor(native(name), block) : "");
   }
   for (const char* name :
        {"launch + synchronise", "4-byte copy to device", "4-byte copy to host"}) {
@@ -141,16 +180,16 @@ void Table::print(bool quick) const {
     const std::string name = "pinned " + size + " " + way;
     const double stream = raw_.stream_gb_per_s.at(8);
     row(name + ", 8 connections, GB/s", ">= 90 % of raw over 8, and >= 20", native(name), stream,
-        of(sides_.eight, name), std::max(0.9 * stream, 20.0), true);
-    row(name + ", shared memory, GB/s", ">= 80 % of native", native(name), {}, of(sides_.shm, name),
-        times(native(name), 0.8), true);
+        measured(sides_.eight, name), std::max(0.9 * stream, 20.0), true);
+    row(name + ", shared memory, GB/s", ">= 80 % of native", native(name), {},
+        measured(sides_.shm, name), times(native(name), 0.8), true);
   }
   const std::string pageable = "pageable " + size + " to device";
   row(pageable + ", GB/s", ">= native", native(pageable), {}, ours(pageable), native(pageable),
       true);
   for (const char* name : {"question: stream synchronise, idle", "question: memory info"}) {
     row(std::string(name) + ", shared memory, us", "<= native + 3", native(name), {},
-        of(sides_.shm, name), plus(native(name), 3), false);
+        measured(sides_.shm, name), plus(native(name), 3), false);
   }
   for (const char* name : {"malloc + free, 256 B", "malloc + free, 1 MiB"}) {
     row(std::string(name) + ", us", "<= 1", native(name), {}, ours(name), 1.0, false);
@@ -166,16 +205,17 @@ void Table::print(bool quick) const {
   const std::optional<double> worker = ours("worker, resident");
   row("worker, resident beyond the driver's, MiB", "<= 256", driver, {},
       worker && driver ? std::optional(*worker - *driver) : std::nullopt, 256.0, false);
+  row(std::string(kSessions) + ", million/s", ">= native with 16 processes", native(kSessions), {},
+      ours(kSessions), native(kSessions), true);
+  return rows;
 }
 
 }  // namespace
 
 int goals(const CompareOptions& options) {
   OwnServer own;
-  const std::optional<std::string> server =
-      options.server.empty() ? own.start(options.device) : options.server;
+  const std::optional<std::string> server = server_for(options, &own);
   if (!server) {
-    std::fprintf(stderr, "farlane-bench: gpuserverd did not start (its log is above)\n");
     return 1;
   }
   const Raw raw = measure_raw(options.effort, options.runs);
@@ -188,10 +228,24 @@ int goals(const CompareOptions& options) {
       "%.1f GB/s over 8 connections\n\n",
       machine_text(*server).c_str(), options.runs, raw.spinning_us, raw.blocking_us,
       raw.stream_gb_per_s.at(8));
-  std::printf("%-42s %-34s %9s %9s %9s %9s\n", "", "goal", "native", "raw", "ours", "limit");
-  Table(sides, raw).print(options.effort.quick);
-  std::printf("16 sessions on one GPU: farlane-bench sessions\n");
-  return 0;
+  const std::vector<Row> rows = Table(sides, raw).rows(options.effort.quick);
+  print_row(title("", "goal"), kTitleWidth, {"native", "raw", "ours", "limit", ""}, 9);
+  for (const Row& row : rows) print(row);
+  if (options.json_file.empty()) {
+    return 0;
+  }
+  std::ofstream json(options.json_file);
+  json << "{";
+  write_json_circumstances(json, *server, options.runs, raw);
+  json << ",\n \"goals\": [";
+  const char* comma = "\n  ";
+  for (const Row& row : rows) {
+    json << comma;
+    write_json(json, row);
+    comma = ",\n  ";
+  }
+  json << "\n ]}\n";
+  return finish_json(json, options.json_file) ? 0 : 1;
 }
 
 }  // namespace farlane::bench

@@ -4,6 +4,7 @@
 
 #include "bench/compare.h"
 #include "bench/programs.h"
+#include "bench/runner.h"
 
 namespace farlane::bench {
 
@@ -19,6 +20,9 @@ int split(const CompareOptions& options);
 Figures measure_session_rate(int64_t start_ns);
 // The process that `split` starts: what each kind of command costs, and the worker's part of it.
 Figures measure_cost(const Effort& effort);
+// The sum of the rates of `count` such processes, in million launches per second; negative: one
+// failed.
+double session_rate(const Command& launcher, int count);
 // Memory of this process and, if it is not 0, of the workers of the gpuserverd `server_pid`.
 Figures measure_memory(int server_pid);
 

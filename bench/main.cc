@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
     command->add_option("--gbps", gbps, "simulates a network of so many gigabits a second");
     command->add_option("--set", options.settings, "a client setting: FARLANE_NAME=value");
     command->add_flag("--quick", effort.quick, "a tenth of the work, for a first look");
-    if (name == "compare") {
+    if (name == "compare" || name == "goals") {
       command->add_option("--json", options.json_file, "a file for the figures as JSON");
     }
   }

@@ -19,6 +19,7 @@
 #include "bench/goals.h"
 #include "bench/kernels.h"
 #include "bench/runner.h"
+#include "bench/table.h"
 
 namespace farlane::bench {
 namespace {
@@ -26,44 +27,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kMiB = 1 << 20;
-
-// The sum of the rates of `count` processes, in million launches per second; negative: one failed.
-double rate_of(const Command& launcher, int count) {
-  // Far enough that all have opened their sessions; one that has not says so and fails.
-  const auto start =
-      Clock::now() + std::chrono::seconds(4) + std::chrono::milliseconds(250) * count;
-  Command command = launcher;
-  command.insert(command.end(),
-                 {std::filesystem::read_symlink("/proc/self/exe"), "session-rate", "--start-ns",
-                  std::to_string(start.time_since_epoch().count()), "--plain"});
-  std::vector<pid_t> pids;
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) {
-    return -1;
-  }
-  for (int i = 0; i < count; ++i) {
-    pids.push_back(spawn(command, ends[1]));
-  }
-  ::close(ends[1]);
-  std::string text;
-  char buffer[4096];
-  for (ssize_t got = 0; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) {
-    text.append(buffer, static_cast<size_t>(got));
-  }
-  ::close(ends[0]);
-  bool all = true;
-  for (const pid_t pid : pids) {
-    int status = -1;
-    all &= pid > 0 && ::waitpid(pid, &status, 0) == pid && status == 0;
-  }
-  Samples samples;
-  add_figures(text, &samples);
-  double sum = 0;
-  for (const double rate : samples.values["launches"]) {
-    sum += rate;
-  }
-  return all ? sum : -1;
-}
 
 // A line "Name:  123 kB" of a /proc file, in MiB; 0 without one.
 double proc_mib(const std::string& file, const std::string& name) {
@@ -161,46 +124,81 @@ Figures measure_memory(int server_pid) {
   return figures;
 }
 
+double session_rate(const Command& launcher, int count) {
+  // Far enough that all have opened their sessions; one that has not says so and fails.
+  const auto start =
+      Clock::now() + std::chrono::seconds(4) + std::chrono::milliseconds(250) * count;
+  Command command = launcher;
+  command.insert(command.end(),
+                 {std::filesystem::read_symlink("/proc/self/exe"), "session-rate", "--start-ns",
+                  std::to_string(start.time_since_epoch().count()), "--plain"});
+  std::vector<pid_t> pids;
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    return -1;
+  }
+  for (int i = 0; i < count; ++i) {
+    pids.push_back(spawn(command, ends[1]));
+  }
+  ::close(ends[1]);
+  std::string text;
+  char buffer[4096];
+  for (ssize_t got = 0; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) {
+    text.append(buffer, static_cast<size_t>(got));
+  }
+  ::close(ends[0]);
+  bool all = true;
+  for (const pid_t pid : pids) {
+    int status = -1;
+    all &= pid > 0 && ::waitpid(pid, &status, 0) == pid && status == 0;
+  }
+  Samples samples;
+  add_figures(text, &samples);
+  double sum = 0;
+  for (const double rate : samples.values["launches"]) {
+    sum += rate;
+  }
+  return all ? sum : -1;
+}
+
 int sessions(const CompareOptions& options) {
   OwnServer own;
-  const std::optional<std::string> server =
-      options.server.empty() ? own.start(options.device) : options.server;
+  const std::optional<std::string> server = server_for(options, &own);
   if (!server) {
-    std::fprintf(stderr, "farlane-bench: gpuserverd did not start (its log is above)\n");
     return 1;
   }
   std::printf("%sempty launches of all processes together, million/s, medians of %d runs\n\n",
               machine_text(*server).c_str(), options.runs);
-  std::printf("%10s %10s %10s %8s\n", "processes", "native", "farlane", "ratio");
+  print_row("processes", 10, {"native", "farlane", "ratio"}, 10);
   for (const int count : {1, 2, 4, 8, 16}) {
     std::vector<double> native;
     std::vector<double> ours;
     for (int run = 0; run < options.runs; ++run) {
       if (options.native) {
-        native.push_back(rate_of({}, count));
+        native.push_back(session_rate({}, count));
       }
-      ours.push_back(rate_of(through(*server, options.settings), count));
+      ours.push_back(session_rate(through(*server, options.settings), count));
       if (ours.back() < 0 || (options.native && native.back() < 0)) {
         std::fprintf(stderr, "farlane-bench: a process failed with %d of them\n", count);
         return 1;
       }
     }
+    std::optional<double> theirs;
+    std::optional<double> ratio;
     if (options.native) {
-      std::printf("%10d %10.3f %10.3f %8.2f\n", count, median(native), median(ours),
-                  median(ours) / median(native));
-    } else {
-      std::printf("%10d %10s %10.3f %8s\n", count, "-", median(ours), "-");
+      theirs = median(native);
+      ratio = median(ours) / *theirs;
     }
+    print_row(std::to_string(count), 10, {cell(theirs, 3), cell(median(ours), 3), cell(ratio, 2)},
+              10);
   }
   return 0;
 }
 
 int connections(const CompareOptions& options) {
   OwnServer own;
-  const std::optional<std::string> server =
-      options.server.empty() ? own.start(options.device) : options.server;
+  const std::optional<std::string> server = server_for(options, &own);
   if (!server) {
-    std::fprintf(stderr, "farlane-bench: gpuserverd did not start (its log is above)\n");
     return 1;
   }
   const Raw raw = measure_raw(options.effort, options.runs);
@@ -222,25 +220,16 @@ int connections(const CompareOptions& options) {
   }
   std::printf("%sGB/s, medians of %d runs; 0: everything over the session's one connection\n\n",
               machine_text(*server).c_str(), options.runs);
-  std::printf("%-28s %8s", "", "native");
-  for (const int count : kCounts) {
-    std::printf(" %8d", count);
-  }
-  std::printf("\n%-28s %8s %8s", "bare TCP streams", "-", "-");
-  for (const auto& [count, rate] : raw.stream_gb_per_s) {
-    std::printf(" %8.2f", rate);
-  }
-  std::printf("\n");
+  std::vector<std::string> cells = {"native"};
+  for (const int count : kCounts) cells.push_back(std::to_string(count));
+  print_row("", 28, cells, 8);
+  cells = {"-", "-"};
+  for (const auto& [count, rate] : raw.stream_gb_per_s) cells.push_back(cell(rate, 2));
+  print_row("bare TCP streams", 28, cells, 8);
   for (const std::string& name : ours[0].order) {
-    if (options.native) {
-      std::printf("%-28s %8.2f", name.c_str(), native.median_of(name));
-    } else {
-      std::printf("%-28s %8s", name.c_str(), "-");
-    }
-    for (const int count : kCounts) {
-      std::printf(" %8.2f", ours[count].median_of(name));
-    }
-    std::printf("\n");
+    cells = {cell(measured(native, name), 2)};
+    for (const int count : kCounts) cells.push_back(cell(measured(ours[count], name), 2));
+    print_row(name, 28, cells, 8);
   }
   return 0;
 }
