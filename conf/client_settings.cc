@@ -118,10 +118,6 @@ constexpr conf::Setting kSettings[] = {
         "optimise.parallel_encoding", "FARLANE_PARALLEL_ENCODING",
         "Threads that post commands write them into the batch side by side. Off lets one write at "
         "a time."),
-    conf::flag<&S::join_questions>(
-        "optimise.join_questions", "FARLANE_JOIN_QUESTIONS",
-        "When a program has lately asked right after posting, leave what it posts for a "
-        "microsecond, so that its question can take it along in one frame. Off sends it at once."),
 
     conf::integer<&S::simulate_rtt_us>(
         "network.simulate_rtt_us", "FARLANE_SIMULATE_RTT_US", 0, 10'000'000,

@@ -43,7 +43,6 @@ struct ClientSettings {
 
   bool local_answers = true;
   bool parallel_encoding = true;
-  bool join_questions = true;
 
   int64_t simulate_rtt_us = 0;  // 0: none
   int64_t simulate_gbps = 0;    // 0: the network's own

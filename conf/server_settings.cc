@@ -81,6 +81,10 @@ constexpr conf::Setting kSettings[] = {
         "How long a worker without work watches the network before it goes to sleep. Longer means "
         "quicker answers and a busier CPU. -1 is automatic: 0 on a machine with fewer than 4 CPUs, "
         "else 50."),
+    conf::integer<&S::device_looks>(
+        "waiting.device_looks", "FARLANE_GPUSERVERD_DEVICE_LOOKS", 1, 64,
+        "How often a worker looks whether its device has finished what a client waits for, before "
+        "it looks at the network again, which costs more. 1 takes turns."),
 
     conf::flag<&S::overtaking>(
         "copies.overtaking", "FARLANE_GPUSERVERD_OVERTAKING",

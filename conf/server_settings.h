@@ -31,6 +31,7 @@ struct ServerSettings {
   int64_t heartbeat_ms = 1'000;
   int64_t client_timeout_ms = 30'000;
   int64_t spin_us = -1;  // -1: automatic
+  int64_t device_looks = 8;
 
   bool overtaking = true;
   int64_t staging_slot_bytes = 4 * conf::kMiB;

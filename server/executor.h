@@ -164,6 +164,7 @@ class Executor final : private transport::FrameSink {
   transport::MutableBytes place(transport::Bytes head, uint32_t body_bytes) override;
   void deliver(transport::Bytes head, transport::MutableBytes body) override;
   bool receive();
+  bool look_again();
   void execute(std::span<const std::byte> head, std::span<std::byte> body);
   bool execute_record(const protocol::Record& record, std::span<std::byte> body);
   bool dispatch(const protocol::Record& record, std::span<std::byte> body);

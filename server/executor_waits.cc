@@ -47,8 +47,12 @@ bool Executor::progress() {
   bool any = false;
   if (!waits_.empty()) {
     std::vector<std::unique_ptr<Wait>>& waits = waits_;
-    const auto first_ready =
-        std::stable_partition(waits.begin(), waits.end(), [&](auto& wait) { return !poll(*wait); });
+    // Most looks find nothing; partitioning takes memory.
+    const bool ready =
+        std::any_of(waits.begin(), waits.end(), [&](auto& wait) { return poll(*wait); });
+    const auto first_ready = ready ? std::stable_partition(waits.begin(), waits.end(),
+                                                           [&](auto& wait) { return !poll(*wait); })
+                                   : waits.end();
     if (first_ready != waits.end()) {
       any = true;
       bulk_.deliver();

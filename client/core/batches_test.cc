@@ -6,8 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include "client/core/question_guess.h"
-
 namespace farlane::client {
 namespace {
 
@@ -154,38 +152,6 @@ TEST(Batches, ManyThreadsFillOneOrder) {
     thread.join();
   }
   EXPECT_EQ(expected, batches.last_sequence() + 1);
-}
-
-TEST(QuestionGuess, ExpectsAfterACollisionUntilNoneCame) {
-  QuestionGuess guess;
-  EXPECT_FALSE(guess.expects());
-  guess.collided();
-  EXPECT_TRUE(guess.expects());
-  guess.came();
-  EXPECT_TRUE(guess.expects());
-  guess.failed();
-  EXPECT_FALSE(guess.expects());
-}
-
-TEST(QuestionGuess, FailingOftenItGuessesRarely) {
-  QuestionGuess guess;
-  int collisions = 0;
-  for (int failures = 0; failures < 20; ++failures) {
-    while (!guess.expects()) {
-      guess.collided();
-      ++collisions;
-    }
-    guess.failed();
-  }
-  EXPECT_GT(collisions, 10 * 256);
-  while (!guess.expects()) {
-    guess.collided();
-  }
-  guess.came();
-  guess.failed();
-  guess.collided();
-  guess.collided();
-  EXPECT_TRUE(guess.expects()) << "one that came makes up for those that did not";
 }
 
 }  // namespace

@@ -12,8 +12,6 @@ using transport::SendStatus;
 
 // A blocked sender looks at the clock, and at what has arrived, at least this often.
 constexpr auto kWaitSlice = std::chrono::milliseconds(100);
-// From the return of a launch to the program's next call's question: some hundred nanoseconds.
-constexpr auto kJoinTime = std::chrono::microseconds(1);
 
 }  // namespace
 
@@ -30,36 +28,13 @@ CommandLog::CommandLog(transport::Channel* channel, const CommandLogOptions& opt
 void CommandLog::take_line_slow() {
   counters_.line_waits.fetch_add(1, std::memory_order_relaxed);
   send_mutex_.lock();
-  guess_.collided();
 }
 
 bool CommandLog::flush() {
   const std::lock_guard send(send_mutex_);
-  return flush_with_line();
-}
-
-bool CommandLog::flush_with_line() {
   clear_unsent();
   const std::span<const std::byte> head = batches_.close();
   return head.empty() ? !loss_->declared() : send_frame(head, {});
-}
-
-void CommandLog::flush_unless_asked() {
-  if (!options_.joins_questions || !guess_.expects()) {
-    flush();
-    return;
-  }
-  const auto until = Clock::now() + kJoinTime;
-  do {
-    __builtin_ia32_pause();
-    if (!has_unsent()) {
-      return;
-    }
-  } while (Clock::now() < until);
-  const std::lock_guard send(send_mutex_);
-  guess_.failed();
-  counters_.join_waits.fetch_add(1, std::memory_order_relaxed);
-  flush_with_line();
 }
 
 bool CommandLog::send_frame(std::span<const std::byte> head,

@@ -17,7 +17,6 @@
 #include "client/core/batches.h"
 #include "client/core/inbox.h"
 #include "client/core/loss.h"
-#include "client/core/question_guess.h"
 #include "generated/protocol/messages.h"
 #include "transport/channel.h"
 
@@ -28,7 +27,6 @@ struct CommandLogOptions {
   bool batching = true;           // off: every command is flushed by the thread that appends it
   uint64_t credit_bytes = 0;      // log bytes that may be unacknowledged; 0: no limit
   bool parallel_encoding = true;  // off: one thread at a time
-  bool joins_questions = true;    // the courier leaves it to a question to take what was posted
 };
 
 struct CommandLogCounters {
@@ -38,8 +36,6 @@ struct CommandLogCounters {
   std::atomic<uint64_t> credit_waits = 0;
   std::atomic<uint64_t> busy_waits = 0;  // the network took no more for a while
   std::atomic<uint64_t> line_waits = 0;  // an asking thread found another one sending
-  std::atomic<uint64_t> joined = 0;      // frames left to a question, which came
-  std::atomic<uint64_t> join_waits = 0;  // and did not come
 };
 
 class CommandLog {
@@ -106,10 +102,6 @@ class CommandLog {
     }
     encode(place.bytes, message, place.sequence);
     register_ask(place.sequence);
-    if (place.before != 0 && guess_.expects()) {
-      guess_.came();
-      counters_.joined.fetch_add(1, std::memory_order_relaxed);
-    }
     return send_frame(batches_.complete(place), body) ? place.sequence : 0;
   }
 
@@ -120,8 +112,6 @@ class CommandLog {
 
   // Sends what has gathered and returns when the transport has it all. False: the session is lost.
   bool flush();
-  // For the courier: the same, unless a question is expected and comes.
-  void flush_unless_asked();
   bool has_unsent() const { return has_unsent_.load(std::memory_order_seq_cst); }
   uint64_t last_sequence() const { return batches_.last_sequence(); }
   uint64_t encoding_waits() const { return batches_.encoding_waits(); }
@@ -143,7 +133,6 @@ class CommandLog {
       has_unsent_.store(false, std::memory_order_seq_cst);
     }
   }
-  bool flush_with_line();
   // With the send lock. An empty head: nothing is sent.
   bool send_frame(std::span<const std::byte> head, std::span<const transport::Bytes> body);
   bool wait_for_credit(size_t bytes);
@@ -162,8 +151,7 @@ class CommandLog {
   alignas(kLineBytes) std::atomic<bool> has_unsent_ = false;
   alignas(kLineBytes) AdaptiveMutex encode_mutex_;  // without parallel_encoding
   alignas(kLineBytes) AdaptiveMutex send_mutex_;  // guards closing, and the channel's sending side
-  QuestionGuess guess_;
-  uint64_t sent_bytes_ = 0;  // of frame heads, since the start
+  uint64_t sent_bytes_ = 0;                       // of frame heads, since the start
   CommandLogCounters counters_;
 };
 

@@ -107,60 +107,29 @@ TEST_F(CommandLogTest, SendingWaitsForCredit) {
   EXPECT_EQ(peer_->commands().size(), 3u);
 }
 
-// A question that finds the line taken: the courier is waiting for credit.
-void collide(CommandLog& log, Peer& peer) {
-  const uint64_t taken = log.counters().bytes;
-  log.set_credit_bytes(24);  // one command
-  log.post(message::ReuseFence{.device = 0});
-  ASSERT_TRUE(log.flush());
-  log.post(message::ReuseFence{.device = 0});
-  std::thread courier([&] { EXPECT_TRUE(log.flush()); });
-  while (log.counters().credit_waits == 0) {
+TEST_F(CommandLogTest, AQuestionThatFindsTheLineTakenComesNext) {
+  log_->set_credit_bytes(24);  // one command
+  log_->post(message::ReuseFence{.device = 0});
+  ASSERT_TRUE(log_->flush());
+  log_->post(message::ReuseFence{.device = 0});
+  std::thread courier([&] { EXPECT_TRUE(log_->flush()); });
+  while (log_->counters().credit_waits == 0) {
     std::this_thread::yield();
   }
-  std::thread asking(
-      [&] { EXPECT_NE(log.send_now(message::MemoryInfo{.device = 0}, {}, [](uint64_t) {}), 0u); });
-  while (log.counters().line_waits == 0) {
+  log_->post(message::ReuseFence{.device = 0});
+  std::thread asking([&] {
+    EXPECT_EQ(log_->send_now(message::MemoryInfo{.device = 0}, {}, [](uint64_t) {}), 4u);
+  });
+  while (log_->counters().line_waits == 0) {
     std::this_thread::yield();
   }
-  peer.send(0, message::Ack{.executed = 1, .taken_bytes = taken + 24});
-  peer.send(0, message::Ack{.executed = 2, .taken_bytes = taken + 48});
+  peer_->send(0, message::Ack{.executed = 1, .taken_bytes = 24});
+  peer_->send(0, message::Ack{.executed = 2, .taken_bytes = 48});
   courier.join();
   asking.join();
-  log.set_credit_bytes(0);
-  peer.receive();
-}
-
-TEST_F(CommandLogTest, AQuestionTakesAlongWhatTheCourierLeavesToIt) {
-  collide(*log_, *peer_);
-  log_->post(message::ReuseFence{.device = 0});
-  EXPECT_NE(log_->send_now(message::MemoryInfo{.device = 0}, {}, [](uint64_t) {}), 0u);
-  log_->flush_unless_asked();
-  EXPECT_EQ(peer_->receive(), 1) << "one frame";
-  EXPECT_EQ(log_->counters().joined, 1u);
-  EXPECT_EQ(log_->counters().join_waits, 0u);
-  EXPECT_EQ(peer_->commands().back().header.sequence, 5u);
-}
-
-TEST_F(CommandLogTest, WithoutAQuestionTheCourierSendsAMomentLater) {
-  collide(*log_, *peer_);
-  for (int i = 0; i < 2; ++i) {
-    log_->post(message::ReuseFence{.device = 0});
-    log_->flush_unless_asked();
-    EXPECT_EQ(peer_->receive(), 1);
-    EXPECT_EQ(log_->counters().join_waits, 1u) << "once, and not again";
-  }
-}
-
-TEST_F(CommandLogTest, SwitchedOffTheCourierLeavesNothing) {
-  CommandLogOptions options;
-  options.joins_questions = false;
-  reset(options);
-  collide(*log_, *peer_);
-  log_->post(message::ReuseFence{.device = 0});
-  log_->flush_unless_asked();
-  EXPECT_EQ(peer_->receive(), 1);
-  EXPECT_EQ(log_->counters().join_waits, 0u);
+  EXPECT_EQ(peer_->receive(), 3) << "the last one with what was posted before it";
+  ASSERT_EQ(peer_->commands().size(), 4u);
+  EXPECT_EQ(peer_->commands().back().header.sequence, 4u);
 }
 
 class ManyThreads : public CommandLogTest, public ::testing::WithParamInterface<bool> {};

@@ -94,7 +94,7 @@ void Courier::run() {
     say_alive();
     if (log_->has_unsent()) {
       spin_.waited(Clock::now() - last_busy);
-      log_->flush_unless_asked();
+      log_->flush();
       last_busy = Clock::now();
       continue;
     }

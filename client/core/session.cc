@@ -48,8 +48,7 @@ InboxOptions inbox_options(const ClientSettings& settings) {
 CommandLogOptions log_options(const ClientSettings& settings) {
   return {.batch_bytes_max = static_cast<size_t>(settings.flush_bytes),
           .batching = settings.batching,
-          .parallel_encoding = settings.parallel_encoding,
-          .joins_questions = settings.join_questions};
+          .parallel_encoding = settings.parallel_encoding};
 }
 
 CUresult start() {

@@ -114,8 +114,6 @@ std::string text(const Summary& s) {
   number("frames in", s.frames_in);
   add_line(&out, "  %-40s %12.2f", "commands per frame out", per_frame(s));
   number("questions that found the line taken", s.line_waits);
-  number("questions that took along what was posted", s.joined_frames);
-  number("waits for a question that did not come", s.join_waits);
   number("waits for another thread's encoding", s.encoding_waits);
   number("waits that slept", s.sleeps);
   number("memory fences", s.memory_fences);
@@ -163,8 +161,6 @@ std::string json(const Summary& s) {
   number("frames_out", s.frames_out);
   number("frames_in", s.frames_in);
   number("line_waits", s.line_waits);
-  number("joined_frames", s.joined_frames);
-  number("join_waits", s.join_waits);
   number("encoding_waits", s.encoding_waits);
   number("sleeps", s.sleeps);
   number("memory_fences", s.memory_fences);
@@ -223,8 +219,6 @@ Summary gather(Session& session) {
   s.body_bytes_out = out.body_bytes.load();
   s.frames_out = out.frames.load();
   s.line_waits = out.line_waits.load();
-  s.joined_frames = out.joined.load();
-  s.join_waits = out.join_waits.load();
   s.encoding_waits = session.log().encoding_waits();
   const InboxCounters& in = session.inbox().counters();
   s.bytes_in = in.bytes.load();

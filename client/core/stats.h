@@ -83,8 +83,6 @@ struct Summary {
   uint64_t frames_out = 0;
   uint64_t frames_in = 0;
   uint64_t line_waits = 0;      // an asking thread found another one sending
-  uint64_t joined_frames = 0;   // left to a question, which came
-  uint64_t join_waits = 0;      // and did not come
   uint64_t encoding_waits = 0;  // the sender found another thread still encoding
   uint64_t sleeps = 0;          // waits that outlasted the spinning
   uint64_t memory_fences = 0;
