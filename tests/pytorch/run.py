@@ -4,8 +4,8 @@
     run.py --farlane build/release/bin/farlane --server 127.0.0.1:4713 [--python python3]
            [--only NAME ...] [--steps 20] [--out DIR]
 
-Each runs natively twice and remotely twice, in processes of their own, with the same seed. Where the
-native runs agree with one another, the remote ones must agree with them bit for bit. Prints a row
+Each runs natively twice and remotely twice, in processes of their own, with the same seed. Where
+the native runs agree with one another, the remote ones must agree with them bit for bit. Prints a row
 for each: step times, their ratio (remote to native, medians), and asked calls per step: the
 difference between a remote run of `steps` and one of twice as many. Exit status 1 if any differs
 or fails.
@@ -105,7 +105,8 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     listed = subprocess.run([sys.executable, "-c", "import re, sys; print(*re.findall("
                              r"r'@workload\ndef (\w+)', open(sys.argv[1]).read()))",
-                             str(HERE / "workloads.py")], capture_output=True, text=True, check=True)
+                             str(HERE / "workloads.py")],
+                            capture_output=True, text=True, check=True)
     names = arguments.only or listed.stdout.split()
     print(f"{'workload':24} {'native ms':>10} {'remote ms':>10} {'ratio':>6} {'asked/step':>10}")
     wrong = 0

@@ -1,5 +1,5 @@
-"""What is run natively and through Farlane. Each workload is a function of the number of steps that
-yields after every step what must come out the same; what it does before its first step is not timed.
+"""What is run natively and through Farlane. Each workload makes what it needs and returns an
+iterator: a step each time, with what must come out the same. Only steps are timed.
 
     python workloads.py NAME --steps 20      prints one JSON object
 """
@@ -148,7 +148,8 @@ def linear_algebra():
     spd = a @ a.T + 64 * torch.eye(64, device="cuda", dtype=torch.float64)
 
     def step():
-        return torch.cat([torch.linalg.cholesky(spd).flatten(), torch.linalg.solve(spd, a).flatten(),
+        return torch.cat([torch.linalg.cholesky(spd).flatten(),
+                          torch.linalg.solve(spd, a).flatten(),
                           torch.linalg.qr(a).R.diagonal().abs(), torch.linalg.svdvals(a),
                           torch.linalg.eigvalsh(spd), torch.linalg.inv(spd).flatten(),
                           torch.linalg.lstsq(spd, a[:, :4]).solution.flatten()])
