@@ -76,6 +76,9 @@ inline constexpr uint32_t command_kinds_max = 192;
 // and half a record.
 inline constexpr uint32_t cudax_bytes_max = 128 * 1024;
 
+// Host memory of the server that one CUDA-X library call may have for the library's own use, bytes.
+inline constexpr uint64_t cudax_scratch_bytes_max = uint64_t{1} << 30;
+
 // Bytes of a session token.
 inline constexpr uint32_t session_token_bytes_max = 64;
 

@@ -104,7 +104,7 @@ Object* object_find(uint64_t name, uint16_t kind) {
 
 Object* object_find_index(uint32_t index, uint16_t kind) {
   Object* object = state().objects.find_index(index);
-  return object != nullptr && object->kind == kind ? object : nullptr;
+  return object != nullptr && (kind == 0 || object->kind == kind) ? object : nullptr;
 }
 
 void object_destroy(uint64_t name) {

@@ -4,6 +4,9 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <bit>
+
+#include "protocol/limits.h"
 
 namespace farlane::client::cudax {
 
@@ -94,9 +97,16 @@ void Call::in(const void* data, size_t bytes) {
   if (data != nullptr) append(data, bytes);
 }
 
+void Call::address_word(uint64_t value) {
+  if (address_count_ < addresses_.size()) {
+    addresses_[address_count_++] = static_cast<uint32_t>(size_);
+  }
+  word(value);
+}
+
 void Call::scalar_address(const void* data) {
   word(kAddress);
-  word(reinterpret_cast<uint64_t>(data));
+  address_word(reinterpret_cast<uint64_t>(data));
 }
 
 void Call::scalar(const void* data, size_t bytes) {
@@ -110,11 +120,20 @@ void Call::scalar(const void* data, size_t bytes) {
 void Call::out(void* data, size_t bytes) {
   word(data == nullptr ? kNull : bytes);
   if (data == nullptr) return;
-  if (place_count_ == places_.size()) {
+  const size_t room = protocol::limits::cudax_bytes_max - place_bytes_;
+  if (place_count_ == places_.size() || bytes > room || ((bytes + 7) & ~size_t{7}) > room) {
     fail(library_.not_supported);
     return;
   }
+  place_bytes_ += (bytes + 7) & ~size_t{7};
   places_[place_count_++] = {data, bytes};
+}
+
+void Call::scratch(const void* data, size_t bytes) {
+  if (data != nullptr && bytes > protocol::limits::cudax_scratch_bytes_max) {
+    fail(library_.out_of_memory);
+  }
+  word(data == nullptr ? kNull : bytes);
 }
 
 void Call::inout(void* data, size_t bytes) {
@@ -124,8 +143,7 @@ void Call::inout(void* data, size_t bytes) {
 
 void Call::result(void* data, size_t bytes) {
   if (data != nullptr && first_ != nullptr && first_->scalars_on_device) {
-    word(kAddress);
-    word(reinterpret_cast<uint64_t>(data));
+    scalar_address(data);
     return;
   }
   out(data, bytes);
@@ -133,8 +151,7 @@ void Call::result(void* data, size_t bytes) {
 
 void Call::inresult(void* data, size_t bytes) {
   if (data != nullptr && first_ != nullptr && first_->scalars_on_device) {
-    word(kAddress);
-    word(reinterpret_cast<uint64_t>(data));
+    scalar_address(data);
     return;
   }
   inout(data, bytes);
@@ -181,6 +198,16 @@ std::string Call::key() const {
     const uint64_t recipe = object_recipe(named_[i].object);
     std::memcpy(key.data() + named_[i].at, &recipe, sizeof recipe);
   }
+  // What a library says about a work area or a shape depends at most on how far addresses are
+  // aligned: null, or a power of two up to that of an allocation.
+  constexpr int kAllocationAlignment = 8;
+  for (size_t i = 0; i < address_count_; ++i) {
+    uint64_t address = 0;
+    std::memcpy(&address, key.data() + addresses_[i], sizeof address);
+    const int zeros = std::min(std::countr_zero(address), kAllocationAlignment);
+    address = address == 0 ? 0 : 1 + static_cast<uint64_t>(zeros);
+    std::memcpy(key.data() + addresses_[i], &address, sizeof address);
+  }
   if (made_ != nullptr) std::memset(key.data() + made_at_, 0, sizeof(uint64_t));
   const uint32_t function = library_.number << 16 | function_;
   key.append(reinterpret_cast<const char*>(&function), sizeof function);
@@ -202,6 +229,8 @@ void Call::set_recipes() {
 void Call::finish(bool succeeded) {
   if (made_ != nullptr) {
     if (succeeded) {
+      // A plan works where the handle does that made it.
+      if (first_ != nullptr) made_->stream = stream_;
       write_name_(made_out_, made_->name);
     } else {
       object_destroy(made_->name);

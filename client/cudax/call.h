@@ -51,11 +51,11 @@ class Call {
     std::memcpy(words, &v, sizeof v);
     append(words, sizeof words);
   }
-  // Of device memory: travels as it is.
-  void address(const volatile void* p) { word(reinterpret_cast<uint64_t>(p)); }
+  // Of device memory: travels as it is. Only its alignment counts where answers are remembered.
+  void address(const volatile void* p) { address_word(reinterpret_cast<uint64_t>(p)); }
   template <class T>
   requires std::is_integral_v<T>
-  void address(T p) { word(static_cast<uint64_t>(p)); }
+  void address(T p) { address_word(static_cast<uint64_t>(p)); }
   void stream(CUstream stream);
   void event(CUevent event);
 
@@ -103,7 +103,7 @@ class Call {
   void result(void* data, size_t bytes);
   void inresult(void* data, size_t bytes);
   // Host memory that only the library uses: the server has its own.
-  void scratch(const void* data, size_t bytes) { word(data == nullptr ? kNull : bytes); }
+  void scratch(const void* data, size_t bytes);
 
   // What the arguments so far set in the first object; `part`: and the keys say which part of it.
   template <class... Keys>
@@ -153,6 +153,7 @@ class Call {
   static uint64_t number_name(uint32_t number);
   void append(const void* data, size_t bytes);
   void word(uint64_t value) { append(&value, sizeof value); }
+  void address_word(uint64_t value);
   void list(uint64_t count) { word(count); }
   void name(uint64_t bits, uint16_t kind);
   uint64_t make(void* out, uint16_t kind);
@@ -179,8 +180,11 @@ class Call {
   std::array<Named, 8> named_;
   size_t named_count_ = 0;
   bool too_many_names_ = false;
-  std::array<Place, 8> places_;
+  std::array<uint32_t, 16> addresses_;  // where they are in the arguments; later ones count in full
+  size_t address_count_ = 0;
+  std::array<Place, 12> places_;
   size_t place_count_ = 0;
+  size_t place_bytes_ = 0;
   Object* made_ = nullptr;
   size_t made_at_ = 0;  // its name in the arguments
   void* made_out_ = nullptr;

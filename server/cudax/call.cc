@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "protocol/limits.h"
+
 namespace farlane::server::cudax {
 
 namespace {
 // Elements of a list of objects, a count: far more than any function takes.
 constexpr uint64_t kListMax = 4096;
-// Host memory for one call's own use, bytes.
-constexpr uint64_t kScratchMax = uint64_t{1} << 30;
 }  // namespace
 
 const std::byte* Arguments::take(size_t count) {
@@ -116,7 +116,7 @@ void* Arguments::out(uint64_t count, const std::byte* before) {
 }
 
 void* Arguments::scratch(uint64_t count) {
-  if (count > kScratchMax || first_ == nullptr) {
+  if (count > protocol::limits::cudax_scratch_bytes_max || first_ == nullptr) {
     fail(fmt::format("{} bytes of host memory", count));
     return nullptr;
   }
@@ -124,7 +124,7 @@ void* Arguments::scratch(uint64_t count) {
   // until its stream is there, so a few are kept.
   constexpr size_t kKept = 16;
   if (first_->scratch.size() >= kKept) first_->scratch.erase(first_->scratch.begin());
-  first_->scratch.push_back(std::make_unique<std::byte[]>(count + 8));
+  first_->scratch.push_back(std::make_unique_for_overwrite<std::byte[]>(count + 8));
   return first_->scratch.back().get();
 }
 

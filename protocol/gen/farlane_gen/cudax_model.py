@@ -41,6 +41,7 @@ class CudaxFunction(Function):
     is_by_hand: bool = False        # the client's side is written by hand
     sets: list[str] | None = None   # changes the first object; the parameters that say which part
     binds: bool = False             # the first object works on this stream from now on
+    waits_for_host: bool = False    # asked only where its result goes to host memory
     mode_of: str = ""               # the expression that says whether scalars are in device memory
 
 
@@ -106,6 +107,7 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
                 p.count = count or ""
         elif key == "why" and value in library.reasons:
             function.why = library.reasons[value]
+            function.waits_for_host = value == "result"
         elif noted == "note":
             function.note = quoted
         elif call == "sets" or word == "sets":
@@ -174,6 +176,9 @@ def _function(library: CudaxLibrary, line: str, section: str, where: str) -> Cud
         raise ApiError(f"{where}: {function.name} is asked without why=REASON")
     answers = any(p.role in ("out", "out_bytes", "inout", "inout_bytes")
                   for p in function.arguments)
+    # A result in device memory leaves nothing to wait for: Call::post() asks where it is elsewhere.
+    function.waits_for_host &= not answers and not function.is_pure and any(
+        p.role.removesuffix("_bytes") in ("result", "inresult") for p in function.arguments)
     if travels and answers and mode != "asked":
         raise ApiError(f"{where}: {function.name} has an out parameter and is not asked")
     return function

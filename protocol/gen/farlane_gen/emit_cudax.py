@@ -45,7 +45,8 @@ def _client_function(library: CudaxLibrary, f: CudaxFunction) -> str:
         lines.append(f"call.scalars_on_device({f.mode_of});")
     if f.binds:
         lines.append("call.binds();")
-    send = "call.post()" if f.mode == "posted" else f"call.ask({str(f.is_pure).lower()})"
+    posts = f.mode == "posted" or f.waits_for_host
+    send = "call.post()" if posts else f"call.ask({str(f.is_pure).lower()})"
     lines.append(f"return static_cast<{f.returns}>({send});")
     body = "".join(f"  {line}\n" for line in lines)
     return f"{f.returns} {f.name}({f.parameters}) {{\n{body}}}\n\n"
