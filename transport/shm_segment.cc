@@ -5,15 +5,14 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 
+#include "transport/fd_passing.h"
 #include "transport/shm.h"
 #include "transport/socket_util.h"
 #include "transport/tcp.h"
@@ -27,8 +26,6 @@ static_assert(2 * sizeof(RingControl) <= kControlBytes);
 constexpr size_t kReadBytes = size_t{16} * 1024;
 // A first frame, and what refuses a connection, are far smaller.
 constexpr size_t kPreludeBytesMax = 2 * kShmFirstFrameBytesMax;
-// A peer may attach more than one descriptor; all are taken, to be closed.
-constexpr size_t kFdsMax = 16;
 
 size_t segment_bytes(size_t ring_bytes) {
   return kControlBytes + 2 * ring_bytes;
@@ -111,29 +108,11 @@ Ring ShmSegment::ring(size_t index, int bell_fd) const {
 }
 
 bool send_with_fd(int socket, std::span<const Bytes> parts, int fd) {
-  std::array<iovec, 4> vectors{};
   size_t bytes = 0;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    vectors[i] = {const_cast<std::byte*>(parts[i].data()), parts[i].size()};
-    bytes += parts[i].size();
+  for (const Bytes& part : parts) {
+    bytes += part.size();
   }
-  msghdr message{};
-  message.msg_iov = vectors.data();
-  message.msg_iovlen = parts.size();
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  if (fd >= 0) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  }
-  ssize_t sent = 0;
-  do {
-    sent = ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
+  const ssize_t sent = send_message(socket, parts, fd, MSG_DONTWAIT);
   if (sent >= 0 && static_cast<size_t>(sent) < bytes) {
     errno = EAGAIN;
   }
@@ -147,30 +126,10 @@ ShmPrelude::State ShmPrelude::read(int socket) {
       return refuse("the peer did not switch to shared memory");
     }
     bytes_.resize(before + kReadBytes);
-    iovec part{bytes_.data() + before, kReadBytes};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(kFdsMax * sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    ssize_t got = 0;
-    do {
-      got = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (got < 0 && errno == EINTR);
+    const ssize_t got =
+        receive_message(socket, MutableBytes(bytes_).subspan(before), MSG_DONTWAIT, &memory_);
     const int error = errno;
     bytes_.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    for (cmsghdr* header = got < 0 ? nullptr : CMSG_FIRSTHDR(&message); header != nullptr;
-         header = CMSG_NXTHDR(&message, header)) {
-      if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) {
-        continue;
-      }
-      for (size_t i = 0; i < (header->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++i) {
-        int fd = -1;
-        std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
-        memory_.reset(fd);  // of several, the last; the others are closed
-      }
-    }
     if (got < 0 && error == EAGAIN) {
       return state_;
     }
