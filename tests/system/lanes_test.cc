@@ -281,44 +281,31 @@ TEST(Lanes, SmallCopiesOpenNone) {
   EXPECT_EQ(client::session_if_any()->lanes().count(), 0u);
 }
 
-// A stream that a kernel can block until a gate opens, and memory on both sides.
-struct Blocked {
+// The copy's stream is blocked by a kernel, so that its data stay in the lanes' few slots.
+TEST(Lanes, AQuestionIsAnsweredWhileACopyToTheHostWaits) {
+  RigOptions options = with_lanes(2);
+  Rig rig(options);
   Kernels kernels;
   Gate gate;
   CUdeviceptr data = 0;
   CUstream stream = nullptr;
   void* pinned = nullptr;
-
-  CUresult make(size_t bytes) {
-    CUresult result = kernels.load();
-    if (result == CUDA_SUCCESS) result = gate.make();
-    if (result == CUDA_SUCCESS) result = client::memory_allocate(0, bytes, &data);
-    if (result == CUDA_SUCCESS) {
-      result = client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream);
-    }
-    if (result == CUDA_SUCCESS) result = client::host_allocate(bytes, 0, &pinned);
-    return result;
-  }
-  CUresult block() { return kernels.launch_wait_for(stream, gate.address()); }
-};
-
-// The copy's stream is blocked by a kernel, so that its data stay in the lanes' few slots.
-TEST(Lanes, AQuestionIsAnsweredWhileACopyToTheHostWaits) {
-  RigOptions options = with_lanes(2);
-  Rig rig(options);
   constexpr size_t kBytes = 400 * kKiB;
-  Blocked blocked;
-  ASSERT_EQ(blocked.make(kBytes), CUDA_SUCCESS);
-  ASSERT_EQ(fill_words(blocked.data, 9, kBytes / 4, blocked.stream), CUDA_SUCCESS);
-  ASSERT_EQ(blocked.block(), CUDA_SUCCESS);
-  ASSERT_EQ(to_host(blocked.pinned, blocked.data, kBytes, blocked.stream, true), CUDA_SUCCESS);
+  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
+  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_allocate(0, kBytes, &data), CUDA_SUCCESS);
+  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  ASSERT_EQ(client::host_allocate(kBytes, 0, &pinned), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(data, 9, kBytes / 4, stream), CUDA_SUCCESS);
+  ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(pinned, data, kBytes, stream, true), CUDA_SUCCESS);
   size_t free_bytes = 0;
   size_t total = 0;
   EXPECT_EQ(client::memory_info(0, &free_bytes, &total), CUDA_SUCCESS);
-  EXPECT_EQ(client::stream_query(blocked.stream), CUDA_ERROR_NOT_READY);
-  blocked.gate.open();
-  ASSERT_EQ(client::host_free(blocked.pinned), CUDA_SUCCESS);
-  EXPECT_EQ(client::stream_synchronize(blocked.stream), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_query(stream), CUDA_ERROR_NOT_READY);
+  gate.open();
+  ASSERT_EQ(client::host_free(pinned), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_synchronize(stream), CUDA_SUCCESS);
 }
 
 // More than all slots hold, behind a kernel that waits: lanes stop reading, nothing is lost.
@@ -329,27 +316,35 @@ TEST(Lanes, ABlockedStreamHoldsTheSenderUp) {
   options.client.call_timeout_ms = 60'000;
   options.lane_loopback.queue_frames = 2;
   Rig rig(options);
+  Kernels kernels;
+  Gate gate;
+  CUdeviceptr data = 0;
+  CUstream stream = nullptr;
+  void* pinned = nullptr;
   constexpr size_t kBytes = 8 * kMiB;
-  Blocked blocked;
-  ASSERT_EQ(blocked.make(kBytes), CUDA_SUCCESS);
+  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
+  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_allocate(0, kBytes, &data), CUDA_SUCCESS);
+  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  ASSERT_EQ(client::host_allocate(kBytes, 0, &pinned), CUDA_SUCCESS);
   const std::vector<uint32_t> sent = words(kBytes / 4, 5);
-  std::memcpy(blocked.pinned, sent.data(), kBytes);
-  ASSERT_EQ(blocked.block(), CUDA_SUCCESS);
-  ASSERT_EQ(to_device(blocked.data, blocked.pinned, kBytes, blocked.stream, true), CUDA_SUCCESS);
+  std::memcpy(pinned, sent.data(), kBytes);
+  ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
+  ASSERT_EQ(to_device(data, pinned, kBytes, stream, true), CUDA_SUCCESS);
   // Longer than a client may be silent: the copy is held up by the device, not by its client.
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(900);
   while (std::chrono::steady_clock::now() < end) {
     ASSERT_FALSE(client::session_if_any()->lost());
     std::this_thread::yield();
   }
-  blocked.gate.open();
+  gate.open();
   std::vector<uint32_t> got(kBytes / 4);
-  ASSERT_EQ(to_host(got.data(), blocked.data, kBytes, blocked.stream, false), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(got.data(), data, kBytes, stream, false), CUDA_SUCCESS);
   EXPECT_EQ(got, sent);
   uint64_t waits = 0;
   for (size_t i = 0; i < 2; ++i) waits += client::session_if_any()->lanes().counters(i).busy_waits;
   EXPECT_GT(waits, 0u);
-  EXPECT_EQ(client::host_free(blocked.pinned), CUDA_SUCCESS);
+  EXPECT_EQ(client::host_free(pinned), CUDA_SUCCESS);
 }
 
 TEST(Lanes, ABadAddressIsAnErrorAndTheLanesGoOn) {
