@@ -22,11 +22,21 @@ thread_local constinit ContextStack t_stack{};
 // Counts what may change the device of a context, on any thread.
 std::atomic<uint64_t> g_context_changes = 1;
 
+// The devices of a lost session stay devices, and its contexts contexts: what fails is the work in
+// them. PyTorch asks for devices and changes them in destructors, where an error ends the program.
+Session* session_or_lost(CUresult* error) {
+  Session* s = session(error);
+  if (s == nullptr && *error == kServerLost) {
+    s = session_if_any();
+  }
+  return s;
+}
+
 }  // namespace
 
 int device_count() {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Session* s = session_or_lost(&error);
   return s == nullptr ? 0 : static_cast<int>(s->devices.size());
 }
 
@@ -70,7 +80,7 @@ bool can_access_peer(int device, int peer) {
 
 CUresult context_primary(int device, CUcontext* context) {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Session* s = session_or_lost(&error);
   if (s == nullptr) {
     return error;
   }

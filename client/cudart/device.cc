@@ -59,7 +59,7 @@ cudaError_t cudaGetDevice(int* device) {
     if (device == nullptr) {
       return cudaErrorInvalidValue;
     }
-    if (Error error = need_session()) {
+    if (Error error = need_devices()) {
       return error;
     }
     *device = thread_device();

@@ -50,6 +50,10 @@ Error need_session() {
   return core::device_count() > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 
+Error need_devices() {
+  return core::session_is_started() ? Error() : need_session();
+}
+
 Error need_context_slowly(int* device) {
   if (Error error = need_session()) {
     return error;
@@ -63,7 +67,7 @@ Error need_context_slowly(int* device) {
 }
 
 Error check_device(int device) {
-  if (Error error = need_session()) {
+  if (Error error = need_devices()) {
     return error;
   }
   return device >= 0 && device < core::device_count() ? cudaSuccess : cudaErrorInvalidDevice;

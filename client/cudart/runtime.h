@@ -41,7 +41,10 @@ void set_thread_device(int device);
 
 // Connects, and fails with the fitting code where there is no server or no device.
 Error need_session();
-// Also makes the primary context of the thread's device current where none is.
+// The same for what only names devices: a lost session has them still. PyTorch asks for the device
+// and sets it in destructors, where an error ends the program.
+Error need_devices();
+// need_session(), and makes the primary context of the thread's device current where none is.
 Error need_context_slowly(int* device);
 inline Error need_context(int* device) {
   *device = core::current_device();

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""CUDA's environment variables, which the vendor's driver implements and ours must.
+"""CUDA's environment variables, which the vendor's driver implements and ours must; and what is
+left of CUDA when the server's worker is gone.
 
     environment_test.py FARLANE PROGRAM        (program.cu; FARLANE_SERVER is set)
 """
@@ -67,6 +68,15 @@ class Environment(unittest.TestCase):
             self.assertEqual(asked(stats, "module_load"), mode == "eager", stats)
         lines, _ = run("work", CUDA_MODULE_LOADING="EAGER")
         self.assertEqual(lines["kernel"], "says 1")
+
+    def test_a_lost_session_has_its_devices_still(self):
+        # Destructors ask for the device and set it back; an error there ends PyTorch programs.
+        lines, _ = run("lose")
+        self.assertEqual(lines["work"], "cudaErrorSystemNotReady")
+        self.assertEqual(lines["malloc"], "cudaErrorSystemNotReady")
+        self.assertEqual((lines["get"], lines["set"]), ("cudaSuccess", "cudaSuccess"))
+        self.assertEqual(lines["wrong"], "cudaErrorInvalidDevice")
+        self.assertEqual(lines["state"], "0 1")
 
 
 if __name__ == "__main__":

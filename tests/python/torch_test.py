@@ -3,6 +3,7 @@
 Run by hand or where somebody has installed PyTorch: it is too large to fetch for every test run.
 """
 import os
+import signal
 import sys
 import unittest
 
@@ -108,6 +109,17 @@ class Torch(unittest.TestCase):
         self.assertEqual(total, sum(range(64)))
         self.assertIn("Cannot re-initialize CUDA in forked", in_child(lambda: torch.ones(3).cuda()))
         self.assertIn("initialization error", in_child(there.cpu))
+
+    # Last, by name: it ends the session.
+    def test_zz_a_killed_worker_is_an_exception(self):
+        there = torch.ones(1000).cuda()
+        server = os.environ["FARLANE_TEST_SERVER_PID"]
+        with open(f"/proc/{server}/task/{server}/children") as children:
+            for worker in children.read().split():
+                os.kill(int(worker), signal.SIGKILL)
+        for work in (there.cpu, lambda: torch.ones(5).cuda(), torch.cuda.synchronize):
+            with self.assertRaisesRegex(RuntimeError, "system not yet initialized"):
+                work()
 
     def test_save_and_load(self):
         import io
