@@ -182,6 +182,10 @@ class TestClient final : public transport::FrameSink {
     arrived.push_back("error " + std::to_string(error.sequence));
     return true;
   }
+  bool on(const RecordHeader&, const message::CudaxError& error) {
+    arrived.push_back("library error " + std::to_string(error.status));
+    return true;
+  }
   bool on(const RecordHeader&, const message::Output& output) {
     outputs[output.fd].append(reinterpret_cast<const char*>(output.text.data()),
                               output.text.size());
