@@ -42,14 +42,14 @@ int device_count() {
 
 const DeviceFacts* device_facts(int device) {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Session* s = session_or_lost(&error);
   Device* found = s == nullptr ? nullptr : s->device(device);
   return found == nullptr ? nullptr : &found->facts;
 }
 
 CUresult device_attribute(int device, CUdevice_attribute attribute, int* value) {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Session* s = session_or_lost(&error);
   if (s == nullptr) {
     return error;
   }

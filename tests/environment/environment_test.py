@@ -77,6 +77,7 @@ class Environment(unittest.TestCase):
         self.assertEqual((lines["get"], lines["set"]), ("cudaSuccess", "cudaSuccess"))
         self.assertEqual(lines["wrong"], "cudaErrorInvalidDevice")
         self.assertEqual(lines["state"], "0 1")
+        self.assertEqual((lines["properties"], lines["name"]), ("cudaSuccess", "0 the same"))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,13 @@ int main(int argc, char** argv) {
     std::printf("get %s\n", cudaGetErrorName(cudaGetDevice(&device)));
     std::printf("set %s\n", cudaGetErrorName(cudaSetDevice(device)));
     std::printf("wrong %s\n", cudaGetErrorName(cudaSetDevice(7)));
+    cudaDeviceProp properties;
+    std::printf("properties %s\n",
+                cudaGetErrorName(cudaGetDeviceProperties(&properties, device)));
+    char name[256] = "";
+    const CUresult named = cuDeviceGetName(name, sizeof name, device);
+    std::printf("name %d %s\n", named,
+                std::strcmp(name, properties.name) == 0 ? "the same" : "another");
     unsigned flags = 0;
     int active = 0;
     const CUresult state = cuDevicePrimaryCtxGetState(device, &flags, &active);
