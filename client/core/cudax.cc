@@ -74,6 +74,15 @@ void Object::set(uint64_t part, uint64_t value) {
   recipe_ += held;
 }
 
+void Object::fill(uint64_t value) {
+  {
+    const std::lock_guard lock(mutex_);
+    parts_.clear();
+    recipe_ = 0;
+  }
+  set(0, value);
+}
+
 void Object::reset() {
   name = 0;
   kind = 0;
@@ -81,6 +90,7 @@ void Object::reset() {
   scalars_on_device = false;
   scalar_bytes = 0;
   scalar_mode = 0;
+  word = 0;
   const std::lock_guard lock(mutex_);
   parts_.clear();
   recipe_ = 0;
@@ -117,6 +127,10 @@ uint64_t object_recipe(Object* object) {
 
 void object_set(Object* object, uint64_t part, uint64_t value) {
   object->set(part, value);
+}
+
+void object_fill(Object* object, uint64_t value) {
+  object->fill(value);
 }
 
 CUresult open(uint32_t library, const char* title, const char* soname, unsigned major) {

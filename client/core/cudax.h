@@ -28,12 +28,15 @@ struct Object {
   std::atomic<bool> scalars_on_device = false;  // its calls' scalars lie in device memory
   std::atomic<uint32_t> scalar_bytes = 0;       // of one scalar, where the object decides that
   std::atomic<uint32_t> scalar_mode = 0;        // the library's own word for where scalars lie
+  std::atomic<uint32_t> word = 0;               // what else the library's façade keeps with it
 
   // Everything that was ever set in it, as one number: two objects with equal recipes answer the
   // same questions alike. Any thread.
   uint64_t recipe();
   // `part` names what is set, `value` is what was said about it; the last word counts.
   void set(uint64_t part, uint64_t value);
+  // A call has filled it: nothing that was set before counts.
+  void fill(uint64_t value);
   void reset();
 
  private:
@@ -51,6 +54,7 @@ FARLANE_CORE_API Object* object_find_index(uint32_t index, uint16_t kind);
 FARLANE_CORE_API void object_destroy(uint64_t name);
 FARLANE_CORE_API uint64_t object_recipe(Object* object);
 FARLANE_CORE_API void object_set(Object* object, uint64_t part, uint64_t value);
+FARLANE_CORE_API void object_fill(Object* object, uint64_t value);
 
 // Whether the server has the library, asked at the first call of it. `major`: of the headers that
 // the façade was built with. CUDA_ERROR_NOT_FOUND, said once in the log: the server has none, or

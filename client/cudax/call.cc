@@ -67,14 +67,17 @@ void Call::name(uint64_t bits, uint16_t kind) {
       fail(library_.not_initialized);
     } else {
       if (first_ == nullptr) first_ = object;
-      if (named_count_ < named_.size()) {
-        named_[named_count_++] = {size_, object};
-      } else {
-        too_many_names_ = true;
-      }
+      if (named_count_ >= named_.size()) more_named_.emplace_back();
+      named(named_count_++) = {size_, object, false};
     }
   }
   word(bits);
+}
+
+void Call::fill(uint64_t name) {
+  for (size_t i = 0; i < named_count_; ++i) {
+    if (named(i).object->name == name) named(i).is_filled = fills_ = true;
+  }
 }
 
 uint64_t Call::make(void* out, uint16_t kind) {
@@ -126,7 +129,7 @@ void Call::out(void* data, size_t bytes) {
     return;
   }
   place_bytes_ += (bytes + 7) & ~size_t{7};
-  places_[place_count_++] = {data, bytes};
+  places_[place_count_++] = {data, bytes, false};
 }
 
 void Call::scratch(const void* data, size_t bytes) {
@@ -195,8 +198,12 @@ int Call::sent(CUresult result) {
 std::string Call::key() const {
   std::string key(reinterpret_cast<const char*>(data()), size_);
   for (size_t i = 0; i < named_count_; ++i) {
-    const uint64_t recipe = object_recipe(named_[i].object);
-    std::memcpy(key.data() + named_[i].at, &recipe, sizeof recipe);
+    const uint64_t recipe = named(i).is_filled ? 0 : object_recipe(named(i).object);
+    std::memcpy(key.data() + named(i).at, &recipe, sizeof recipe);
+  }
+  if (has_base_) {
+    const uint64_t any = base_ != 0;
+    std::memcpy(key.data() + base_at_, &any, sizeof any);
   }
   // What a library says about a work area or a shape depends at most on how far addresses are
   // aligned: null, or a power of two up to that of an allocation.
@@ -226,6 +233,30 @@ void Call::set_recipes() {
   }
 }
 
+void Call::fill_recipes() {
+  const std::string what = key();
+  const uint64_t hash = XXH3_64bits(what.data(), what.size());
+  for (size_t i = 0; i < named_count_; ++i) {
+    if (!named(i).is_filled) continue;
+    object_fill(named(i).object, hash + i);
+    named(i).object->word = keeps_ ? kept_ : 0;
+  }
+}
+
+// Addresses counted from the base become such counted from elsewhere; null stays null.
+void Call::rebase(std::vector<std::byte>& results, uint64_t difference) const {
+  size_t at = 0;
+  for (size_t i = 0; i < place_count_; ++i) {
+    uint64_t address = 0;
+    if (places_[i].is_in_base && results.size() - at >= sizeof address) {
+      std::memcpy(&address, results.data() + at, sizeof address);
+      if (address != 0) address += difference;
+      std::memcpy(results.data() + at, &address, sizeof address);
+    }
+    at += std::min(results.size() - at, (places_[i].bytes + 7) & ~size_t{7});
+  }
+}
+
 void Call::finish(bool succeeded) {
   if (made_ != nullptr) {
     if (succeeded) {
@@ -237,6 +268,11 @@ void Call::finish(bool succeeded) {
     }
   }
   if (!succeeded) return;
+  if (fills_) {
+    fill_recipes();
+  } else if (Object* keeper = made_ != nullptr ? made_ : first_; keeps_ && keeper != nullptr) {
+    keeper->word = kept_;
+  }
   if (scalars_ >= 0 && first_ != nullptr) first_->scalars_on_device = scalars_ != 0;
   if (binds_ && first_ != nullptr) first_->stream = stream_;
   if (ended_ != 0) object_destroy(ended_);
@@ -262,20 +298,32 @@ int Call::ask(bool pure) {
   set_recipes();
   std::vector<std::byte> results;
   std::string known;
-  const bool is_asked_once = pure && made_ == nullptr && !too_many_names_;
+  const bool is_asked_once = pure && made_ == nullptr;
+  const bool acts = acts_ || fills_;
   if (is_asked_once) known = key();
-  if (!is_asked_once || !recall(known, name_, &status_, &results)) {
+  if (is_asked_once && recall(known, name_, &status_, &results)) {
+    if (acts && status_ == library_.success) {
+      status = sent(cudax::post({.function = library_.number << 16 | function_,
+                                 .name = name_,
+                                 .stream = stream_,
+                                 .arguments = {data(), size_}}));
+    }
+  } else {
     status = sent(cudax::ask({.function = library_.number << 16 | function_,
                               .name = name_,
                               .stream = stream_,
                               .arguments = {data(), size_}},
                              &status_, &results));
-    if (status != library_.success) {
-      finish(false);
-      return status;
-    }
-    if (is_asked_once) remember(known, status_, results);
+    if (status == library_.success && has_base_) rebase(results, 1 - base_);
+    // What failed to be done may be done another time.
+    const bool stays = !acts || status_ == library_.success;
+    if (status == library_.success && is_asked_once && stays) remember(known, status_, results);
   }
+  if (status != library_.success) {
+    finish(false);
+    return status;
+  }
+  if (has_base_) rebase(results, base_ - 1);
   if (status_ == kNoSuchCall) status_ = library_.not_supported;
   size_t at = 0;
   for (size_t i = 0; i < place_count_; ++i) {

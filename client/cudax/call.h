@@ -56,6 +56,13 @@ class Call {
   template <class T>
   requires std::is_integral_v<T>
   void address(T p) { address_word(static_cast<uint64_t>(p)); }
+  // The one that addresses in the answer are counted from.
+  void base(const volatile void* p) {
+    base_at_ = size_;
+    base_ = reinterpret_cast<uint64_t>(p);
+    has_base_ = true;
+    word(base_);
+  }
   void stream(CUstream stream);
   void event(CUevent event);
 
@@ -99,6 +106,18 @@ class Call {
   // Host memory that the call writes: the call must be asked.
   void out(void* data, size_t bytes);
   void inout(void* data, size_t bytes);
+  // An address that lies as far from base() for another base.
+  template <class T>
+  void out_in_base(T** p) {
+    out(p, sizeof *p);
+    if (p != nullptr && place_count_ != 0) places_[place_count_ - 1].is_in_base = true;
+  }
+  // A handle or descriptor that the program has.
+  template <class H>
+  void out_object(H* p, uint16_t) {
+    static_assert(std::is_pointer_v<H>);
+    out(p, sizeof *p);
+  }
   // Host or device memory that the call writes; in host memory it is waited for.
   void result(void* data, size_t bytes);
   void inresult(void* data, size_t bytes);
@@ -113,6 +132,26 @@ class Call {
     }
     sets_ = part;
     is_setting_ = true;
+  }
+  // An object among the arguments so far gets new contents, which follow from the arguments.
+  template <class H>
+  void fills(H handle) {
+    if (const uint64_t filled = bits(handle); filled != 0) fill(filled);
+  }
+  // It does something there, too, so it is posted where a known answer saves asking.
+  void acts() { acts_ = true; }
+  // What the façade keeps with the made object, or else the first.
+  void keeps(uint32_t what) {
+    kept_ = what;
+    keeps_ = true;
+  }
+  // The call's work is ordered with the stream of this object instead of the first.
+  template <class H>
+  void ordered_with(H handle) {
+    if (const Object* object = object_find(bits(handle), 0); object != nullptr) {
+      stream_ = object->stream;
+      has_stream_ = true;
+    }
   }
   void scalars_on_device(bool on) { scalars_ = on ? 1 : 0; }
   // The first object works on the call's stream from now on.
@@ -142,12 +181,14 @@ class Call {
 
  private:
   struct Place {
-    void* to = nullptr;
-    size_t bytes = 0;
+    void* to;
+    size_t bytes;
+    bool is_in_base;
   };
   struct Named {
-    size_t at = 0;  // of the name in the arguments
-    Object* object = nullptr;
+    size_t at;  // of the name in the arguments
+    Object* object;
+    bool is_filled;
   };
 
   static uint64_t number_name(uint32_t number);
@@ -156,6 +197,9 @@ class Call {
   void address_word(uint64_t value);
   void list(uint64_t count) { word(count); }
   void name(uint64_t bits, uint16_t kind);
+  void fill(uint64_t name);
+  Named& named(size_t i) { return i < named_.size() ? named_[i] : more_named_[i - named_.size()]; }
+  const Named& named(size_t i) const { return const_cast<Call*>(this)->named(i); }
   uint64_t make(void* out, uint16_t kind);
   void fail(int status) {
     if (failed_ == library_.success) failed_ = status;
@@ -164,6 +208,8 @@ class Call {
   int sent(CUresult result);
   void finish(bool succeeded);
   void set_recipes();
+  void fill_recipes();
+  void rebase(std::vector<std::byte>& results, uint64_t difference) const;
   std::string key() const;
   const std::byte* data() const { return many_.empty() ? few_.data() : many_.data(); }
 
@@ -177,12 +223,12 @@ class Call {
   Object* first_ = nullptr;
   CUstream stream_ = nullptr;
   bool has_stream_ = false;
-  std::array<Named, 8> named_;
+  std::array<Named, 16> named_;
+  std::vector<Named> more_named_;  // that do not fit there
   size_t named_count_ = 0;
-  bool too_many_names_ = false;
   std::array<uint32_t, 16> addresses_;  // where they are in the arguments; later ones count in full
   size_t address_count_ = 0;
-  std::array<Place, 12> places_;
+  std::array<Place, 24> places_;
   size_t place_count_ = 0;
   size_t place_bytes_ = 0;
   Object* made_ = nullptr;
@@ -193,6 +239,13 @@ class Call {
   uint64_t sets_ = 0;
   bool is_setting_ = false;
   bool binds_ = false;
+  bool acts_ = false;
+  bool fills_ = false;
+  bool keeps_ = false;
+  uint32_t kept_ = 0;
+  bool has_base_ = false;
+  size_t base_at_ = 0;
+  uint64_t base_ = 0;
   int scalars_ = -1;
   int64_t status_ = 0;
 };

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "protocol/limits.h"
 
 namespace farlane::server::cudax {
@@ -42,6 +44,7 @@ const std::byte* Arguments::bytes(uint64_t count) {
 }
 
 uint64_t Arguments::object(uint16_t kind) {
+  last_ = nullptr;
   const uint64_t name = word();
   if (name == 0) return 0;
   const auto found = objects_.find(name);
@@ -55,7 +58,8 @@ uint64_t Arguments::object(uint16_t kind) {
                      found->second.kind, kind));
     return 0;
   }
-  if (first_ == nullptr) first_ = &found->second;
+  last_ = &found->second;
+  if (first_ == nullptr) first_ = last_;
   return found->second.bits;
 }
 
@@ -115,6 +119,16 @@ void* Arguments::out(uint64_t count, const std::byte* before) {
   return result.data.get();
 }
 
+void* Arguments::out_objects(uint64_t count, uint16_t kind) {
+  void* data = count > kListMax ? nullptr : out(count * sizeof(uint64_t), nullptr);
+  if (data == nullptr) {
+    fail(fmt::format("a list of {} objects", count));
+  } else {
+    results_.back().kind = kind;
+  }
+  return data;
+}
+
 void* Arguments::scratch(uint64_t count) {
   if (count > protocol::limits::cudax_scratch_bytes_max || first_ == nullptr) {
     fail(fmt::format("{} bytes of host memory", count));
@@ -136,7 +150,8 @@ bool Arguments::complete() {
 void Arguments::settle(bool succeeded) {
   if (!succeeded) return;
   for (size_t i = 0; i < making_count_; ++i) {
-    objects_[making_[i].name] = {making_[i].kind, making_[i].bits, {}};
+    objects_[making_[i].name] = {
+        .kind = making_[i].kind, .bits = making_[i].bits, .scratch = {}, .values = {}};
   }
   if (ending_ != 0) objects_.erase(ending_);
 }
@@ -144,6 +159,15 @@ void Arguments::settle(bool succeeded) {
 std::vector<std::byte> Arguments::results() const {
   std::vector<std::byte> all;
   for (const Result& result : results_) {
+    for (size_t at = 0; result.kind != 0 && at < result.bytes; at += sizeof(uint64_t)) {
+      uint64_t bits = 0;
+      std::memcpy(&bits, result.data.get() + at, sizeof bits);
+      const auto found = std::find_if(objects_.begin(), objects_.end(), [&](const auto& named) {
+        return named.second.kind == result.kind && named.second.bits == bits;
+      });
+      const uint64_t name = found == objects_.end() ? 0 : found->first;
+      std::memcpy(result.data.get() + at, &name, sizeof name);
+    }
     all.insert(all.end(), result.data.get(), result.data.get() + result.bytes);
   }
   return all;

@@ -11,7 +11,10 @@
 //   stream, event     the name of a stream or event
 //   in, string        a count of bytes or kNull, then the bytes, padded
 //   scalar            as `in`, or kAddress and a device address
+//   base              as `address`
 //   out               a count of bytes or kNull; the answer has the bytes, padded
+//   out_in_base       as `out`
+//   out_object        as `out`; the answer has the name of a handle or descriptor
 //   inout             as `out`, followed by the bytes as they are before the call
 //   result            as `out`, or kAddress and a device address
 //   inresult          as `inout`, or kAddress and a device address
@@ -45,6 +48,8 @@ struct Object {
   uint64_t bits = 0;  // the vendor's handle
   // Host memory for the library's own use, kept because calls may use it after they return.
   std::vector<std::unique_ptr<std::byte[]>> scratch;
+  // Values in host memory that the object refers to by address: those of by-value tensors.
+  std::vector<std::array<std::byte, 16>> values;
 };
 using Objects = std::unordered_map<uint64_t, Object>;
 
@@ -76,6 +81,8 @@ class Arguments {
   CUstream stream();
   CUevent event();
   void* out(uint64_t count, const std::byte* before);
+  // Handles of the library's, which the answer has the names of.
+  void* out_objects(uint64_t count, uint16_t kind);
   void* scratch(uint64_t count);
 
   // After the last argument. False: the call may not be made.
@@ -85,6 +92,8 @@ class Arguments {
   void fail(std::string what) {
     if (fault_.empty()) fault_ = std::move(what);
   }
+  // The object that was taken last; null when there was none.
+  cudax::Object* last() { return last_; }
   const std::string& fault() const { return fault_; }
   // The names of objects that must exist and do not, because making them failed.
   bool has_stale_object() const { return stale_; }
@@ -110,9 +119,11 @@ class Arguments {
   size_t making_count_ = 0;
   uint64_t ending_ = 0;
   Object* first_ = nullptr;
+  Object* last_ = nullptr;
   struct Result {
     std::unique_ptr<std::byte[]> data;
     size_t bytes = 0;
+    uint16_t kind = 0;  // of the handles in it
   };
   std::vector<Result> results_;
   std::vector<std::unique_ptr<uint64_t[]>> lists_;
@@ -211,6 +222,15 @@ struct Out {
     return count == kNull ? nullptr : reinterpret_cast<T>(arguments.out(count, nullptr));
   }
 };
+template <uint16_t kKind>
+struct OutObject {
+  template <class T>
+  static T take(Arguments& arguments) {
+    const uint64_t count = arguments.word();
+    if (count == kNull) return nullptr;
+    return reinterpret_cast<T>(arguments.out_objects(count / sizeof(uint64_t), kKind));
+  }
+};
 struct InOut {
   template <class T>
   static T take(Arguments& arguments) {
@@ -265,7 +285,12 @@ struct Invoke<R(A...)> {
     // In braces: in the order written.
     const std::tuple<A...> taken{Roles::template take<A>(arguments)...};
     if (!arguments.complete()) return 0;
-    return static_cast<int64_t>(std::apply(reinterpret_cast<R (*)(A...)>(function), taken));
+    if constexpr (std::is_void_v<R>) {
+      std::apply(reinterpret_cast<R (*)(A...)>(function), taken);
+      return 0;
+    } else {
+      return static_cast<int64_t>(std::apply(reinterpret_cast<R (*)(A...)>(function), taken));
+    }
   }
 };
 

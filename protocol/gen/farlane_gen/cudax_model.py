@@ -9,9 +9,12 @@ from .api_model import Function, Library
 from .wire_model import ApiError
 
 MODES = ("local", "posted", "asked", "unsupported")
-ROLES = ("value", "address", "object", "objects", "made", "ended", "stream", "event", "in",
-         "in_bytes", "scalar", "scalar_bytes", "out", "out_bytes", "inout", "inout_bytes",
-         "result", "result_bytes", "inresult", "inresult_bytes", "string", "scratch", "null")
+ROLES = ("value", "address", "base", "object", "objects", "made", "ended", "stream", "event", "in",
+         "in_bytes", "scalar", "scalar_bytes", "out", "out_bytes", "out_in_base", "out_object",
+         "inout", "inout_bytes", "result", "result_bytes", "inresult", "inresult_bytes", "string",
+         "scratch", "null")
+OBJECT_ROLES = ("object", "objects", "made", "ended", "out_object")
+OUT_ROLES = ("out", "out_bytes", "out_in_base", "out_object", "inout", "inout_bytes")
 STATUSES = ("success", "not_initialized", "invalid_value", "not_supported", "out_of_memory",
             "failed")
 
@@ -40,6 +43,12 @@ class CudaxFunction(Function):
     is_pure: bool = False           # the same arguments have the same answer: asked once
     is_by_hand: bool = False        # the client's side is written by hand
     sets: list[str] | None = None   # changes the first object; the parameters that say which part
+    sets_as: str = ""               # the function whose words these replace
+    fills: list[str] = field(default_factory=list)      # objects that the call gives new contents
+    word: str = ""                  # an expression that is kept with the object
+    needs: str = ""                 # an expression; when it is false, nothing is sent
+    ordered_with: str = ""          # the object whose stream the call's work is ordered with
+    thunk: str = ""                 # the server's side is written by hand
     binds: bool = False             # the first object works on this stream from now on
     waits_for_host: bool = False    # asked only where its result goes to host memory
     mode_of: str = ""               # the expression that says whether scalars are in device memory
@@ -54,6 +63,7 @@ class CudaxLibrary(Library):
     pointers: str = ""              # what a pointer is that nothing is said about: device or none
     names_in_structs: bool = False
     helpers: list[str] = field(default_factory=list)    # our headers that expressions need
+    thunks: str = ""                # the server's header of thunks written by hand
     statuses: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)         # C type -> kind
     kind_names: list[str] = field(default_factory=list)
@@ -101,7 +111,7 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
                 raise ApiError(f"{where}: {match.group(0).strip()!r} names no parameter and role")
             p = by_name[parameter]
             p.role = role
-            if role in ("made", "ended", "object", "objects"):
+            if role in OBJECT_ROLES:
                 p.kind, _, p.count = (count or "").partition(";")
             else:
                 p.count = count or ""
@@ -112,6 +122,18 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
             function.note = quoted
         elif call == "sets" or word == "sets":
             function.sets = (items or "").split()
+            if function.sets[:1] == ["as"]:
+                function.sets_as, function.sets = function.sets[1], function.sets[2:]
+        elif call == "fills":
+            function.fills = items.split()
+        elif call == "word":
+            function.word = items
+        elif call == "needs":
+            function.needs = items
+        elif call == "with":
+            function.ordered_with = items
+        elif call == "thunk":
+            function.thunk = items
         elif call == "mode":
             function.mode_of = items
         elif word == "pure":
@@ -128,7 +150,7 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
 
 def _default_role(library: CudaxLibrary, p: Parameter, where: str) -> None:
     bare = re.sub(r"\bconst\b", "", p.type).strip()
-    if p.role in ("made", "ended", "object", "objects"):
+    if p.role in OBJECT_ROLES:
         type_ = bare if p.role in ("ended", "object") else re.sub(r"\s*\*$", "", bare)
         p.kind = p.kind.strip() or library.kinds.get(type_, "")
         p.count = p.count.strip()
@@ -174,8 +196,7 @@ def _function(library: CudaxLibrary, line: str, section: str, where: str) -> Cud
         _default_role(library, p, where)
     if mode == "asked" and not function.why:
         raise ApiError(f"{where}: {function.name} is asked without why=REASON")
-    answers = any(p.role in ("out", "out_bytes", "inout", "inout_bytes")
-                  for p in function.arguments)
+    answers = any(p.role in OUT_ROLES for p in function.arguments)
     # A result in device memory leaves nothing to wait for: Call::post() asks where it is elsewhere.
     function.waits_for_host &= not answers and not function.is_pure and any(
         p.role.removesuffix("_bytes") in ("result", "inresult") for p in function.arguments)
@@ -194,7 +215,7 @@ def read_cudax(text: str, file: str) -> CudaxLibrary:
             continue
         word, _, rest = line.partition(" ")
         rest = rest.strip()
-        if word in ("title", "node", "soname", "property", "version", "pointers"):
+        if word in ("title", "node", "soname", "property", "version", "pointers", "thunks"):
             setattr(library, word, rest)
         elif word == "library":
             library.name = rest
@@ -230,6 +251,10 @@ def read_cudax(text: str, file: str) -> CudaxLibrary:
                                f"{names.get(function.name) or numbers[function.number]}")
             names[function.name] = numbers[function.number] = where
             library.functions.append(function)
+    numbered = {f.name for f in library.functions if f.number}
+    for function in library.functions:
+        if function.sets_as and function.sets_as not in numbered:
+            raise ApiError(f"{function.where}: {function.sets_as} is no function that travels")
     missing = [key for key in STATUSES if key not in library.statuses]
     if missing:
         raise ApiError(f"{file}: no status for {', '.join(missing)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cudax_model import CudaxFunction, CudaxLibrary, Parameter
+from .cudax_model import OBJECT_ROLES, CudaxFunction, CudaxLibrary, Parameter
 from .output import banner
 
 
@@ -20,14 +20,14 @@ def _kind(library: CudaxLibrary, p: Parameter) -> str:
 
 def _client_line(library: CudaxLibrary, p: Parameter) -> str:
     name = p.name
-    if p.role in ("object", "ended", "made"):
+    if p.role in ("object", "ended", "made", "out_object"):
         return f"call.{p.role}({name}, {_kind(library, p)});"
     if p.role == "objects":
         return f"call.objects({name}, {p.count}, {_kind(library, p)});"
-    if p.role in ("value", "address", "string", "stream", "event"):
+    if p.role in ("value", "address", "base", "string", "stream", "event", "out_in_base"):
         return f"call.{p.role}({name});"
     if p.role == "null":
-        return ""
+        return f"static_cast<void>({name});"
     if p.role == "scratch":
         return f"call.scratch({name}, {p.count});"
     if p.role.endswith("_bytes"):
@@ -36,11 +36,21 @@ def _client_line(library: CudaxLibrary, p: Parameter) -> str:
 
 
 def _client_function(library: CudaxLibrary, f: CudaxFunction) -> str:
-    lines = [f"Call call(kLibrary, {f.number}, \"{f.name}\");"]
+    lines = []
+    if f.needs:
+        lines.append(f"if (!({f.needs})) return static_cast<{f.returns}>(kLibrary.invalid_value);")
+    lines.append(f"Call call(kLibrary, {f.number}, \"{f.name}\");")
     lines += [line for p in f.arguments if (line := _client_line(library, p))]
     if f.sets is not None:
         keys = "".join(f", static_cast<uint64_t>({key})" for key in f.sets)
-        lines.append(f"call.sets({f.number}{keys});")
+        number = next((other.number for other in library.functions if other.name == f.sets_as),
+                      f.number)
+        lines.append(f"call.sets({number}{keys});")
+    lines += [f"call.fills({name});" for name in f.fills]
+    if f.word:
+        lines.append(f"call.keeps({f.word});")
+    if f.ordered_with:
+        lines.append(f"call.ordered_with({f.ordered_with});")
     if f.mode_of:
         lines.append(f"call.scalars_on_device({f.mode_of});")
     if f.binds:
@@ -139,13 +149,13 @@ extern "C" int farlane_{library.name}_unsupported(const char* function_name) {{
 """
 
 
-_SERVER_ROLES = {"inout": "InOut", "inresult": "InResult"}
+_SERVER_ROLES = {"inout": "InOut", "inresult": "InResult", "base": "Address", "out_in_base": "Out"}
 
 
 def _server_role(library: CudaxLibrary, p: Parameter) -> str:
     role = p.role.removesuffix("_bytes")
     role = _SERVER_ROLES.get(role) or _camel(role)
-    if p.role in ("object", "objects", "made", "ended"):
+    if p.role in OBJECT_ROLES:
         return f"role::{role}<{_kind(library, p)}>"
     return f"role::{role}"
 
@@ -153,14 +163,24 @@ def _server_role(library: CudaxLibrary, p: Parameter) -> str:
 def server_cc(library: CudaxLibrary) -> str:
     rows = ""
     for f in sorted((f for f in library.functions if f.number), key=lambda f: f.number):
+        if f.thunk:
+            rows += f"    {{{f.number}, \"{f.name}\", &{library.name}::{f.thunk}}},\n"
+            continue
         roles = ", ".join(_server_role(library, p) for p in f.arguments)
         rows += (f"    {{{f.number}, \"{f.name}\",\n     &Invoke<{f.returns}({f.parameters})>::call"
                  f"<{roles}>}},\n")
+    thunks = f"#include \"{library.thunks}\"\n" if library.thunks else ""
+    # What thunks written by hand need.
+    kinds = "".join(f"extern const uint16_t k{_camel(kind)};\n"
+                    f"const uint16_t k{_camel(kind)} = {library.kind_number(kind):#x};\n"
+                    for kind in library.kind_names)
+    space = f"namespace {library.name}"
+    kinds = f"{space} {{\n{kinds}}}  // {space}\n" if thunks else ""
     return banner(_source(library)) + f"""{_includes(library)}
 #include "server/cudax/call.h"
-
+{thunks}
 namespace farlane::server::cudax {{
-namespace {{
+{kinds}namespace {{
 
 constexpr Function kFunctions[] = {{
 {rows}}};
