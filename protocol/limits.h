@@ -41,6 +41,9 @@ inline constexpr uint32_t kernel_params_max = 4096;
 // Launch attributes of one launch, a count. CUDA 13.0 defines 18 ids.
 inline constexpr uint32_t launch_attributes_max = 32;
 
+// Numbers of one tensor map: four for each of five dimensions, and some.
+inline constexpr uint32_t tensor_map_numbers_max = 32;
+
 // Images linked into one module, a count: one per translation unit of an -rdc=true program.
 inline constexpr uint32_t link_images_max = 4096;
 

@@ -1,5 +1,6 @@
 #include "server/address_space.h"
 
+#include <utility>
 #include <vector>
 
 #include "protocol/check.h"
@@ -37,6 +38,16 @@ CUmemAllocationProp properties(CUdevice device) {
 }
 }  // namespace
 
+CUresult PhysicalMemory::create(const DriverTable& driver, CUdevice device, uint64_t bytes,
+                                uint8_t compression, std::shared_ptr<PhysicalMemory>* out) {
+  CUmemAllocationProp prop = properties(device);
+  prop.allocFlags.compressionType = compression;
+  CUmemGenericAllocationHandle handle = 0;
+  const CUresult result = driver.cuMemCreate(&handle, bytes, &prop, 0);
+  if (result == CUDA_SUCCESS) *out = std::make_shared<PhysicalMemory>(driver, handle, bytes);
+  return result;
+}
+
 CUresult AddressSpace::granularity(uint64_t* bytes) {
   if (granularity_ == 0) {
     const CUmemAllocationProp prop = properties(device_);
@@ -69,7 +80,7 @@ bool AddressSpace::overlaps(uint64_t address, uint64_t bytes) const {
 
 CUresult AddressSpace::create(uint64_t address, uint64_t bytes, const CUdevice* peers,
                               size_t peer_count) {
-  Extent extent{bytes, 0, false};
+  Extent extent{bytes, 0, false, nullptr};
   const CUmemAllocationProp prop = properties(device_);
   CUresult result = driver_.cuMemCreate(&extent.memory, bytes, &prop, 0);
   if (result != CUDA_SUCCESS) return result;
@@ -96,7 +107,8 @@ CUresult AddressSpace::create(uint64_t address, uint64_t bytes, const CUdevice* 
 
 bool AddressSpace::retire(uint64_t address, uint64_t bytes) {
   const auto found = extents_.find(address);
-  if (found == extents_.end() || found->second.bytes != bytes || found->second.retired) {
+  if (found == extents_.end() || found->second.bytes != bytes || found->second.retired ||
+      found->second.mapped != nullptr) {
     return false;
   }
   found->second.retired = true;
@@ -114,10 +126,40 @@ CUresult AddressSpace::release(uint64_t address) {
   return unmapped != CUDA_SUCCESS ? unmapped : released;
 }
 
+CUresult AddressSpace::map(uint64_t address, uint64_t bytes,
+                           std::shared_ptr<PhysicalMemory> memory) {
+  const CUresult result = driver_.cuMemMap(address, bytes, 0, memory->handle(), 0);
+  if (result == CUDA_SUCCESS) extents_.emplace(address, Extent{bytes, 0, false, std::move(memory)});
+  return result;
+}
+
+bool AddressSpace::is_mapped(uint64_t address, uint64_t bytes) const {
+  uint64_t left = bytes;
+  for (auto it = extents_.find(address); left != 0; ++it) {
+    if (it == extents_.end() || it->first != address + (bytes - left) ||
+        it->second.mapped == nullptr || it->second.bytes > left) {
+      return false;
+    }
+    left -= it->second.bytes;
+  }
+  return bytes != 0;
+}
+
+CUresult AddressSpace::unmap(uint64_t address, uint64_t bytes) {
+  CUresult result = CUDA_SUCCESS;
+  recent_begin_ = recent_end_ = 0;
+  for (auto it = extents_.find(address); it != extents_.end() && it->first - address < bytes;) {
+    const CUresult unmapped = driver_.cuMemUnmap(it->first, it->second.bytes);
+    if (result == CUDA_SUCCESS) result = unmapped;
+    it = extents_.erase(it);
+  }
+  return result;
+}
+
 void AddressSpace::release_all() {
   for (const auto& [address, extent] : extents_) {
     driver_.cuMemUnmap(address, extent.bytes);
-    driver_.cuMemRelease(extent.memory);
+    if (extent.mapped == nullptr) driver_.cuMemRelease(extent.memory);
   }
   extents_.clear();
   variables_.clear();

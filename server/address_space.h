@@ -8,10 +8,30 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 
 #include "generated/server/driver_table.h"
 
 namespace farlane::server {
+
+// Memory that the program made itself. Mappings keep it.
+class PhysicalMemory {
+ public:
+  static CUresult create(const DriverTable& driver, CUdevice device, uint64_t bytes,
+                         uint8_t compression, std::shared_ptr<PhysicalMemory>* out);
+  PhysicalMemory(const DriverTable& driver, CUmemGenericAllocationHandle handle, uint64_t bytes)
+      : driver_(driver), handle_(handle), bytes_(bytes) {}
+  PhysicalMemory(const PhysicalMemory&) = delete;
+  ~PhysicalMemory() { driver_.cuMemRelease(handle_); }
+
+  CUmemGenericAllocationHandle handle() const { return handle_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  const DriverTable& driver_;
+  const CUmemGenericAllocationHandle handle_;
+  const uint64_t bytes_;
+};
 
 class AddressSpace {
  public:
@@ -40,6 +60,13 @@ class AddressSpace {
   bool retire(uint64_t address, uint64_t bytes);
   // Unmaps a retired extent and gives its memory back.
   CUresult release(uint64_t address);
+  // Memory of the program's on free, placeable addresses; nobody has access yet.
+  CUresult map(uint64_t address, uint64_t bytes, std::shared_ptr<PhysicalMemory> memory);
+  // Whether the range is one or more whole mappings.
+  bool is_mapped(uint64_t address, uint64_t bytes) const;
+  // Of such a range.
+  CUresult unmap(uint64_t address, uint64_t bytes);
+
   // All of them, whatever state they are in. The device must be idle.
   void release_all();
   bool has_extents() const { return !extents_.empty(); }
@@ -55,6 +82,7 @@ class AddressSpace {
     uint64_t bytes = 0;
     CUmemGenericAllocationHandle memory = 0;
     bool retired = false;
+    std::shared_ptr<PhysicalMemory> mapped;  // the program's own; then `memory` is not ours
   };
 
   const DriverTable& driver_;

@@ -1,5 +1,7 @@
 #include "server/backlog.h"
 
+#include <cuda.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -14,6 +16,8 @@ namespace {
 
 // Some ten thousand launches. Behind that the log itself waits, and its client's credit.
 constexpr size_t kBytesMax = size_t{2} << 20;
+// A client stops well before this (client/core/host_calls.cc).
+constexpr size_t kBytesMaxForHostCalls = size_t{128} << 20;
 
 template <class M, class... Ms>
 inline constexpr bool is_one_of = (std::is_same_v<M, Ms> || ...);
@@ -22,16 +26,35 @@ inline constexpr bool is_one_of = (std::is_same_v<M, Ms> || ...);
 template <class M>
 inline constexpr bool touches_nothing =
     is_one_of<M, message::ClientAlive, message::CudaxOpen, message::Echo, message::ExtentCreate,
-              message::ImagePart, message::KernelBind, message::KernelFactsGet,
-              message::KernelsMore, message::LimitGet, message::MemoryInfo, message::ModuleLoad,
-              message::OccupancyBlocks, message::OccupancyShared, message::VariableFind,
+              message::HostCallCopy, message::HostCallDone, message::ImagePart, message::KernelBind,
+              message::KernelFactsGet, message::KernelsMore, message::LimitGet,
+              message::MemoryCreate, message::MemoryInfo, message::ModuleLoad,
+              message::OccupancyBlocks, message::OccupancyClusters, message::OccupancyShared,
+              message::TensorMapEncode, message::TensorMapMove, message::VariableFind,
               message::WorkerTimes>;
 
 template <class M>
 inline constexpr bool touches_everything =
     is_one_of<M, message::Control, message::DeviceReset, message::DeviceSynchronize,
               message::ExtentRelease, message::KernelCache, message::KernelSet, message::LimitSet,
-              message::ModuleUnload, message::ReuseFence, message::WindowsReserve>;
+              message::MemoryAccess, message::MemoryMap, message::MemoryRelease,
+              message::MemoryUnmap, message::ModuleUnload, message::ReuseFence,
+              message::WindowsReserve>;
+
+// Nothing that comes later depends on them, but for other memory at the same addresses.
+template <class M>
+inline constexpr bool is_passable = is_one_of<M, message::DeviceSynchronize, message::ExtentRelease,
+                                              message::MemoryRelease, message::MemoryUnmap>;
+
+// They depend on nothing before them, but for other memory at the same addresses.
+template <class M>
+inline constexpr bool may_pass = is_one_of<M, message::MemoryAccess, message::MemoryMap>;
+
+template <class M>
+inline constexpr bool touches_memory =
+    is_one_of<M, message::ExtentCreate, message::ExtentRelease, message::MemoryAccess,
+              message::MemoryCreate, message::MemoryMap, message::MemoryRelease,
+              message::MemoryUnmap>;
 
 struct Reader {
   const Backlog::IsBlocking& is_blocking;
@@ -39,8 +62,10 @@ struct Reader {
 
   template <class M>
   bool on(const protocol::RecordHeader&, const M& command) {
-    touches.everything = touches_everything<M>;
-    bool named = touches.everything || touches_nothing<M>;
+    touches.passes_nothing = touches_everything<M> && !may_pass<M>;
+    touches.passed_by_nothing = touches_everything<M> && !is_passable<M>;
+    touches.memory = touches_memory<M>;
+    bool named = touches_everything<M> || touches_nothing<M>;
     if constexpr (requires { command.stream; }) {
       touches.stream = command.stream;
       touches.blocking = !command.stream.is_legacy() && is_blocking(command.stream);
@@ -53,12 +78,25 @@ struct Reader {
       touches.records = std::is_same_v<M, message::EventRecord>;
       named = true;
     }
+    if constexpr (std::is_same_v<M, message::Launch>) {
+      // Some have the launch record an event. Which is looked at when it is executed.
+      for (const message::LaunchAttribute& attribute : command.attributes) {
+        if (attribute.id != CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT &&
+            attribute.id != CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT) {
+          continue;
+        }
+        uint64_t bits = 0;
+        std::memcpy(&bits, attribute.value.data(), sizeof bits);
+        touches.events_written.push_back(protocol::EventId::from_bits(bits).index());
+        touches.records = true;
+      }
+    }
     if constexpr (std::is_same_v<M, message::EventElapsed>) {
       touches.events_read = {command.start.index(), command.end.index()};
       named = true;
     }
     // A command that nobody thought of here passes nothing and is passed by nothing.
-    if (!named) touches.everything = true;
+    if (!named) touches.passes_nothing = touches.passed_by_nothing = true;
     return true;
   }
   template <class M>
@@ -66,6 +104,10 @@ struct Reader {
     return on(header, command);
   }
 };
+
+bool is_host_call(const protocol::Record& record) {
+  return record.header.op == static_cast<uint16_t>(protocol::Op::kHostCall);
+}
 
 }  // namespace
 
@@ -78,12 +120,13 @@ Touches Backlog::touches_of(const protocol::Record& record) const {
   Reader reader{is_blocking_, {}};
   const protocol::DispatchResult result = protocol::dispatch_commands(record, {}, reader);
   // What is wrong with it is told when it is executed, in its turn.
-  if (!static_cast<bool>(result)) reader.touches.everything = true;
+  if (!static_cast<bool>(result))
+    reader.touches.passes_nothing = reader.touches.passed_by_nothing = true;
   return std::move(reader.touches);
 }
 
 bool Backlog::Held::conflicts(const Touches& touches) const {
-  if (everything || (anything && touches.everything)) return true;
+  if (everything || (anything && touches.passes_nothing) || (memory && touches.memory)) return true;
   if (touches.stream) {
     if (touches.stream->is_legacy()) {
       if (legacy || blocking) return true;
@@ -97,7 +140,8 @@ bool Backlog::Held::conflicts(const Touches& touches) const {
 
 void Backlog::Held::add(const Touches& touches) {
   anything = true;
-  everything |= touches.everything;
+  everything |= touches.passed_by_nothing;
+  memory |= touches.memory;
   if (touches.stream) {
     legacy |= touches.stream->is_legacy();
     blocking |= touches.blocking;
@@ -122,25 +166,36 @@ Turn Backlog::turn_of(const protocol::Record& record) const {
   return op == protocol::Op::kStreamQuery ? Turn::kNotReady : Turn::kLater;
 }
 
-bool Backlog::keep(const protocol::Record& record, bool tried) {
-  if (bytes_ + record.header.bytes > kBytesMax) return false;
+bool Backlog::keep(const protocol::Record& record, std::span<const std::byte> body, bool tried) {
+  const bool host_call = is_host_call(record);
+  const size_t bytes_max = host_call || has_host_calls() ? kBytesMaxForHostCalls : kBytesMax;
+  if (bytes_ + record.header.bytes + body.size() > bytes_max) return false;
   Entry entry;
   entry.words = std::make_unique<uint64_t[]>((record.payload.size() + 7) / 8);
   std::memcpy(entry.words.get(), record.payload.data(), record.payload.size());
+  entry.body.assign(body.begin(), body.end());
   entry.record.header = record.header;
   entry.record.payload = {reinterpret_cast<const std::byte*>(entry.words.get()),
                           record.payload.size()};
   entry.touches = touches_of(record);
   entry.tried = tried;
   tried_ += tried ? 1 : 0;
-  bytes_ += record.header.bytes;
+  host_calls_ += host_call ? 1 : 0;
+  bytes_ += record.header.bytes + body.size();
   held_.add(entry.touches);
   entries_.push_back(std::move(entry));
   ++kept_;
   return true;
 }
 
-bool Backlog::retry(const std::function<bool(const protocol::Record&)>& execute) {
+std::list<Backlog::Entry>::iterator Backlog::erase(std::list<Entry>::iterator entry) {
+  bytes_ -= entry->record.header.bytes + entry->body.size();
+  tried_ -= entry->tried ? 1 : 0;
+  host_calls_ -= is_host_call(entry->record) ? 1 : 0;
+  return entries_.erase(entry);
+}
+
+bool Backlog::retry(const Execute& execute) {
   // Most of the time none of the copies can go on, and then nothing else can.
   bool any = false;
   size_t left = tried_;
@@ -150,23 +205,20 @@ bool Backlog::retry(const std::function<bool(const protocol::Record&)>& execute)
       continue;
     }
     --left;
-    if (!execute(entry->record)) {
+    if (!execute(entry->record, entry->body)) {
       ++entry;
       continue;
     }
     any = true;
-    --tried_;
-    bytes_ -= entry->record.header.bytes;
-    entry = entries_.erase(entry);
+    entry = erase(entry);
   }
   if (!any) return false;
 
   Held held;
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     if (!entry->tried && !held.conflicts(entry->touches)) {
-      if (execute(entry->record)) {
-        bytes_ -= entry->record.header.bytes;
-        entry = entries_.erase(entry);
+      if (execute(entry->record, entry->body)) {
+        entry = erase(entry);
         continue;
       }
       entry->tried = true;

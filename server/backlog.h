@@ -1,7 +1,8 @@
 // Commands that must wait while others of the log go on. A copy without data or without a staging
-// slot stays here, and with it whatever CUDA orders behind it: work on its stream, on the streams
-// that wait for that one's events, on the legacy stream and its blocking streams. Everything else
-// overtakes, so that a large copy holds up nobody who does not wait for it.
+// slot stays here, or a host function of the client's, and with it whatever CUDA orders behind it:
+// work on its stream, on the streams that wait for that one's events, on the legacy stream and its
+// blocking streams. Everything else overtakes, so that a large copy holds up nobody who does not
+// wait for it.
 //
 // Executor's thread only.
 #pragma once
@@ -12,6 +13,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_set>
 #include <vector>
 
@@ -22,7 +24,9 @@ namespace farlane::server {
 
 // What a command is ordered by.
 struct Touches {
-  bool everything = false;  // nothing passes it, and it passes nothing
+  bool passes_nothing = false;
+  bool passed_by_nothing = false;
+  bool memory = false;  // physical memory comes or goes
   std::optional<protocol::StreamId> stream;
   bool blocking = false;                 // the stream is ordered with the legacy stream
   std::vector<uint32_t> events_read;     // by index
@@ -47,18 +51,24 @@ class Backlog {
   // Of the oldest command here. Not empty.
   uint64_t first_sequence() const { return entries_.front().record.header.sequence; }
   Turn turn_of(const protocol::Record& record) const;
-  // Keeps a copy of it. `tried`: it was begun and could not go on. False: there is no room.
-  bool keep(const protocol::Record& record, bool tried);
+  // Keeps a copy of it and of its body. `tried`: it was begun and could not go on. False: there is
+  // no room.
+  bool keep(const protocol::Record& record, std::span<const std::byte> body, bool tried);
+  // While the client's own work is waited for, its answer must get through, so that the log itself
+  // may not wait: there is more room then.
+  bool has_host_calls() const { return host_calls_ != 0; }
   // Commands kept since the start.
   uint64_t kept() const { return kept_; }
 
   // Tries again, in order, what nothing before it holds up. `execute` is false for a command that
   // cannot go on yet. True when one was done.
-  bool retry(const std::function<bool(const protocol::Record&)>& execute);
+  using Execute = std::function<bool(const protocol::Record&, std::span<std::byte> body)>;
+  bool retry(const Execute& execute);
 
  private:
   struct Entry {
     std::unique_ptr<uint64_t[]> words;  // the payload, aligned
+    std::vector<std::byte> body;
     protocol::Record record;
     Touches touches;
     bool tried = false;
@@ -66,7 +76,8 @@ class Backlog {
   // What entries touch, together.
   struct Held {
     bool anything = false;
-    bool everything = false;
+    bool everything = false;  // nothing passes
+    bool memory = false;
     bool legacy = false;
     bool blocking = false;
     // By index: a name whose object is on its way out may not be made again meanwhile.
@@ -80,13 +91,15 @@ class Backlog {
   };
 
   Touches touches_of(const protocol::Record& record) const;
+  std::list<Entry>::iterator erase(std::list<Entry>::iterator entry);
   static bool meet(const std::vector<uint32_t>& some, const std::unordered_set<uint32_t>& held);
 
   const IsBlocking is_blocking_;
   std::list<Entry> entries_;
   Held held_;
   size_t bytes_ = 0;
-  size_t tried_ = 0;  // entries that were
+  size_t tried_ = 0;       // entries that were
+  size_t host_calls_ = 0;  // entries that are
   uint64_t kept_ = 0;
 };
 

@@ -60,15 +60,18 @@ CopyStep CopyEngine::copy_in(const StreamRef& stream, const message::CopyIn& cop
     return CopyStep::kDone;
   }
 
+  // A body that waited in the backlog is not in a slot any more.
+  const bool in_slot = in_body && placed_ != nullptr && body.data() == placed_->data;
+  const std::byte* data = in_body ? body.data() : copy.data.data();
   StagingPool& pool = in_body ? in_ : small_;
   StagingSlot* slot = placed_;
   EventRef taken;
   *result = stream->device->events.acquire(&taken);
   if (*result != CUDA_SUCCESS) return CopyStep::kDone;
-  if (!in_body) {
+  if (!in_slot) {
     slot = pool.acquire(bytes, result);
     if (slot == nullptr) return *result == CUDA_SUCCESS ? CopyStep::kStalled : CopyStep::kDone;
-    std::memcpy(slot->data, copy.data.data(), bytes);
+    std::memcpy(slot->data, data, bytes);
   }
   if (linear) {
     *result = driver_.cuMemcpyHtoDAsync(copy.to, slot->data, bytes, stream->handle);
@@ -83,7 +86,7 @@ CopyStep CopyEngine::copy_in(const StreamRef& stream, const message::CopyIn& cop
     *result = driver_.cuMemcpy2DAsync(&box, stream->handle);
   }
   if (*result == CUDA_SUCCESS) *result = driver_.cuEventRecord(taken.handle(), stream->handle);
-  if (in_body) placed_ = nullptr;
+  if (in_slot) placed_ = nullptr;
   if (*result == CUDA_SUCCESS) {
     pool.release_after(slot, std::move(taken));
   } else {

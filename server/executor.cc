@@ -40,6 +40,11 @@ constexpr int kSleepPart = 16;
 constexpr auto kLargestFrameTime = std::chrono::seconds(64);  // 8 MiB at 1 Mb/s
 // How long a goodbye may take to leave.
 constexpr auto kGoodbyeTime = std::chrono::seconds(1);
+
+bool is_about_host_call(const RecordHeader& header) {
+  return header.op == static_cast<uint16_t>(protocol::Op::kHostCallDone) ||
+         header.op == static_cast<uint16_t>(protocol::Op::kHostCallCopy);
+}
 }  // namespace
 
 const char* session_end_name(SessionEnd end) {
@@ -101,6 +106,8 @@ Executor::~Executor() {
   copies_.abandon();
   bulk_.abandon();
   waits_.clear();
+  host_calls_.clear();
+  memories_.clear();
 }
 
 // ---------------------------------------------------------------------------------- the loop
@@ -280,12 +287,18 @@ bool Executor::execute_record(const protocol::Record& record, std::span<std::byt
   }
   // An answer says "executed" including its own command.
   taken_ = sequence;
-  const Turn turn = backlog_.turn_of(record);
+  // What the client says about its own work passes everything: everything may be waiting for it.
+  const bool about_host_call = is_about_host_call(record.header);
+  const Turn turn = about_host_call ? Turn::kNow : backlog_.turn_of(record);
   if (turn == Turn::kNotReady) return answer_not_ready(record.header);
   if (turn == Turn::kNow && dispatch(record, body)) return true;
   if (turn == Turn::kNow && !stall_) return false;
-  // Where its data lie in the frame's body, the frame waits with it.
-  if (settings_.overtaking && body.empty() && backlog_.keep(record, stall_)) {
+  // Where its data lie in the frame's body, the frame waits with it; but nothing may stand in the
+  // way of the client's answer to a host call.
+  const bool for_host_call = backlog_.has_host_calls() ||
+                             record.header.op == static_cast<uint16_t>(protocol::Op::kHostCall);
+  if (!about_host_call && (for_host_call || (settings_.overtaking && body.empty())) &&
+      backlog_.keep(record, body, stall_)) {
     stall_ = false;
     return true;
   }
@@ -311,10 +324,10 @@ bool Executor::answer_not_ready(const RecordHeader& header) {
 bool Executor::retry_backlog() {
   if (backlog_.is_empty() || end_ != SessionEnd::kNotYet) return false;
   copies_.recycle();
-  return backlog_.retry([&](const protocol::Record& record) {
+  return backlog_.retry([&](const protocol::Record& record, std::span<std::byte> body) {
     if (end_ != SessionEnd::kNotYet) return false;
     clocks_.begin();
-    const bool done = dispatch(record, {});
+    const bool done = dispatch(record, body);
     clocks_.end(record.header.op, false);  // counted when it was kept
     stall_ = false;
     return done;

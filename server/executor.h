@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "conf/server_settings.h"
@@ -124,6 +125,18 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::CudaxOpen& open);
   bool on(const RecordHeader& header, const message::CudaxCall& call);
   bool on(const RecordHeader& header, const message::CudaxAsk& ask);
+  bool on(const RecordHeader& header, const message::HostCall& call);
+  bool on(const RecordHeader& header, const message::HostCallDone& done);
+  bool on(const RecordHeader& header, const message::HostCallCopy& copy, std::span<std::byte> body);
+  bool on(const RecordHeader& header, const message::MemoryCreate& create);
+  bool on(const RecordHeader& header, const message::MemoryRelease& release);
+  bool on(const RecordHeader& header, const message::MemoryMap& map);
+  bool on(const RecordHeader& header, const message::MemoryUnmap& unmap);
+  bool on(const RecordHeader& header, const message::MemoryAccess& access);
+  bool on(const RecordHeader& header, const message::StreamSet& set);
+  bool on(const RecordHeader& header, const message::TensorMapEncode& encode);
+  bool on(const RecordHeader& header, const message::TensorMapMove& move);
+  bool on(const RecordHeader& header, const message::OccupancyClusters& clusters);
 
  private:
   struct Event {
@@ -151,6 +164,15 @@ class Executor final : private transport::FrameSink {
     size_t fired = 0;
     CUresult result = CUDA_SUCCESS;
   };
+  // A place in a stream where the client has something to do. Its command waits in the backlog.
+  struct HostCall {
+    uint64_t command = 0;
+    protocol::StreamId stream;
+    EventRef reached;  // by the stream
+    CUresult result = CUDA_SUCCESS;
+    bool due = false;
+    bool done = false;
+  };
   // An ask that has to wait until extents on their way out are gone.
   struct WaitingAsk {
     protocol::Op op;
@@ -158,6 +180,14 @@ class Executor final : private transport::FrameSink {
     Device* device = nullptr;
     uint64_t address = 0;
     uint64_t bytes = 0;
+    uint64_t memory = 0;  // the name of memory to create
+    uint8_t compression = 0;
+  };
+  // Memory that the program made. A name is never used again.
+  struct Memory {
+    Device* device = nullptr;
+    std::shared_ptr<PhysicalMemory>
+        physical;  // null: it could not be made, or its device was reset
   };
 
   // --- executor.cc: the loop
@@ -209,6 +239,12 @@ class Executor final : private transport::FrameSink {
   bool deliver_copies();
   void tell_output(const EventRef* event);
 
+  // Launch attributes as the driver takes them, their events found. Others than plain values and
+  // events of the client's are refused.
+  CUresult translate(const RecordHeader& header,
+                     std::span<const message::LaunchAttribute> attributes,
+                     std::vector<CUlaunchAttribute>* out);
+
   // --- lookups: null with *result set, or with the session ended for a name that never was
   const StreamRef* find_stream(const RecordHeader& header, protocol::StreamId id, CUresult* result);
   Event* find_event(const RecordHeader& header, protocol::EventId id, CUresult* result);
@@ -237,6 +273,9 @@ class Executor final : private transport::FrameSink {
   void finish_release(Wait& wait);
   void reset_device(Device& device);
   CUresult create_extent(const WaitingAsk& ask, bool* deferred);
+  CUresult create_memory(const WaitingAsk& ask, bool* deferred);
+  // The window that holds the range. Null: none does, or it is not made of whole granules.
+  Device* find_window(uint64_t address, uint64_t bytes);
   void answer_memory_info(const WaitingAsk& ask);
   bool retry_waiting_asks();
   bool has_release_pending(const Device& device) const;
@@ -274,8 +313,11 @@ class Executor final : private transport::FrameSink {
   std::vector<std::unique_ptr<Wait>> waits_;  // in the order of the log
   std::vector<std::unique_ptr<Wait>> spare_waits_;
   std::vector<WaitingAsk> waiting_asks_;
+  std::vector<CUlaunchAttribute> launch_attributes_;   // of the launch at hand
+  std::unordered_map<uint64_t, Memory> memories_;      // by name
+  std::unordered_map<uint64_t, HostCall> host_calls_;  // whose turn has come, by ticket
 
-  std::unique_ptr<cudax::Host> cudax_;         // made at the first call of a library
+  std::unique_ptr<cudax::Host> cudax_;  // made at the first call of a library
 
   Device* current_ = nullptr;  // whose context is this thread's
   uint32_t device_count_ = 0;  // of this session

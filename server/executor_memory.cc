@@ -90,6 +90,9 @@ bool Executor::retry_waiting_asks() {
     bool deferred = has_release_pending(*ask.device);
     if (!deferred && ask.op == protocol::Op::kMemoryInfo) {
       answer_memory_info(ask);
+    } else if (!deferred && ask.op == protocol::Op::kMemoryCreate) {
+      const CUresult result = create_memory(ask, &deferred);
+      if (!deferred) answer(ask.sequence, message::MemoryCreateReply{}, result);
     } else if (!deferred) {
       const CUresult result = create_extent(ask, &deferred);
       if (!deferred && result != CUDA_SUCCESS) {

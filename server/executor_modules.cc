@@ -148,37 +148,8 @@ bool Executor::on(const RecordHeader& header, const message::KernelCache& cache)
 
 namespace {
 
-// Launch attributes are used where they lie in the frame.
-static_assert(sizeof(message::LaunchAttribute) == sizeof(CUlaunchAttribute));
-static_assert(offsetof(message::LaunchAttribute, id) == offsetof(CUlaunchAttribute, id));
-static_assert(offsetof(message::LaunchAttribute, value) == offsetof(CUlaunchAttribute, value));
-static_assert(alignof(CUlaunchAttribute) <= protocol::kRecordAlignment);
-
-// Those that hold plain values. Others hold handles of this process or belong to graphs; what is
-// not listed is refused.
-bool is_plain_attribute(uint32_t id) {
-  switch (id) {
-    case CU_LAUNCH_ATTRIBUTE_IGNORE:
-    case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
-    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-    case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
-    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
-    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
-    case CU_LAUNCH_ATTRIBUTE_PRIORITY:
-    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
-    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
-    case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
-    case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
-    case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
-      return true;
-    default:
-      return false;
-  }
-}
-
 CUresult launch_kernel(const DriverTable& driver, const Kernel& kernel, CUstream stream,
-                       const message::Launch& launch) {
+                       const message::Launch& launch, std::vector<CUlaunchAttribute>* attributes) {
   // The driver reads as many bytes as the kernel has parameters, whatever the size says.
   if (launch.params.size() != kernel.param_bytes) return CUDA_ERROR_INVALID_VALUE;
   size_t bytes = launch.params.size();
@@ -190,9 +161,6 @@ CUresult launch_kernel(const DriverTable& driver, const Kernel& kernel, CUstream
                                  launch.block_x, launch.block_y, launch.block_z,
                                  launch.shared_bytes, stream, nullptr, packed);
   }
-  for (const message::LaunchAttribute& attribute : launch.attributes) {
-    if (!is_plain_attribute(attribute.id)) return CUDA_ERROR_NOT_SUPPORTED;
-  }
   CUlaunchConfig config{};
   config.gridDimX = launch.grid_x;
   config.gridDimY = launch.grid_y;
@@ -202,9 +170,8 @@ CUresult launch_kernel(const DriverTable& driver, const Kernel& kernel, CUstream
   config.blockDimZ = launch.block_z;
   config.sharedMemBytes = launch.shared_bytes;
   config.hStream = stream;
-  config.attrs = const_cast<CUlaunchAttribute*>(
-      reinterpret_cast<const CUlaunchAttribute*>(launch.attributes.data()));
-  config.numAttrs = static_cast<unsigned>(launch.attributes.size());
+  config.attrs = attributes->data();
+  config.numAttrs = static_cast<unsigned>(attributes->size());
   return driver.cuLaunchKernelEx(&config, kernel.function, nullptr, packed);
 }
 
@@ -220,7 +187,14 @@ bool Executor::on(const RecordHeader& header, const message::Launch& launch) {
     } else if (stream != nullptr) {
       result = kernel->device->use(**stream);
       if (result == CUDA_SUCCESS) {
-        result = launch_kernel(driver_, *kernel, (*stream)->handle, launch);
+        if (!launch.attributes.empty()) {
+          launch_attributes_.clear();
+          result = translate(header, launch.attributes, &launch_attributes_);
+          if (end_ != SessionEnd::kNotYet) return false;
+        }
+        if (result == CUDA_SUCCESS) {
+          result = launch_kernel(driver_, *kernel, (*stream)->handle, launch, &launch_attributes_);
+        }
       }
     }
   }

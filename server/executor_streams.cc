@@ -210,6 +210,9 @@ void Executor::reset_device(Device& device) {
   });
   device.destroy_streams();
   device.space.release_all();
+  for (auto& [name, memory] : memories_) {
+    if (memory.device == &device) memory.physical.reset();
+  }
   for (const auto& [limit, value] : device.limits_before) driver_.cuCtxSetLimit(limit, value);
   device.limits_before.clear();
   device.prints = false;

@@ -523,11 +523,37 @@ TEST_F(Worker, ParametersMustHaveTheKernelsSize) {
   EXPECT_EQ(c().errors[0].result, CUDA_ERROR_INVALID_VALUE);
 }
 
-TEST_F(Worker, AttributesWithHandlesAreRefused) {
+TEST_F(Worker, LaunchesRecordEvents) {
+  extent(0);
+  load_add();
+  const EventId event = EventId::make(0, 0);
+  c().post(message::EventCreate{event, 0, CU_EVENT_DISABLE_TIMING});
+  const StreamId slow = stream(0);
+  launch_await(base(), slow);
+  message::LaunchAttribute attribute;
+  attribute.id = CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT;
+  const uint64_t bits = event.bits();
+  std::memcpy(attribute.value.data(), &bits, sizeof bits);
+  message::Launch launch{slow, kAdd, 1, 1, 1, 32, 1, 1, 0, {&attribute, 1}, {}};
+  std::array<uint64_t, 2> params{base() + 4096, 5};
+  launch.params = std::as_bytes(std::span(params)).first(12);
+  c().post(launch);
+  EXPECT_EQ(c().ask(message::EventQuery{event}).result, CUDA_ERROR_NOT_READY);
+  const int32_t one = 1;
+  copy_in(base(), std::as_bytes(std::span(&one, 1)), stream(1));
+  EXPECT_EQ(c().ask(message::EventSynchronize{event}).result, CUDA_SUCCESS);
+  EXPECT_TRUE(c().errors.empty());
+  const uint64_t never = EventId::make(1, 0).bits();
+  std::memcpy(attribute.value.data(), &never, sizeof never);
+  c().post(launch);
+  expect_fault("event 1.0 does not exist");
+}
+
+TEST_F(Worker, AttributesOfGraphsAreRefused) {
   extent(0);
   load_add();
   message::LaunchAttribute attribute;
-  attribute.id = CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT;
+  attribute.id = CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE;
   message::Launch launch{kLegacy, kAdd, 1, 1, 1, 1, 1, 1, 0, {&attribute, 1}, {}};
   std::array<uint64_t, 2> params{base(), 1};
   launch.params = std::as_bytes(std::span(params)).first(12);

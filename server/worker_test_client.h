@@ -208,6 +208,13 @@ class TestClient final : public transport::FrameSink {
     return true;
   }
 
+  bool on(const RecordHeader&, const message::HostCallDue& call) {
+    EXPECT_FALSE(due.contains(call.ticket));
+    due[call.ticket] = static_cast<CUresult>(call.result);
+    arrived.push_back("due " + std::to_string(call.ticket));
+    return true;
+  }
+
   struct Ticket {
     std::vector<std::byte> bytes;
     CUresult result = CUDA_SUCCESS;
@@ -232,6 +239,7 @@ class TestClient final : public transport::FrameSink {
   std::vector<Error> errors;
   std::map<uint32_t, std::string> outputs;
   std::map<uint64_t, Ticket> tickets;
+  std::map<uint64_t, CUresult> due;  // host calls
   std::vector<std::string> arrived;
   int alives = 0;
 

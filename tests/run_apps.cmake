@@ -6,15 +6,15 @@
 # nothing new there, or take too long, also carry `release_only`, which scripts/test.sh leaves out.
 
 # What later issues bring. On a real GPU without Farlane these pass.
-set(FARLANE_APPS_LATER
-  host_callbacks)  # cudaLaunchHostFunc, cudaStreamAddCallback: host functions in a stream
+set(FARLANE_APPS_LATER)
 
 # At least one of each kind, and quick: with instrumented client libraries, server and software
 # device.
 set(FARLANE_APPS_SANITIZED
-  async_alloc constant_symbols copies_2d device_printf driver_api dynamic_shared entry_points
+  async_alloc callbacks_refill callbacks_streams constant_symbols copies_2d device_printf driver_api
+  dynamic_shared entry_points
   fail_device_assert fail_illegal_address fail_invalid_handle fail_launch_config fail_not_ready
-  fail_use_after_free histogram_atomics host_memory launch_entries mixed_runtime_driver params_4k
+  fail_use_after_free histogram_atomics host_callbacks host_memory launch_entries mixed_runtime_driver params_4k
   per_thread_stream rdc_multi reduction_shuffle static_lifetime streams_events struct_params
   threads_share_device vector_add)
 
@@ -55,7 +55,8 @@ endforeach()
 
 # The same through shared memory, for programs that between them use every way of moving bytes.
 set(FARLANE_APPS_SHM
-  async_alloc copies_2d device_printf fail_illegal_address fork_child host_memory large_copy
+  async_alloc callbacks_refill callbacks_streams copies_2d device_printf fail_illegal_address
+  fork_child host_callbacks host_memory large_copy
   many_launches memory_stress streams_events threads_share_device vector_add)
 foreach(name IN LISTS FARLANE_APPS_SHM)
   if(NOT name IN_LIST names)

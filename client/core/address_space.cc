@@ -43,6 +43,17 @@ AddressSpace::FreeRanges::iterator AddressSpace::best_fit(uint64_t bytes, uint64
   return free_.find(first->second);
 }
 
+AddressSpace::FreeRanges::iterator AddressSpace::fit_without_fence(uint64_t bytes,
+                                                                   uint64_t stream) {
+  for (auto it = free_by_size_.lower_bound({bytes, 0}); it != free_by_size_.end(); ++it) {
+    auto range = free_.find(it->second);
+    if (!needs_fence(range->second, stream)) {
+      return range;
+    }
+  }
+  return free_.end();
+}
+
 CUresult AddressSpace::allocate(uint64_t bytes, uint64_t stream, bool stream_ordered,
                                 uint64_t* address) {
   if (bytes == 0) {
@@ -53,6 +64,15 @@ CUresult AddressSpace::allocate(uint64_t bytes, uint64_t stream, bool stream_ord
   }
   const uint64_t occupied = round_up(bytes, kAlignmentBytes);
   auto range = best_fit(occupied, stream);
+  if (range != free_.end() && needs_fence(range->second, stream) && backing_->avoid_fences()) {
+    range = fit_without_fence(occupied, stream);
+    if (range == free_.end() && add_extent(extent_bytes_for(occupied)) == CUDA_SUCCESS) {
+      range = fit_without_fence(occupied, stream);
+    }
+    if (range == free_.end()) {
+      range = best_fit(occupied, stream);  // after all
+    }
+  }
   // Again when another thread was quicker: the owner's lock is open while the server is asked.
   while (range == free_.end()) {
     const CUresult result = grow(occupied);
@@ -132,6 +152,17 @@ bool AddressSpace::free(uint64_t address, uint64_t stream) {
   return true;
 }
 
+void AddressSpace::fence_now() {
+  const bool any = std::any_of(free_.begin(), free_.end(), [&](const auto& entry) {
+    return needs_fence(entry.second, kAnyStream);
+  });
+  if (any) {
+    backing_->reuse_fence();
+    ++counters_.fences;
+    ++epoch_;
+  }
+}
+
 void AddressSpace::clear() {
   extents_.clear();
   holes_.clear();
@@ -178,10 +209,13 @@ CUresult AddressSpace::add_extent(uint64_t bytes) {
   return CUDA_SUCCESS;
 }
 
+uint64_t AddressSpace::extent_bytes_for(uint64_t bytes) const {
+  return round_up(std::max(bytes, options_.extent_bytes_min), options_.granularity_bytes);
+}
+
 CUresult AddressSpace::grow(uint64_t bytes) {
   const uint64_t exact = round_up(bytes, options_.granularity_bytes);
-  CUresult result =
-      add_extent(std::max(exact, round_up(options_.extent_bytes_min, options_.granularity_bytes)));
+  const CUresult result = add_extent(extent_bytes_for(bytes));
   if (result != CUDA_ERROR_OUT_OF_MEMORY) {
     return result;
   }
@@ -203,7 +237,9 @@ bool AddressSpace::take_addresses(uint64_t bytes, uint64_t* address) {
       return true;
     }
   }
-  if (bytes > options_.base + options_.bytes - next_) {
+  const uint64_t end =
+      options_.extents_end != 0 ? options_.extents_end : options_.base + options_.bytes;
+  if (bytes > end - next_) {
     return false;
   }
   *address = next_;

@@ -27,11 +27,14 @@ class Backing {
   virtual CUresult extent_create(uint64_t address, uint64_t bytes) = 0;
   virtual void extent_release(uint64_t address, uint64_t bytes) = 0;
   virtual void reuse_fence() = 0;
+  // A fence now may hold up everybody for long: rather take more memory.
+  virtual bool avoid_fences() { return false; }
 };
 
 struct AddressSpaceOptions {
   uint64_t base = 0;
   uint64_t bytes = 0;                    // of the window
+  uint64_t extents_end = 0;              // behind the last address for extents; 0: the window's end
   uint64_t granularity_bytes = 2 << 20;  // of an extent (cuMemGetAllocationGranularity)
   uint64_t extent_bytes_min = 32 << 20;
   // Of wholly free extents kept for the next allocation. Larger ones than extent_bytes_min are kept
@@ -67,6 +70,10 @@ class AddressSpace {
   bool free(uint64_t address, uint64_t stream);
   // All work posted so far has finished: free blocks are safe for everybody.
   void all_work_finished() { ++epoch_; }
+  // Gives back what is held for the next allocation.
+  void trim() { release_free_extents(0); }
+  // Makes what is free safe for everybody, with a fence if it takes one.
+  void fence_now();
   // Everything is gone (device reset); extents are not released one by one.
   void clear();
 
@@ -100,6 +107,8 @@ class AddressSpace {
 
   bool needs_fence(const FreeRange& range, uint64_t stream) const;
   FreeRanges::iterator best_fit(uint64_t bytes, uint64_t stream);
+  FreeRanges::iterator fit_without_fence(uint64_t bytes, uint64_t stream);
+  uint64_t extent_bytes_for(uint64_t bytes) const;
   CUresult add_extent(uint64_t bytes);
   CUresult grow(uint64_t bytes);
   bool take_addresses(uint64_t bytes, uint64_t* address);

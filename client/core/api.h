@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -97,6 +98,8 @@ FARLANE_CORE_API CUresult memory_allocate_async(int device, size_t bytes, CUstre
                                                 CUdeviceptr* address);
 FARLANE_CORE_API CUresult memory_free_async(CUdeviceptr address, CUstream stream);
 FARLANE_CORE_API CUresult memory_info(int device, size_t* free_bytes, size_t* total_bytes);
+// Gives back what is held for the next allocation.
+FARLANE_CORE_API CUresult memory_trim(int device);
 // Bytes in live blocks of one device, made by either pair above, now and at most so far.
 FARLANE_CORE_API void memory_in_use(int device, size_t* now_bytes, size_t* high_bytes);
 
@@ -112,13 +115,37 @@ struct PointerFacts {
   int device = -1;  // kDevice
   uint64_t base = 0;
   size_t bytes = 0;
-  uint64_t id = 0;              // unique per allocation for the life of the process
-  unsigned host_flags = 0;      // kPinnedHost: as given to host_allocate or host_register
-  bool registered = false;      // kPinnedHost: by host_register
-  bool stream_ordered = false;  // kDevice: by memory_allocate_async
-  bool variable = false;        // kDevice: a module's variable
+  uint64_t id = 0;                 // unique per allocation for the life of the process
+  unsigned host_flags = 0;         // kPinnedHost: as given to host_allocate or host_register
+  bool registered = false;         // kPinnedHost: by host_register
+  bool stream_ordered = false;     // kDevice: by memory_allocate_async
+  bool variable = false;           // kDevice: a module's variable
+  bool mapped_by_program = false;  // kDevice: by memory_map
 };
 FARLANE_CORE_API PointerFacts pointer_facts(uint64_t address);
+
+// ---- virtual memory management ----
+
+// Everything in multiples of memory_granularity(). Reserving needs no server.
+FARLANE_CORE_API CUresult memory_granularity(size_t* bytes);
+FARLANE_CORE_API CUresult address_reserve(int device, size_t bytes, size_t alignment,
+                                          CUdeviceptr hint, CUdeviceptr* address);
+FARLANE_CORE_API CUresult address_free(CUdeviceptr address, size_t bytes);
+// On the device in `properties`. Exact and immediate, as memory_allocate.
+FARLANE_CORE_API CUresult memory_create(size_t bytes, const CUmemAllocationProp& properties,
+                                        CUmemGenericAllocationHandle* memory);
+FARLANE_CORE_API CUresult memory_release(CUmemGenericAllocationHandle memory);
+FARLANE_CORE_API CUresult memory_properties(CUmemGenericAllocationHandle memory,
+                                            CUmemAllocationProp* properties);
+FARLANE_CORE_API CUresult memory_map(CUdeviceptr address, size_t bytes,
+                                     CUmemGenericAllocationHandle memory);
+// Work that uses the range must be over, as CUDA has it.
+FARLANE_CORE_API CUresult memory_unmap(CUdeviceptr address, size_t bytes);
+FARLANE_CORE_API CUresult memory_set_access(CUdeviceptr address, size_t bytes,
+                                            std::span<const CUmemAccessDesc> access);
+FARLANE_CORE_API CUresult memory_get_access(CUdeviceptr address, int device, unsigned* flags);
+// One more reference to what is mapped there.
+FARLANE_CORE_API CUresult memory_retain(CUdeviceptr address, CUmemGenericAllocationHandle* memory);
 
 // ---- copies and fills ----
 
@@ -153,6 +180,18 @@ FARLANE_CORE_API CUresult stream_flags(CUstream stream, unsigned* flags);
 FARLANE_CORE_API CUresult stream_priority(CUstream stream, int* priority);
 FARLANE_CORE_API CUresult stream_id(CUstream stream, unsigned long long* id);
 FARLANE_CORE_API CUresult stream_device(CUstream stream, int* device);
+FARLANE_CORE_API CUresult stream_get_attribute(CUstream stream, CUstreamAttrID attribute,
+                                               CUstreamAttrValue* value);
+FARLANE_CORE_API CUresult stream_set_attribute(CUstream stream, CUstreamAttrID attribute,
+                                               const CUstreamAttrValue& value);
+FARLANE_CORE_API CUresult stream_copy_attributes(CUstream to, CUstream from);
+
+// Runs `function` in this process, in the stream's order, with the stream's state: not success when
+// the context has failed or the session is lost before. Whatever is thrown ends the program.
+FARLANE_CORE_API CUresult host_function(CUstream stream,
+                                        std::function<void(CUresult status)> function);
+// The calling thread is running such a function: CUDA calls are not permitted.
+FARLANE_CORE_API bool in_host_function();
 
 FARLANE_CORE_API CUresult event_create(int device, unsigned flags, CUevent* event);
 FARLANE_CORE_API CUresult event_destroy(CUevent event);
@@ -225,5 +264,28 @@ struct Launch {
 };
 // [reports] Checks the configuration on the spot with cuLaunchKernel's error codes.
 FARLANE_CORE_API CUresult launch(CUfunction function, const Launch& launch);
+// Of a launch of that configuration: clusters that may be resident at once, or the largest cluster.
+FARLANE_CORE_API CUresult occupancy_clusters(CUfunction function, const Launch& launch, int* count);
+FARLANE_CORE_API CUresult occupancy_cluster_size(CUfunction function, const Launch& launch,
+                                                 int* blocks);
+
+// ---- tensor maps ----
+
+// The arguments of cuTensorMapEncode*. What the driver makes of them is asked once.
+struct TensorMap {
+  enum class Kind : uint8_t { kTiled, kIm2col, kIm2colWide };
+  Kind kind = Kind::kTiled;
+  CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_UINT8;
+  unsigned rank = 0;
+  CUdeviceptr address = 0;
+  CUtensorMapInterleave interleave = CU_TENSOR_MAP_INTERLEAVE_NONE;
+  unsigned mode = 0;  // kIm2colWide
+  CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_NONE;
+  CUtensorMapL2promotion promotion = CU_TENSOR_MAP_L2_PROMOTION_NONE;
+  CUtensorMapFloatOOBfill fill = CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
+  std::vector<int64_t> numbers;  // its other arguments, in the function's order
+};
+FARLANE_CORE_API CUresult tensor_map_encode(const TensorMap& what, CUtensorMap* map);
+FARLANE_CORE_API CUresult tensor_map_move(CUdeviceptr address, CUtensorMap* map);
 
 }  // namespace farlane::client

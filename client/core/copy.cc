@@ -51,16 +51,11 @@ void pack_rows(const Plane& plane, std::byte* out) {
   }
 }
 
-// Posts one piece that fits a chunk.
-CUresult copy_in_piece(Session* s, Stream* stream, const Plane& plane) {
+// Posts one piece that fits a chunk. `ticket`: of the host call at whose place in the stream it
+// happens; 0: at the stream's end.
+CUresult copy_in_piece(Session* s, Stream* stream, const Plane& plane, uint64_t ticket) {
   const size_t bytes = plane.width * plane.height;
   const bool packed = is_packed(plane.from_pitch, plane.width, plane.height);
-  message::CopyIn command{.stream = stream->id,
-                          .to = plane.to,
-                          .to_pitch = plane.to_pitch,
-                          .width = plane.width,
-                          .height = plane.height,
-                          .data = {}};
   std::vector<std::byte> rows;
   if (!packed) {
     rows.resize(bytes);
@@ -68,13 +63,25 @@ CUresult copy_in_piece(Session* s, Stream* stream, const Plane& plane) {
   }
   const transport::Bytes data{packed ? reinterpret_cast<const std::byte*>(plane.from) : rows.data(),
                               bytes};
-  uint64_t sequence = 0;
-  if (bytes <= inline_bytes_max(s)) {
-    command.data = data;
-    sequence = s->post(command);
-  } else {
-    sequence = s->post_with_body(command, {&data, 1});
+  const auto post = [&](auto command) {
+    command.to = plane.to;
+    command.to_pitch = plane.to_pitch;
+    command.width = plane.width;
+    command.height = plane.height;
+    if (bytes <= inline_bytes_max(s)) {
+      command.data = data;
+      return s->post(command);
+    }
+    return s->post_with_body(command, {&data, 1});
+  };
+  if (ticket != 0) {
+    message::HostCallCopy command{};
+    command.ticket = ticket;
+    return post(command) == 0 ? kServerLost : CUDA_SUCCESS;
   }
+  message::CopyIn command{};
+  command.stream = stream->id;
+  const uint64_t sequence = post(command);
   s->touch(stream, sequence);
   return sequence == 0 ? kServerLost : CUDA_SUCCESS;
 }
@@ -112,10 +119,7 @@ CUresult copy_in_bulk(Session* s, Stream* stream, const Plane& plane, bool in_ba
   return CUDA_SUCCESS;
 }
 
-CUresult copy_in(Session* s, Stream* stream, Plane plane, bool in_background) {
-  if (s->lanes().carry(uint64_t{plane.width} * plane.height)) {
-    return copy_in_bulk(s, stream, plane, in_background);
-  }
+CUresult copy_in_pieces(Session* s, Stream* stream, Plane plane, uint64_t ticket) {
   const size_t chunk = chunk_bytes_max(s);
   if (is_packed(plane.from_pitch, plane.width, plane.height) &&
       is_packed(plane.to_pitch, plane.width, plane.height)) {
@@ -131,13 +135,52 @@ CUresult copy_in(Session* s, Stream* stream, Plane plane, bool in_background) {
       piece.from += row * plane.from_pitch + column;
       piece.width = std::min(chunk, plane.width - column);
       piece.height = rows;
-      if (const CUresult result = copy_in_piece(s, stream, piece); result != CUDA_SUCCESS) {
+      const CUresult result = copy_in_piece(s, stream, piece, ticket);
+      if (result != CUDA_SUCCESS) {
         return result;
       }
     }
     row += rows;
   }
   return CUDA_SUCCESS;
+}
+
+// Something earlier may still write the source: a host function, or a copy to the host.
+bool may_change(Session* s, const Plane& plane) {
+  return s->host_calls().pending() ||
+         s->inbox().tickets_into(plane.from,
+                                 span_bytes(plane.from_pitch, plane.width, plane.height));
+}
+
+// The source is read when the stream gets there. Until then it is the program's duty to keep it,
+// and ours when it frees it.
+CUresult copy_in_when_due(Session* s, Stream* stream, const Plane& plane) {
+  HostCalls::Call call;
+  call.kind = HostCalls::Kind::kCopy;
+  call.reads_start = plane.from;
+  call.reads_bytes = span_bytes(plane.from_pitch, plane.width, plane.height);
+  call.work = [s, plane](CUresult status, uint64_t ticket) {
+    if (status == CUDA_SUCCESS) {
+      copy_in_pieces(s, nullptr, plane, ticket);
+    }
+  };
+  const uint64_t sequence = s->host_calls().add(stream->id, std::move(call));
+  if (sequence == 0) {
+    return kServerLost;
+  }
+  s->touch(stream, sequence);
+  return CUDA_SUCCESS;
+}
+
+// `async`: the source is pinned and need not be taken before this returns.
+CUresult copy_in(Session* s, Stream* stream, const Plane& plane, bool async) {
+  if (async && may_change(s, plane)) {
+    return copy_in_when_due(s, stream, plane);
+  }
+  if (s->lanes().carry(uint64_t{plane.width} * plane.height)) {
+    return copy_in_bulk(s, stream, plane, async);
+  }
+  return copy_in_pieces(s, stream, plane, 0);
 }
 
 CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
@@ -297,6 +340,12 @@ CUresult copy(const Copy& box, CUstream stream, bool async) {
                       box.width,
                       box.height};
     CUresult result = CUDA_SUCCESS;
+    if (to_device && !from_device && !async && may_change(s, plane)) {
+      result = stream_synchronize(stream);
+    }
+    if (result != CUDA_SUCCESS) {
+      return result;
+    }
     if (to_device) {
       result = from_device ? copy_within(s, ordered, plane)
                            : copy_in(s, ordered, plane, async && is_pinned(plane.from));

@@ -64,7 +64,7 @@ void Courier::wake_slow() {
 void Courier::sleep() {
   std::unique_lock lock(mutex_);
   state_.store(State::kAsleep, std::memory_order_seq_cst);
-  if (!log_->has_unsent() && !inbox_->has_tickets() && !stop_) {
+  if (!log_->has_unsent() && !inbox_->wants_receiver() && !stop_) {
     woken_.wait_for(lock, alive_.count() == 0 ? kIdleSlice : std::min(kIdleSlice, alive_));
   }
   state_.store(State::kAwake, std::memory_order_seq_cst);
@@ -98,7 +98,7 @@ void Courier::run() {
       last_busy = Clock::now();
       continue;
     }
-    if (inbox_->has_tickets()) {
+    if (inbox_->wants_receiver()) {
       state_.store(State::kReceiving, std::memory_order_seq_cst);
       if (!log_->has_unsent() && !inbox_->pump_once(Clock::now() + kReceiveSlice)) {
         // A waiting thread receives for everybody; there is nothing to do but send.

@@ -1,5 +1,8 @@
 // Facts about kernels: told once per module, kept here.
+#include <cstring>
+
 #include "client/core/session.h"
+#include "protocol/limits.h"
 
 namespace farlane::client {
 namespace {
@@ -90,6 +93,7 @@ CUresult function_set_attribute(CUfunction function, CUfunction_attribute attrib
   found->facts.attributes[attribute] = value;
   std::lock_guard lock(found->mutex);
   found->occupancy.clear();
+  found->clusters.clear();
   return CUDA_SUCCESS;
 }
 
@@ -204,6 +208,64 @@ CUresult occupancy_shared(CUfunction function, int blocks, int block_threads, si
     *bytes = answer.reply.bytes;
   }
   return result;
+}
+
+namespace {
+
+CUresult ask_clusters(CUfunction function, const Launch& launch, bool potential, int* value) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = nullptr;
+  Function* found = find(function, &s, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  if (launch.attribute_count > protocol::limits::launch_attributes_max) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::vector<message::LaunchAttribute> attributes;
+  for (unsigned i = 0; i < launch.attribute_count; ++i) {
+    message::LaunchAttribute& attribute = attributes.emplace_back();
+    attribute.id = launch.attributes[i].id;
+    std::memcpy(attribute.value.data(), &launch.attributes[i].value, sizeof attribute.value);
+  }
+  const message::OccupancyClusters question{
+      .kernel = found->id,
+      .grid_x = launch.grid[0],
+      .grid_y = launch.grid[1],
+      .grid_z = launch.grid[2],
+      .block_x = launch.block[0],
+      .block_y = launch.block[1],
+      .block_z = launch.block[2],
+      .shared_bytes = static_cast<uint32_t>(launch.shared_bytes),
+      .potential = potential ? 1u : 0u,
+      .attributes = attributes};
+  std::string name(encoded_bytes(question), '\0');
+  encode(std::as_writable_bytes(std::span(name)), question, 0);
+  {
+    std::lock_guard lock(found->mutex);
+    if (auto known = found->clusters.find(name); known != found->clusters.end()) {
+      *value = known->second;
+      return CUDA_SUCCESS;
+    }
+  }
+  Answer<message::OccupancyClusters> answer;
+  const CUresult result = s->ask(question, &answer);
+  if (result == CUDA_SUCCESS) {
+    std::lock_guard lock(found->mutex);
+    found->clusters[name] = answer.reply.value;
+    *value = answer.reply.value;
+  }
+  return result;
+}
+
+}  // namespace
+
+CUresult occupancy_clusters(CUfunction function, const Launch& launch, int* count) {
+  return ask_clusters(function, launch, false, count);
+}
+
+CUresult occupancy_cluster_size(CUfunction function, const Launch& launch, int* blocks) {
+  return ask_clusters(function, launch, true, blocks);
 }
 
 }  // namespace farlane::client

@@ -49,10 +49,14 @@ void finish_copies(uint64_t start, size_t bytes) {
   if (s == nullptr) {
     return;
   }
-  if (!s->lost() && (s->inbox().has_tickets() || s->lanes().reads(start, bytes))) {
+  if (!s->lost() && (s->inbox().has_tickets() || s->lanes().reads(start, bytes) ||
+                     s->host_calls().reads(start, bytes))) {
     s->log().flush();
     s->inbox().wait_until(
-        [&] { return !s->inbox().tickets_into(start, bytes) && !s->lanes().reads(start, bytes); },
+        [&] {
+          return !s->inbox().tickets_into(start, bytes) && !s->lanes().reads(start, bytes) &&
+                 !s->host_calls().reads(start, bytes);
+        },
         "copies from or into host memory that is being freed");
   }
   if (s->lost()) {
@@ -158,6 +162,16 @@ PointerFacts pointer_facts(uint64_t address) {
   }
   Session* s = session_if_any();
   if (s == nullptr) {
+    return facts;
+  }
+  VirtualMemory::Mapping mapping;
+  if (s->virtual_memory.find(address, &mapping)) {
+    facts.kind = PointerFacts::Kind::kDevice;
+    facts.device = mapping.physical->device;
+    facts.base = mapping.start;
+    facts.bytes = mapping.bytes;
+    facts.id = mapping.id;
+    facts.mapped_by_program = true;
     return facts;
   }
   if (Device* owner = s->device_of(address); owner != nullptr) {

@@ -420,6 +420,16 @@ void Inbox::on(const protocol::RecordHeader&, const protocol::message::Output& o
   std::fwrite(output.text.data(), 1, output.text.size(), file);
 }
 
+void Inbox::on(const protocol::RecordHeader&, const protocol::message::HostCallDue& due) {
+  const auto result = static_cast<CUresult>(due.result);
+  if (is_sticky(result)) {
+    errors_->note(result, true);
+  }
+  if (host_call_due_) {
+    host_call_due_(due.ticket, result);
+  }
+}
+
 bool Inbox::on(const protocol::RecordHeader&, const protocol::message::CopyOutData& data,
                std::span<std::byte> body) {
   Ticket* ticket = find_ticket(data.ticket);

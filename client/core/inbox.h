@@ -133,6 +133,17 @@ class Inbox final : public transport::FrameSink {
   bool tickets_into(uint64_t start, size_t bytes);
   bool has_tickets() const { return tickets_open_.load(std::memory_order_acquire) != 0; }
 
+  // Host calls (host_calls.h): who is told that one is due, and how many are to come.
+  void on_host_call_due(std::function<void(uint64_t ticket, CUresult result)> due) {
+    host_call_due_ = std::move(due);
+  }
+  void expect_host_call() { host_calls_open_.fetch_add(1, std::memory_order_release); }
+  void host_call_over() { host_calls_open_.fetch_sub(1, std::memory_order_release); }
+  // Something is to come that no thread may be waiting for.
+  bool wants_receiver() const {
+    return has_tickets() || host_calls_open_.load(std::memory_order_acquire) != 0;
+  }
+
   // Log bytes that the server has consumed.
   uint64_t taken_bytes() const { return taken_bytes_.load(std::memory_order_acquire); }
   // The latest control message (a welcome) that arrived; consumed by this call.
@@ -169,6 +180,7 @@ class Inbox final : public transport::FrameSink {
   void on(const protocol::RecordHeader&, const protocol::message::Output& output);
   bool on(const protocol::RecordHeader&, const protocol::message::CopyOutData& data,
           std::span<std::byte> body);
+  void on(const protocol::RecordHeader&, const protocol::message::HostCallDue& due);
 
  private:
   bool wait_slow(const std::function<bool()>& done, const char* reason);
@@ -203,6 +215,8 @@ class Inbox final : public transport::FrameSink {
   std::vector<Waiter*> waiters_;
   std::unordered_map<uint64_t, Ticket*> tickets_;
   std::atomic<uint32_t> tickets_open_ = 0;
+  std::atomic<uint32_t> host_calls_open_ = 0;
+  std::function<void(uint64_t, CUresult)> host_call_due_;
 
   std::atomic<uint64_t> taken_bytes_ = 0;
   std::atomic<int64_t> last_received_ns_ = 0;

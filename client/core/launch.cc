@@ -12,13 +12,13 @@ namespace {
 
 namespace limits = protocol::limits;
 
-// Only values may travel; what holds a handle or a host address belongs to functions not
-// implemented yet.
+// Only values travel as they are.
 bool is_plain(CUlaunchAttributeID id) {
   switch (static_cast<int>(id)) {
     case CU_LAUNCH_ATTRIBUTE_IGNORE:
     case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
     case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+    case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
     case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
@@ -27,10 +27,24 @@ bool is_plain(CUlaunchAttributeID id) {
     case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
     case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
     case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+    case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
       return true;
     default:
       return false;
   }
+}
+
+// Some have the launch record an event: its name, which the program holds as the handle, lies where
+// the handle does.
+bool has_event(CUlaunchAttributeID id) {
+  return id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT ||
+         id == CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT;
+}
+
+CUevent event_of(const CUlaunchAttribute& attribute) {
+  return attribute.id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT
+             ? attribute.value.programmaticEvent.event
+             : attribute.value.launchCompletionEvent.event;
 }
 
 CUresult check(const Function& function, const Launch& launch) {
@@ -132,10 +146,20 @@ CUresult launch(CUfunction function, const Launch& launch) {
   std::span<const std::byte> params;
   const KernelFacts& facts = kernel->facts;
   if (launch.params == nullptr && launch.packed_params != nullptr) {
-    if (launch.packed_bytes < facts.param_bytes || launch.packed_bytes > limits::param_bytes_max) {
+    // As CUDA has it (tried on 13.0): more than there are parameters is refused, what is missing is
+    // 0.
+    if (launch.packed_bytes == 0 || launch.packed_bytes > limits::param_bytes_max) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    if (launch.packed_bytes > facts.param_bytes) {
+      return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+    }
     params = {static_cast<const std::byte*>(launch.packed_params), launch.packed_bytes};
+    if (launch.packed_bytes < facts.param_bytes) {
+      std::memcpy(packed, launch.packed_params, launch.packed_bytes);
+      std::memset(packed + launch.packed_bytes, 0, facts.param_bytes - launch.packed_bytes);
+      params = {packed, facts.param_bytes};
+    }
   } else if (!facts.params.empty()) {
     if (launch.params == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
@@ -165,9 +189,17 @@ CUresult launch(CUfunction function, const Launch& launch) {
   if (launch.attribute_count > limits::launch_attributes_max) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  bool records_events = false;
   for (unsigned i = 0; i < launch.attribute_count; ++i) {
-    if (!is_plain(launch.attributes[i].id)) {
-      return CUDA_ERROR_NOT_SUPPORTED;
+    if (has_event(launch.attributes[i].id)) {
+      records_events = true;
+      if (s->events.find(bits_of(event_of(launch.attributes[i]))) == nullptr) {
+        return CUDA_ERROR_INVALID_HANDLE;
+      }
+    } else if (!is_plain(launch.attributes[i].id)) {
+      return launch.attributes[i].id == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE
+                 ? CUDA_ERROR_NOT_SUPPORTED
+                 : CUDA_ERROR_INVALID_VALUE;
     }
     Attribute& attribute = *new (&attributes[i]) Attribute;
     attribute.id = launch.attributes[i].id;
@@ -191,6 +223,15 @@ CUresult launch(CUfunction function, const Launch& launch) {
     return kServerLost;
   }
   s->touch(stream, sequence);
+  for (unsigned i = 0; records_events && i < launch.attribute_count; ++i) {
+    Event* event = has_event(launch.attributes[i].id)
+                       ? s->events.find(bits_of(event_of(launch.attributes[i])))
+                       : nullptr;
+    if (event != nullptr) {
+      event->recorded_stream.store(stream->id.bits(), std::memory_order_release);
+      event->recorded_sequence.store(sequence, std::memory_order_release);
+    }
+  }
   return s->launch_blocking ? stream_synchronize(launch.stream) : CUDA_SUCCESS;
 }
 

@@ -29,6 +29,10 @@ void Device::reuse_fence() {
   }
 }
 
+bool Device::avoid_fences() {
+  return session->host_calls().pending();
+}
+
 CUresult memory_allocate(int device, size_t bytes, CUdeviceptr* address) {
   CUresult error = CUDA_SUCCESS;
   Session* s = session(&error);
@@ -153,6 +157,21 @@ void memory_in_use(int device, size_t* now_bytes, size_t* high_bytes) {
     *now_bytes = found->memory.bytes_in_use();
     *high_bytes = found->memory.bytes_in_use_high();
   }
+}
+
+CUresult memory_trim(int device) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* found = s->device(device);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  std::lock_guard lock(found->memory_mutex);
+  found->memory.trim();
+  return CUDA_SUCCESS;
 }
 
 }  // namespace farlane::client

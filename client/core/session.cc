@@ -137,6 +137,9 @@ Session* session(CUresult* error) {
 }
 
 CUresult session_start() {
+  if (in_host_function()) {
+    return CUDA_ERROR_NOT_PERMITTED;  // and so the thread never gets a context
+  }
   CUresult error = CUDA_SUCCESS;
   session(&error);
   return error;
@@ -160,7 +163,8 @@ Session::Session(const ClientSettings& settings, std::unique_ptr<transport::Chan
       inbox_(channel_.get(), inbox_options(settings), &loss_, &errors),
       courier_(channel_.get(), effective_spin_us(settings.sender_spin_us), &loss_),
       log_(channel_.get(), log_options(settings), &inbox_, &loss_, [this] { courier_.wake(); }),
-      lanes_(settings, &inbox_, &loss_) {}
+      lanes_(settings, &inbox_, &loss_),
+      host_calls_(&log_, &inbox_, &loss_, [this] { courier_.wake(); }) {}
 
 std::unique_ptr<Session> Session::open(const ClientSettings& settings,
                                        std::unique_ptr<transport::Channel> channel,
@@ -261,6 +265,10 @@ bool Session::reserve_windows(std::string* error) {
         options.extent_bytes_min = static_cast<uint64_t>(settings_.extent_bytes_min);
         options.cached_bytes_max = static_cast<uint64_t>(settings_.cached_bytes_max);
         std::lock_guard lock(device->memory_mutex);
+        // The far half belongs to addresses that the program reserves itself.
+        const uint64_t middle = options.base + options.bytes / 2;
+        virtual_memory.open(device->ordinal, middle, options.base + options.bytes);
+        options.extents_end = middle;
         device->memory.open(options, device.get());
       }
       return true;
@@ -298,8 +306,13 @@ bool Session::is_device_address(uint64_t address) {
 bool Session::is_device_range(uint64_t address, uint64_t bytes, Device** device) {
   if (Device* owner = device_of(address); owner != nullptr) {
     *device = owner;
-    std::lock_guard lock(owner->memory_mutex);
-    return owner->memory.is_inside(address, bytes);
+    {
+      std::lock_guard lock(owner->memory_mutex);
+      if (owner->memory.is_inside(address, bytes)) {
+        return true;
+      }
+    }
+    return virtual_memory.is_accessible(address, bytes);
   }
   std::shared_lock lock(variables_mutex);
   auto after = variables.upper_bound(address);

@@ -24,10 +24,14 @@
 #include "client/core/command_log.h"
 #include "client/core/courier.h"
 #include "client/core/handle_table.h"
+#include "client/core/host_calls.h"
 #include "client/core/inbox.h"
 #include "client/core/lanes.h"
 #include "client/core/loss.h"
 #include "client/core/stats.h"
+#include "client/core/stream_attributes.h"
+#include "client/core/tensor_map.h"
+#include "client/core/virtual_memory.h"
 #include "client/core/work_marks.h"
 #include "conf/client_settings.h"
 #include "generated/protocol/messages.h"
@@ -111,11 +115,13 @@ struct Function {
   std::mutex mutex;  // guards `occupancy`
   std::map<std::array<uint64_t, 3>, int>
       occupancy;  // by block threads, dynamic shared bytes, flags
+  std::map<std::string, int> clusters;  // by the question's bytes
   void reset() {
     module = nullptr;
     device = nullptr;
     facts = {};
     occupancy.clear();
+    clusters.clear();
   }
 };
 
@@ -196,6 +202,7 @@ struct Device final : Backing {
   CUresult extent_create(uint64_t address, uint64_t bytes) override;
   void extent_release(uint64_t address, uint64_t bytes) override;
   void reuse_fence() override;
+  bool avoid_fences() override;
 };
 
 // A reply, decoded, with the memory its views point into.
@@ -271,6 +278,7 @@ class Session {
   Inbox& inbox() { return inbox_; }
   Courier& courier() { return courier_; }
   Lanes& lanes() { return lanes_; }
+  HostCalls& host_calls() { return host_calls_; }
   const ClientSettings& settings() const { return settings_; }
   uint64_t asked() const { return asked_.load(std::memory_order_relaxed); }
 
@@ -293,6 +301,9 @@ class Session {
   void touch(Stream* stream, uint64_t sequence) {
     raise_to(stream->last_sequence, sequence);
     stream->device->work.touch();
+    if (host_calls_.pending()) [[unlikely]] {
+      host_calls_.throttle();
+    }
   }
 
   PostedErrors errors;
@@ -317,6 +328,10 @@ class Session {
   std::shared_mutex variables_mutex;
   std::map<uint64_t, Variable> variables;  // by address; module variables the program asked for
 
+  VirtualMemory virtual_memory;
+  TensorMaps tensor_maps;
+  StreamAttributes stream_attributes;
+
   std::atomic<uint64_t> next_ticket = 1;
   std::atomic<uint64_t> next_unique_id = 1;
 
@@ -333,6 +348,7 @@ class Session {
   Courier courier_;
   CommandLog log_;
   Lanes lanes_;
+  HostCalls host_calls_;
   std::atomic<uint64_t> asked_ = 0;
   int64_t alive_ms_ = 0;
 };

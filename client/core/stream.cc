@@ -134,6 +134,7 @@ CUresult stream_destroy(CUstream stream) {
   const protocol::StreamId id = found->id;
   Device* const owner = found->device;
   s->streams.destroy(bits_of(stream));
+  s->stream_attributes.forget(id.bits());
   s->post(message::StreamDestroy{.stream = id});
   owner->memory_changed();
   return CUDA_SUCCESS;
@@ -351,6 +352,7 @@ CUresult device_reset(int device) {
     std::lock_guard lock(found->memory_mutex);
     found->memory.clear();
   }
+  s->virtual_memory.forget(found->ordinal);
   if (result == CUDA_SUCCESS) {
     s->errors.clear();
   }

@@ -1,9 +1,9 @@
 // Stream-ordered memory and its pools.
+#include "client/core/memory_pool.h"
 #include "client/cuda/driver.h"
-#include "client/cudart/memory_pool.h"
 
 using namespace farlane::cuda;
-namespace pool = farlane::memory_pool;
+namespace pool = farlane::client::memory_pool;
 
 namespace {
 
@@ -18,15 +18,6 @@ CUresult alloc_async(CUdeviceptr* address, size_t bytes, CUstream stream) {
     const CUresult result = core::stream_device(stream, &device);
     return result == CUDA_SUCCESS ? allocate(pool::current_of(device), address, bytes, stream)
                                   : result;
-  });
-}
-
-// Runs `body` with the device of a live pool.
-template <typename Body>
-CUresult with_pool(CUmemoryPool handle, Body&& body) {
-  return enter([&]() -> CUresult {
-    const int device = pool::device_of(handle);
-    return device < 0 ? CUDA_ERROR_INVALID_VALUE : body(device);
   });
 }
 
@@ -134,38 +125,37 @@ CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void
   return enter([&] { return pool::set_attribute(pool, attr, value); });
 }
 
-CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t) {
-  // The device's allocator gives memory back by itself.
-  return with_pool(pool, [](int) { return CUDA_SUCCESS; });
+CUresult cuMemPoolTrimTo(CUmemoryPool hPool, size_t) {
+  // What is used stays, however little is to be kept.
+  return enter([&] { return pool::trim(hPool); });
 }
 
 CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool memPool,
                             CUmemLocation* location) {
-  return with_pool(memPool, [&](int device) -> CUresult {
+  return enter([&]() -> CUresult {
     if (flags == nullptr || location == nullptr || location->type != CU_MEM_LOCATION_TYPE_DEVICE) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (const CUresult result = check_device(location->id); result != CUDA_SUCCESS) {
-      return result;
-    }
-    *flags =
-        location->id == device ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
-    return CUDA_SUCCESS;
+    const CUresult result = check_device(location->id);
+    return result == CUDA_SUCCESS ? pool::get_access(memPool, location->id, flags) : result;
   });
 }
 
 CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc* map, size_t count) {
-  return with_pool(pool, [&](int device) -> CUresult {
-    if (map == nullptr && count > 0) {
+  return enter([&]() -> CUresult {
+    if ((map == nullptr && count > 0) || pool::device_of(pool) < 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     for (size_t i = 0; i < count; i++) {
-      // A pool's own device always has access, and another one cannot have it yet.
-      if (map[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE || map[i].location.id != device) {
-        return not_supported("cuMemPoolSetAccess for another device");
+      if (map[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE) {
+        return not_supported("cuMemPoolSetAccess for the host");
       }
-      if (map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
-        return CUDA_ERROR_INVALID_DEVICE;
+      CUresult result = check_device(map[i].location.id);
+      if (result == CUDA_SUCCESS) {
+        result = pool::set_access(pool, map[i].location.id, map[i].flags);
+      }
+      if (result != CUDA_SUCCESS) {
+        return result;
       }
     }
     return CUDA_SUCCESS;

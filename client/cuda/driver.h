@@ -36,6 +36,9 @@ CUresult enter_any(Body&& body) noexcept {
 template <typename Body>
 CUresult enter(Body&& body) noexcept {
   return enter_any([&]() -> CUresult {
+    if (core::in_host_function()) {
+      return CUDA_ERROR_NOT_PERMITTED;
+    }
     return is_initialized() ? std::forward<Body>(body)() : CUDA_ERROR_NOT_INITIALIZED;
   });
 }
@@ -48,7 +51,7 @@ CUresult enter_context(Body&& body) noexcept {
   return enter_any([&]() -> CUresult {
     const int device = core::current_device();
     if (device < 0) {
-      return CUDA_ERROR_INVALID_CONTEXT;
+      return core::in_host_function() ? CUDA_ERROR_NOT_PERMITTED : CUDA_ERROR_INVALID_CONTEXT;
     }
     const CUresult earlier = core::session_error();
     return earlier == CUDA_SUCCESS ? std::forward<Body>(body)(device) : earlier;

@@ -1,8 +1,8 @@
 // Device and host memory.
 #include <limits>
 
+#include "client/core/memory_pool.h"
 #include "client/cuda/driver.h"
-#include "client/cudart/memory_pool.h"
 
 using namespace farlane::cuda;
 
@@ -81,7 +81,7 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
     }
     const CUresult result = core::memory_free(dptr);
     if (result == CUDA_SUCCESS) {
-      farlane::memory_pool::forget(dptr);
+      farlane::client::memory_pool::forget(dptr);
     }
     return result;
   });

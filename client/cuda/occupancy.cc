@@ -128,3 +128,40 @@ CUresult cuOccupancyAvailableDynamicSMemPerBlock(size_t* dynamicSmemSize, CUfunc
     return core::occupancy_shared(func, numBlocks, blockSize, dynamicSmemSize);
   });
 }
+
+namespace {
+
+using Question = CUresult (*)(CUfunction, const core::Launch&, int*);
+
+CUresult ask_clusters(int* value, CUfunction function, const CUlaunchConfig* config,
+                      Question question) {
+  return enter_context([&](int) -> CUresult {
+    if (value == nullptr || config == nullptr ||
+        (config->numAttrs != 0 && config->attrs == nullptr)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    core::Launch launch;
+    launch.grid[0] = config->gridDimX;
+    launch.grid[1] = config->gridDimY;
+    launch.grid[2] = config->gridDimZ;
+    launch.block[0] = config->blockDimX;
+    launch.block[1] = config->blockDimY;
+    launch.block[2] = config->blockDimZ;
+    launch.shared_bytes = config->sharedMemBytes;
+    launch.attributes = config->attrs;
+    launch.attribute_count = config->numAttrs;
+    return question(function, launch, value);
+  });
+}
+
+}  // namespace
+
+CUresult cuOccupancyMaxActiveClusters(int* numClusters, CUfunction func,
+                                      const CUlaunchConfig* config) {
+  return ask_clusters(numClusters, func, config, core::occupancy_clusters);
+}
+
+CUresult cuOccupancyMaxPotentialClusterSize(int* clusterSize, CUfunction func,
+                                            const CUlaunchConfig* config) {
+  return ask_clusters(clusterSize, func, config, core::occupancy_cluster_size);
+}

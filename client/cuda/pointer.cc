@@ -1,8 +1,8 @@
 // cuPointerGetAttribute: what an address is. Answered here, without the server.
 #include <cstring>
 
+#include "client/core/memory_pool.h"
 #include "client/cuda/driver.h"
-#include "client/cudart/memory_pool.h"
 
 using namespace farlane::cuda;
 using farlane::client::PointerFacts;
@@ -23,13 +23,14 @@ CUresult answer(const PointerFacts& facts, CUpointer_attribute attribute, CUdevi
   switch (static_cast<int>(attribute)) {
     case CU_POINTER_ATTRIBUTE_CONTEXT: {
       CUcontext context = core::context_current();
-      if (on_device && !facts.stream_ordered) {
+      if (on_device && !facts.stream_ordered && !facts.mapped_by_program) {
         if (const CUresult result = core::context_primary(facts.device, &context);
             result != CUDA_SUCCESS) {
           return result;
         }
       }
-      return give(data, on_device && facts.stream_ordered ? CUcontext() : context);
+      return give(data, on_device && (facts.stream_ordered || facts.mapped_by_program) ? CUcontext()
+                                                                                       : context);
     }
     case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
       return give<unsigned>(data, on_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST);
@@ -63,7 +64,7 @@ CUresult answer(const PointerFacts& facts, CUpointer_attribute attribute, CUdevi
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
       return give<unsigned>(data, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-      return give(data, farlane::memory_pool::pool_of(facts.base));
+      return give(data, farlane::client::memory_pool::pool_of(facts.base));
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }

@@ -103,46 +103,20 @@ CUresult is_capturing(CUstream stream, CUstreamCaptureStatus* status) {
 
 CUresult get_attribute(CUstream stream, CUstreamAttrID attribute, CUstreamAttrValue* value) {
   return enter_context([&](int) -> CUresult {
-    if (value == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    CUstreamAttrValue answer = {};
-    if (attribute == CU_LAUNCH_ATTRIBUTE_PRIORITY) {
-      if (const CUresult result = core::stream_priority(stream, &answer.priority);
-          result != CUDA_SUCCESS) {
-        return result;
-      }
-    } else if (attribute == CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY) {
-      answer.syncPolicy = CU_SYNC_POLICY_AUTO;
-    } else if (attribute != CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW) {
-      return not_supported("cuStreamGetAttribute of this attribute");
-    }
-    *value = answer;
-    return CUDA_SUCCESS;
+    return value == nullptr ? CUDA_ERROR_INVALID_VALUE
+                            : core::stream_get_attribute(stream, attribute, value);
   });
 }
 
-// Hints that change no result may be taken and dropped; the others would be lies.
 CUresult set_attribute(CUstream stream, CUstreamAttrID attribute, const CUstreamAttrValue* value) {
   return enter_context([&](int) -> CUresult {
-    if (value == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (const CUresult result = check_stream(stream); result != CUDA_SUCCESS) {
-      return result;
-    }
-    return attribute == CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY ||
-                   attribute == CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW
-               ? CUDA_SUCCESS
-               : not_supported("cuStreamSetAttribute of this attribute");
+    return value == nullptr ? CUDA_ERROR_INVALID_VALUE
+                            : core::stream_set_attribute(stream, attribute, *value);
   });
 }
 
 CUresult copy_attributes(CUstream to, CUstream from) {
-  return enter_context([&](int) -> CUresult {
-    const CUresult result = check_stream(to);
-    return result == CUDA_SUCCESS ? check_stream(from) : result;  // all hints of ours are equal
-  });
+  return enter_context([&](int) { return core::stream_copy_attributes(to, from); });
 }
 
 constinit thread_local CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;

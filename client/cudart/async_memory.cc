@@ -1,9 +1,9 @@
 // Stream-ordered memory and its pools.
-#include "client/cudart/memory_pool.h"
+#include "client/core/memory_pool.h"
 #include "client/cudart/runtime.h"
 
 using namespace farlane::cudart;
-namespace pool = farlane::memory_pool;
+namespace pool = farlane::client::memory_pool;
 
 namespace {
 
@@ -173,38 +173,43 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t memPool, cudaMemPoolAttr attr,
 }
 
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t memPool, size_t) {
-  // The device's allocator gives memory back by itself.
-  return with_pool(memPool, [](int) { return Error(); });
+  // What is used stays, however little is to be kept.
+  return with_pool(memPool, [&](int) -> Error { return pool::trim(memPool); });
 }
 
 cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_t memPool,
                                  cudaMemLocation* location) {
-  return with_pool(memPool, [&](int device) -> Error {
+  return with_pool(memPool, [&](int) -> Error {
     if (flags == nullptr || location == nullptr || location->type != cudaMemLocationTypeDevice) {
       return cudaErrorInvalidValue;
     }
     if (Error error = check_device(location->id)) {
       return error;
     }
-    *flags = location->id == device ? cudaMemAccessFlagsProtReadWrite : cudaMemAccessFlagsProtNone;
-    return {};
+    CUmemAccess_flags found = CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    const CUresult result = pool::get_access(memPool, location->id, &found);
+    *flags = static_cast<cudaMemAccessFlags>(found);
+    return result;
   });
 }
 
 cudaError_t cudaMemPoolSetAccess(cudaMemPool_t memPool, const cudaMemAccessDesc* descList,
                                  size_t count) {
-  return with_pool(memPool, [&](int device) -> Error {
+  return with_pool(memPool, [&](int) -> Error {
     if (descList == nullptr && count > 0) {
       return cudaErrorInvalidValue;
     }
     for (size_t i = 0; i < count; i++) {
-      // A pool's own device always has access, and another one cannot have it yet.
-      if (descList[i].location.type != cudaMemLocationTypeDevice ||
-          descList[i].location.id != device) {
-        return not_supported("cudaMemPoolSetAccess for another device");
+      if (descList[i].location.type != cudaMemLocationTypeDevice) {
+        return not_supported("cudaMemPoolSetAccess for the host");
       }
-      if (descList[i].flags != cudaMemAccessFlagsProtReadWrite) {
-        return cudaErrorInvalidDevice;
+      if (Error error = check_device(descList[i].location.id)) {
+        return error;
+      }
+      const CUresult result = pool::set_access(memPool, descList[i].location.id,
+                                               static_cast<CUmemAccess_flags>(descList[i].flags));
+      if (result != CUDA_SUCCESS) {
+        return result;
       }
     }
     return {};

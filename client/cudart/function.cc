@@ -221,3 +221,40 @@ cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, cudaFuncAttribu
     return core::function_set_attribute(function, static_cast<CUfunction_attribute>(attr), value);
   });
 }
+
+namespace {
+
+using ClusterQuestion = CUresult (*)(CUfunction, const core::Launch&, int*);
+
+cudaError_t ask_clusters(int* value, const void* func, const cudaLaunchConfig_t* config,
+                         ClusterQuestion question) {
+  return with_function(func, [&](CUfunction handle, int) -> Error {
+    if (value == nullptr || config == nullptr ||
+        (config->numAttrs != 0 && config->attrs == nullptr)) {
+      return cudaErrorInvalidValue;
+    }
+    core::Launch launch;
+    launch.grid[0] = config->gridDim.x;
+    launch.grid[1] = config->gridDim.y;
+    launch.grid[2] = config->gridDim.z;
+    launch.block[0] = config->blockDim.x;
+    launch.block[1] = config->blockDim.y;
+    launch.block[2] = config->blockDim.z;
+    launch.shared_bytes = config->dynamicSmemBytes;
+    launch.attributes = reinterpret_cast<const CUlaunchAttribute*>(config->attrs);
+    launch.attribute_count = config->numAttrs;
+    return function_error(question(handle, launch, value));
+  });
+}
+
+}  // namespace
+
+cudaError_t cudaOccupancyMaxActiveClusters(int* numClusters, const void* func,
+                                           const cudaLaunchConfig_t* launchConfig) {
+  return ask_clusters(numClusters, func, launchConfig, core::occupancy_clusters);
+}
+
+cudaError_t cudaOccupancyMaxPotentialClusterSize(int* clusterSize, const void* func,
+                                                 const cudaLaunchConfig_t* launchConfig) {
+  return ask_clusters(clusterSize, func, launchConfig, core::occupancy_cluster_size);
+}

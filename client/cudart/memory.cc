@@ -1,7 +1,7 @@
 // Device and host memory, and what a pointer is.
 #include <limits>
 
-#include "client/cudart/memory_pool.h"
+#include "client/core/memory_pool.h"
 #include "client/cudart/runtime.h"
 
 using namespace farlane::cudart;
@@ -107,7 +107,7 @@ cudaError_t cudaFree(void* devPtr) {
     }
     const CUresult result = core::memory_free(address_of(devPtr));
     if (result == CUDA_SUCCESS) {
-      farlane::memory_pool::forget(address_of(devPtr));
+      farlane::client::memory_pool::forget(address_of(devPtr));
     }
     return result;
   });

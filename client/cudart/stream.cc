@@ -80,54 +80,29 @@ cudaError_t is_capturing(CUstream stream, cudaStreamCaptureStatus* status) {
   });
 }
 
+static_assert(sizeof(cudaStreamAttrValue) == sizeof(CUstreamAttrValue));
+
 cudaError_t get_attribute(CUstream stream, cudaStreamAttrID attribute, cudaStreamAttrValue* value) {
   return enter_context([&](int) -> Error {
-    if (value == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    cudaStreamAttrValue answer = {};
-    if (attribute == cudaStreamAttributePriority) {
-      if (const CUresult result = core::stream_priority(stream, &answer.priority);
-          result != CUDA_SUCCESS) {
-        return result;
-      }
-    } else if (attribute == cudaStreamAttributeSynchronizationPolicy) {
-      answer.syncPolicy = cudaSyncPolicyAuto;
-    } else if (attribute != cudaStreamAttributeAccessPolicyWindow) {
-      return not_supported("cudaStreamGetAttribute of this attribute");
-    }
-    *value = answer;
-    return {};
+    return value == nullptr
+               ? CUDA_ERROR_INVALID_VALUE
+               : core::stream_get_attribute(stream, static_cast<CUstreamAttrID>(attribute),
+                                            reinterpret_cast<CUstreamAttrValue*>(value));
   });
 }
 
-// Hints that change no result may be taken and dropped; the others would be lies.
 cudaError_t set_attribute(CUstream stream, cudaStreamAttrID attribute,
                           const cudaStreamAttrValue* value) {
   return enter_context([&](int) -> Error {
-    if (value == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    unsigned flags = 0;
-    if (const CUresult result = core::stream_flags(stream, &flags); result != CUDA_SUCCESS) {
-      return result;
-    }
-    if (attribute == cudaStreamAttributeSynchronizationPolicy ||
-        attribute == cudaStreamAttributeAccessPolicyWindow) {
-      return {};
-    }
-    return not_supported("cudaStreamSetAttribute of this attribute");
+    return value == nullptr
+               ? CUDA_ERROR_INVALID_VALUE
+               : core::stream_set_attribute(stream, static_cast<CUstreamAttrID>(attribute),
+                                            *reinterpret_cast<const CUstreamAttrValue*>(value));
   });
 }
 
 cudaError_t copy_attributes(CUstream to, CUstream from) {
-  return enter_context([&](int) -> Error {
-    unsigned flags = 0;
-    if (const CUresult result = core::stream_flags(to, &flags); result != CUDA_SUCCESS) {
-      return result;
-    }
-    return core::stream_flags(from, &flags);  // all hints of ours are equal
-  });
+  return enter_context([&](int) -> Error { return core::stream_copy_attributes(to, from); });
 }
 
 constinit thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;

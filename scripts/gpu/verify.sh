@@ -47,7 +47,6 @@ if [ "${FARLANE_BENCH:-1}" != 0 ]; then
     --json "$out/compare.json" >"$out/compare.txt" 2>"$out/compare.log"
   cat "$out/compare.txt"; tail -n 5 "$out/compare.log"
 fi
-# host_callbacks uses cudaLaunchHostFunc, which is not implemented yet (docs/coverage.md).
 grep -E 'FAIL|TIMEOUT|differ' "$out/remote.txt" | head -n 30
 grep -E '\[(warning|error|critical)\]' "$out/gpuserverd.log" | tail -n 10
 echo "native: $(tail -n 1 "$out/native.txt")"

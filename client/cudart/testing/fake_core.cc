@@ -494,6 +494,84 @@ CUresult stream_priority(CUstream stream, int* priority) {
   *priority = world().streams[stream].priority;
   return CUDA_SUCCESS;
 }
+CUresult memory_trim(int) {
+  return CUDA_SUCCESS;
+}
+CUresult stream_get_attribute(CUstream stream, CUstreamAttrID attribute, CUstreamAttrValue* value) {
+  if (!stream_lives(stream)) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  *value = {};
+  if (attribute == CU_LAUNCH_ATTRIBUTE_PRIORITY) {
+    value->priority = world().streams[stream].priority;
+  }
+  return CUDA_SUCCESS;
+}
+CUresult stream_set_attribute(CUstream stream, CUstreamAttrID, const CUstreamAttrValue&) {
+  return stream_lives(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+CUresult stream_copy_attributes(CUstream to, CUstream from) {
+  return stream_lives(to) && stream_lives(from) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+CUresult occupancy_clusters(CUfunction, const Launch&, int*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult occupancy_cluster_size(CUfunction, const Launch&, int*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult tensor_map_encode(const TensorMap&, CUtensorMap*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult tensor_map_move(CUdeviceptr, CUtensorMap*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+// The fake has no virtual memory management: only what the façade itself checks is tested with it.
+CUresult memory_granularity(size_t* bytes) {
+  *bytes = 2 << 20;
+  return CUDA_SUCCESS;
+}
+CUresult address_reserve(int, size_t, size_t, CUdeviceptr, CUdeviceptr*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult address_free(CUdeviceptr, size_t) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult memory_create(size_t, const CUmemAllocationProp&, CUmemGenericAllocationHandle*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult memory_release(CUmemGenericAllocationHandle) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult memory_properties(CUmemGenericAllocationHandle, CUmemAllocationProp*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult memory_map(CUdeviceptr, size_t, CUmemGenericAllocationHandle) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult memory_unmap(CUdeviceptr, size_t) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult memory_set_access(CUdeviceptr, size_t, std::span<const CUmemAccessDesc>) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult memory_get_access(CUdeviceptr, int, unsigned*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult memory_retain(CUdeviceptr, CUmemGenericAllocationHandle*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+// At once: the fake's streams are always idle.
+CUresult host_function(CUstream, std::function<void(CUresult status)> function) {
+  function(CUDA_SUCCESS);
+  return CUDA_SUCCESS;
+}
+
+bool in_host_function() {
+  return false;
+}
+
 CUresult stream_id(CUstream stream, unsigned long long* id) {
   *id = reinterpret_cast<unsigned long long>(stream);
   return stream_lives(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;

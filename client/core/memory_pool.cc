@@ -1,4 +1,4 @@
-#include "client/cudart/memory_pool.h"
+#include "client/core/memory_pool.h"
 
 #include <algorithm>
 #include <atomic>
@@ -8,7 +8,7 @@
 #include <mutex>
 #include <vector>
 
-namespace farlane::memory_pool {
+namespace farlane::client::memory_pool {
 namespace {
 
 // Not an address that any process has: the upper half of the address space is the kernel's.
@@ -24,6 +24,7 @@ struct Pool {
   int reuse_allow_internal_dependencies = 1;
   uint64_t used_bytes = 0;
   uint64_t used_high_bytes = 0;
+  std::map<int, CUmemAccess_flags> access;  // of other devices
 };
 
 // A live allocation. `id` tells it from a later one at the same address that the books do not know.
@@ -39,8 +40,7 @@ class Books {
   Pool* find(CUmemoryPool handle) {
     const uint64_t offset = reinterpret_cast<uint64_t>(handle) - kDefaultHandleBase;
     const uint64_t device = offset / kDefaultHandleStep;
-    if (offset % kDefaultHandleStep == 0 &&
-        device < static_cast<uint64_t>(client::device_count())) {
+    if (offset % kDefaultHandleStep == 0 && device < static_cast<uint64_t>(device_count())) {
       return &default_of(static_cast<int>(device));
     }
     const auto found = std::find_if(created_.begin(), created_.end(),
@@ -81,7 +81,7 @@ class Books {
 
   void take(Pool& pool, CUdeviceptr address, uint64_t bytes) {
     leave(address);
-    taken_[address] = {&pool, bytes, client::pointer_facts(address).id};
+    taken_[address] = {&pool, bytes, pointer_facts(address).id};
     pool.used_bytes += bytes;
     pool.used_high_bytes = std::max(pool.used_high_bytes, pool.used_bytes);
     live = taken_.size();
@@ -105,7 +105,7 @@ class Books {
   void check_all() {
     std::vector<CUdeviceptr> gone;
     for (const auto& [address, taken] : taken_) {
-      const client::PointerFacts facts = client::pointer_facts(address);
+      const PointerFacts facts = pointer_facts(address);
       if (facts.base != address || facts.id != taken.id) {
         gone.push_back(address);
       }
@@ -194,7 +194,7 @@ CUresult allocate(CUmemoryPool pool, size_t bytes, CUstream stream, CUdeviceptr*
     return CUDA_ERROR_INVALID_VALUE;
   }
   CUdeviceptr made = 0;
-  if (const CUresult result = client::memory_allocate_async(device, bytes, stream, &made);
+  if (const CUresult result = memory_allocate_async(device, bytes, stream, &made);
       result != CUDA_SUCCESS) {
     return result;
   }
@@ -278,4 +278,39 @@ CUresult set_attribute(CUmemoryPool pool, CUmemPool_attribute attribute, const v
   }
 }
 
-}  // namespace farlane::memory_pool
+CUresult get_access(CUmemoryPool pool, int device, CUmemAccess_flags* flags) {
+  const std::lock_guard lock(books().mutex);
+  const Pool* const found = books().find(pool);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const auto other = found->access.find(device);
+  *flags = found->device == device        ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+           : other == found->access.end() ? CU_MEM_ACCESS_FLAGS_PROT_NONE
+                                          : other->second;
+  return CUDA_SUCCESS;
+}
+
+CUresult set_access(CUmemoryPool pool, int device, CUmemAccess_flags flags) {
+  const std::lock_guard lock(books().mutex);
+  Pool* const found = books().find(pool);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (found->device == device) {
+    return flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+  }
+  // Devices that can reach each other's memory may use all of it from the start (extents).
+  if (!can_access_peer(device, found->device)) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  found->access[device] = flags;
+  return CUDA_SUCCESS;
+}
+
+CUresult trim(CUmemoryPool pool) {
+  const int device = device_of(pool);
+  return device < 0 ? CUDA_ERROR_INVALID_VALUE : memory_trim(device);
+}
+
+}  // namespace farlane::client::memory_pool

@@ -1,0 +1,102 @@
+// The client's side of virtual memory management: reserved addresses, names of physical memory, and
+// what is mapped where. Addresses come from the far end of a device's window, where no extent ever
+// is: so reserving needs no server, and an address that was given back is free at once.
+//
+// Thread-safe. It knows no network: its users post what they did.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace farlane::client {
+
+// The reservations of one window.
+class ReservedAddresses {
+ public:
+  // Takes addresses down to `bottom` at most.
+  void open(uint64_t bottom, uint64_t end, uint64_t granularity);
+  bool reserve(uint64_t bytes, uint64_t alignment, uint64_t hint, uint64_t* address);
+  // False: not a whole reservation.
+  bool free(uint64_t address, uint64_t bytes);
+  // Inside one reservation.
+  bool holds(uint64_t address, uint64_t bytes) const;
+
+ private:
+  bool take_hole(uint64_t bytes, uint64_t alignment, uint64_t* address);
+  void add_hole(uint64_t address, uint64_t bytes);
+
+  uint64_t bottom_ = 0;
+  uint64_t top_ = 0;  // never used below
+  uint64_t granularity_ = 0;
+  std::map<uint64_t, uint64_t> reservations_;  // start, bytes
+  std::map<uint64_t, uint64_t> holes_;         // given back: start, bytes
+};
+
+class VirtualMemory {
+ public:
+  struct Physical {
+    uint64_t name = 0;
+    int device = 0;
+    uint64_t bytes = 0;
+    CUmemAllocationProp properties{};
+    unsigned handles = 0;   // references that the program holds
+    unsigned mappings = 0;  // with these it can still be asked for
+  };
+  struct Mapping {
+    uint64_t start = 0;
+    uint64_t bytes = 0;
+    std::shared_ptr<Physical> physical;
+    uint64_t id = 0;
+    std::map<int, unsigned> access;  // CUmemAccess_flags by device
+  };
+
+  static constexpr uint64_t kGranularityBytes = 2 << 20;
+
+  void open(int device, uint64_t bottom, uint64_t end);
+
+  CUresult reserve(int device, uint64_t bytes, uint64_t alignment, uint64_t hint,
+                   uint64_t* address);
+  CUresult free(uint64_t address, uint64_t bytes);
+
+  // Names are handles: a new one, to be kept when the server has made the memory.
+  uint64_t next_name();
+  void keep(Physical physical);
+  // One reference less. `*gone`: nothing refers to it any more.
+  CUresult release(uint64_t name, bool* gone);
+  CUresult retain(uint64_t address, uint64_t* name);
+  CUresult properties(uint64_t name, CUmemAllocationProp* out);
+
+  CUresult map(uint64_t address, uint64_t bytes, uint64_t name);
+  // `*gone`: names of memory that nothing refers to any more.
+  CUresult unmap(uint64_t address, uint64_t bytes, std::vector<uint64_t>* gone);
+  CUresult set_access(uint64_t address, uint64_t bytes, int device, unsigned flags);
+  CUresult get_access(uint64_t address, int device, unsigned* flags);
+
+  // Copies of what is there, for pointer attributes. False: nothing is mapped there.
+  bool find(uint64_t address, Mapping* out);
+  // Mapped without a gap, and some device may read and write it all.
+  bool is_accessible(uint64_t address, uint64_t bytes);
+  // Everything of a device is gone.
+  void forget(int device);
+
+ private:
+  using Mappings = std::map<uint64_t, Mapping>;
+  // The mappings that [address, address + bytes) consists of; null unless they are whole.
+  bool whole(uint64_t address, uint64_t bytes, Mappings::iterator* begin, Mappings::iterator* end);
+  Mappings::iterator at(uint64_t address);
+  Physical* held(uint64_t name);  // null: the program has no handle of it
+
+  std::mutex mutex_;
+  std::map<int, ReservedAddresses> windows_;
+  std::map<uint64_t, std::shared_ptr<Physical>> physicals_;  // by name
+  Mappings mappings_;                                        // by start
+  uint64_t names_ = 0;
+  uint64_t ids_ = 0;
+};
+
+}  // namespace farlane::client
