@@ -7,8 +7,8 @@
 
 namespace farlane::protocol {
 
-// 0: this release does not know the type.
-constexpr size_t cudnn_element_bytes(cudnnBackendAttributeType_t type) {
+// Of a cudnnBackendAttributeType_t, or what somebody sent as one. 0: this release does not know it.
+constexpr size_t cudnn_element_bytes(int type) {
   switch (type) {
     case CUDNN_TYPE_CHAR:
       return 1;

@@ -14,8 +14,8 @@ constexpr uint64_t kAddressesMax = 4096;
 struct Attribute {
   cudnnBackendDescriptor_t descriptor = nullptr;
   cudax::Object* object = nullptr;
-  cudnnBackendAttributeName_t name{};
-  cudnnBackendAttributeType_t type{};
+  int name = 0;  // numbers while nobody has looked at them
+  int type = 0;
   int64_t count = 0;
 };
 
@@ -23,12 +23,11 @@ struct Attribute {
 bool take(Arguments& arguments, Attribute* attribute) {
   attribute->descriptor = reinterpret_cast<cudnnBackendDescriptor_t>(arguments.object(kBackend));
   attribute->object = arguments.last();
-  attribute->name = static_cast<cudnnBackendAttributeName_t>(arguments.word());
-  attribute->type = static_cast<cudnnBackendAttributeType_t>(arguments.word());
+  attribute->name = static_cast<int>(arguments.word());
+  attribute->type = static_cast<int>(arguments.word());
   attribute->count = static_cast<int64_t>(arguments.word());
   if (protocol::cudnn_element_bytes(attribute->type) == 0 || attribute->count < 0) {
-    arguments.fail(
-        fmt::format("{} elements of type {}", attribute->count, static_cast<int>(attribute->type)));
+    arguments.fail(fmt::format("{} elements of type {}", attribute->count, attribute->type));
   }
   return arguments.fault().empty();
 }
@@ -105,7 +104,8 @@ int64_t backend_set_attribute(void* function, Arguments& arguments) {
   }
   if (!arguments.complete()) return 0;
   return reinterpret_cast<decltype(&cudnnBackendSetAttribute)>(function)(
-      attribute.descriptor, attribute.name, attribute.type, attribute.count, elements);
+      attribute.descriptor, static_cast<cudnnBackendAttributeName_t>(attribute.name),
+      static_cast<cudnnBackendAttributeType_t>(attribute.type), attribute.count, elements);
 }
 
 int64_t backend_get_attribute(void* function, Arguments& arguments) {
@@ -131,7 +131,8 @@ int64_t backend_get_attribute(void* function, Arguments& arguments) {
   }
   if (!arguments.complete()) return 0;
   return reinterpret_cast<decltype(&cudnnBackendGetAttribute)>(function)(
-      attribute.descriptor, attribute.name, attribute.type, attribute.count, count, elements);
+      attribute.descriptor, static_cast<cudnnBackendAttributeName_t>(attribute.name),
+      static_cast<cudnnBackendAttributeType_t>(attribute.type), attribute.count, count, elements);
 }
 
 int64_t backend_execute(void* function, Arguments& arguments) {
