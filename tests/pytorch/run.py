@@ -5,8 +5,8 @@
            [--only NAME ...] [--steps 20] [--out DIR]
 
 Each runs natively twice and remotely twice, in processes of their own, with the same seed. Where
-the native runs agree with one another, the remote ones must agree with them bit for bit. Prints a row
-for each: step times, their ratio (remote to native, medians), and asked calls per step: the
+the native runs agree with one another, the remote ones must agree with them bit for bit. Prints a
+row for each: step times, their ratio (remote to native, medians), and asked calls per step: the
 difference between a remote run of `steps` and one of twice as many. Exit status 1 if any differs
 or fails.
 """
