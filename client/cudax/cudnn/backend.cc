@@ -253,15 +253,19 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
   call.value(attributeName);
   call.value(attributeType);
   call.value(requestedElementCount);
-  call.out(elementCount, sizeof *elementCount);
+  int64_t found = 0;
+  call.out(&found, sizeof found);
   call.value(uint64_t{arrayOfElements != nullptr});
+  // Programs ask for more elements than they have room for; only as many as there are is written.
+  std::vector<std::byte> elements_found;
   if (attributeType == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
     // The program's descriptors, for the library to fill.
     auto* const elements = static_cast<cudnnBackendDescriptor_t*>(arrayOfElements);
     call.objects(elements, count, kBackend);
     for (size_t i = 0; i < count; ++i) call.fills(elements[i]);
   } else {
-    call.out(arrayOfElements, count * bytes);
+    elements_found.resize(count * bytes + 1);
+    call.out(arrayOfElements == nullptr ? nullptr : elements_found.data(), count * bytes);
   }
   // A descriptor that is not finalized may say something else the next time; names and addresses
   // mean what they mean.
@@ -269,6 +273,11 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
                      attributeType != CUDNN_TYPE_VOID_PTR;
   const auto status = static_cast<cudnnStatus_t>(call.ask(stays));
   if (status != CUDNN_STATUS_SUCCESS) return status;
+  if (elementCount != nullptr) *elementCount = found;
+  const size_t written = std::min(count, static_cast<size_t>(std::max<int64_t>(found, 0)));
+  if (arrayOfElements != nullptr && !elements_found.empty()) {
+    std::memcpy(arrayOfElements, elements_found.data(), written * bytes);
+  }
   if (attributeType == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
     for (size_t i = 0; i < count; ++i) {
       Object* filled = find(static_cast<cudnnBackendDescriptor_t*>(arrayOfElements)[i]);
@@ -277,7 +286,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
   }
   if (attributeName == CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS) {
     for (const HostValue& value : host_values().get(object->name)) {
-      if (value.index < count) {
+      if (value.index < written) {
         static_cast<const void**>(arrayOfElements)[value.index] = value.address;
       }
     }
