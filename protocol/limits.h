@@ -41,6 +41,12 @@ inline constexpr uint32_t kernel_params_max = 4096;
 // Launch attributes of one launch, a count. CUDA 13.0 defines 18 ids.
 inline constexpr uint32_t launch_attributes_max = 32;
 
+// Nodes or edges of a graph in one record, a count: what is more goes in several.
+inline constexpr uint32_t graph_edges_max = 8192;
+
+// Bytes of a graph's description as text in one record; the rest is asked for again.
+inline constexpr uint32_t graph_text_bytes_max = 64 * 1024;
+
 // Numbers of one tensor map: four for each of five dimensions, and some.
 inline constexpr uint32_t tensor_map_numbers_max = 32;
 

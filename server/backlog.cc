@@ -35,11 +35,12 @@ inline constexpr bool touches_nothing =
 
 template <class M>
 inline constexpr bool touches_everything =
-    is_one_of<M, message::Control, message::DeviceReset, message::DeviceSynchronize,
-              message::ExtentRelease, message::KernelCache, message::KernelSet, message::LimitSet,
-              message::MemoryAccess, message::MemoryMap, message::MemoryRelease,
-              message::MemoryUnmap, message::ModuleUnload, message::ReuseFence,
-              message::WindowsReserve>;
+    is_one_of<M, message::CaptureBegin, message::CaptureDepend, message::CaptureEnd,
+              message::CaptureState, message::Control, message::DeviceReset,
+              message::DeviceSynchronize, message::ExtentRelease, message::KernelCache,
+              message::KernelSet, message::LimitSet, message::MemoryAccess, message::MemoryMap,
+              message::MemoryRelease, message::MemoryUnmap, message::ModuleUnload,
+              message::ReuseFence, message::WindowsReserve>;
 
 // Nothing that comes later depends on them, but for other memory at the same addresses.
 template <class M>

@@ -53,10 +53,34 @@ CUresult Device::create_stream(unsigned flags, int priority, StreamRef* out) {
   return CUDA_SUCCESS;
 }
 
+CUresult Device::before_capture(const StreamRef& stream) {
+  const auto keep = [&](Stream& one) {
+    if (!one.is_busy() || one.before_capture) return CUDA_SUCCESS;
+    CUresult result = events.acquire(&one.before_capture);
+    if (result != CUDA_SUCCESS) return result;
+    result = driver_.cuEventRecord(one.before_capture.handle(), one.handle);
+    if (result != CUDA_SUCCESS) one.before_capture.reset();
+    return result;
+  };
+  CUresult result = keep(*stream);
+  if (result == CUDA_SUCCESS && stream->blocking && blocking_captures_ == 0) {
+    result = keep(*legacy_);
+  }
+  if (result == CUDA_SUCCESS && stream->blocking) ++blocking_captures_;
+  return result;
+}
+
+void Device::after_capture(const StreamRef& stream) {
+  stream->before_capture.reset();
+  if (stream->blocking && --blocking_captures_ == 0) legacy_->before_capture.reset();
+}
+
 CUresult Device::destroy_stream(const StreamRef& stream) {
   drop_finished_orphans();
   CUresult recorded = CUDA_SUCCESS;
-  if (stream->is_busy()) {
+  if (stream->is_busy() && is_captured(*stream)) {
+    if (stream->before_capture) orphans_.push_back(stream->before_capture);
+  } else if (stream->is_busy()) {
     EventRef end;
     recorded = events.acquire(&end);
     if (recorded == CUDA_SUCCESS) recorded = driver_.cuEventRecord(end.handle(), stream->handle);
@@ -101,6 +125,10 @@ CUresult Device::mark_all(std::vector<Mark>* marks) {
   drop_finished_orphans();
   const auto add = [&](const StreamRef& stream) {
     if (!stream->is_busy()) return CUDA_SUCCESS;
+    if (is_captured(*stream)) [[unlikely]] {
+      if (stream->before_capture) marks->push_back({stream->before_capture, nullptr, 0});
+      return CUDA_SUCCESS;
+    }
     Mark one;
     const CUresult result = mark(stream, &one);
     if (result == CUDA_SUCCESS) marks->push_back(std::move(one));
@@ -132,7 +160,7 @@ CUresult Device::fence() {
   if (busy == 0 && orphans_.empty()) return CUDA_SUCCESS;
 
   const uint64_t next = fences_ + 1;
-  if (busy == 1 && orphans_.empty()) {
+  if (busy == 1 && orphans_.empty() && !is_captured(*only)) {
     if (only->fence_seen != fences_) result = wait_for_fence(*only);
     if (result == CUDA_SUCCESS) {
       result = driver_.cuEventRecord(fence_event_.handle(), only->handle);

@@ -46,6 +46,9 @@ class Device {
   // Every command on a stream goes through this: it makes the stream wait for a fence it has not
   // seen yet, and counts the command.
   CUresult use(Stream& stream) {
+    if (stream.capture != nullptr) [[unlikely]] {
+      return CUDA_SUCCESS;  // nothing is done now; what is captured is counted when it is launched
+    }
     ++stream.posted;
     if (stream.fence_seen == fences_) [[likely]] {
       return CUDA_SUCCESS;
@@ -68,6 +71,11 @@ class Device {
   // All that such an event would wait for is known to have finished.
   bool is_idle(const Stream& stream) const;
 
+  // Around a stream's part in a capture: meanwhile what it did before has a mark of its own, and so
+  // has the legacy stream's work if the stream is ordered with it.
+  CUresult before_capture(const StreamRef& stream);
+  void after_capture(const StreamRef& stream);
+
   // Ends all work and destroys all streams but the legacy one.
   CUresult destroy_streams();
 
@@ -80,6 +88,9 @@ class Device {
  private:
   CUresult wait_for_fence(Stream& stream);
   void drop_finished_orphans();
+  bool is_captured(const Stream& stream) const {
+    return stream.capture != nullptr || (&stream == legacy_.get() && blocking_captures_ != 0);
+  }
 
   const DriverTable& driver_;
   const CUdevice handle_;
@@ -91,6 +102,7 @@ class Device {
   EventRef fence_event_;
   uint64_t fences_ = 0;
   StreamRef legacy_;
+  uint32_t blocking_captures_ = 0;  // capturing streams that are ordered with the legacy stream
   std::vector<StreamRef> streams_;  // created ones
   std::vector<EventRef> orphans_;   // the ends of destroyed streams' work
 };

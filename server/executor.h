@@ -24,6 +24,7 @@
 #include "server/command_clocks.h"
 #include "server/copy_engine.h"
 #include "server/cudax/host.h"
+#include "server/graph.h"
 #include "server/handle_table.h"
 #include "server/host.h"
 #include "server/image_cache.h"
@@ -121,6 +122,37 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::DeviceReset& reset);
   bool on(const RecordHeader& header, const message::Echo& echo);
   bool on(const RecordHeader& header, const message::KernelsMore& more);
+  bool on(const RecordHeader& header, const message::CaptureBegin& begin);
+  bool on(const RecordHeader& header, const message::CaptureEnd& end);
+  bool on(const RecordHeader& header, const message::CaptureState& state);
+  bool on(const RecordHeader& header, const message::CaptureDepend& depend);
+  bool on(const RecordHeader& header, const message::GraphCreate& create);
+  bool on(const RecordHeader& header, const message::GraphDestroy& destroy);
+  bool on(const RecordHeader& header, const message::GraphClone& clone);
+  bool on(const RecordHeader& header, const message::GraphChild& child);
+  bool on(const RecordHeader& header, const message::GraphInstantiate& instantiate);
+  bool on(const RecordHeader& header, const message::GraphLaunch& launch);
+  bool on(const RecordHeader& header, const message::GraphUpload& upload);
+  bool on(const RecordHeader& header, const message::ExecDestroy& destroy);
+  bool on(const RecordHeader& header, const message::ExecUpdate& update);
+  bool on(const RecordHeader& header, const message::GraphShape& shape);
+  bool on(const RecordHeader& header, const message::GraphEdges& edges);
+  bool on(const RecordHeader& header, const message::NodeDestroy& destroy);
+  bool on(const RecordHeader& header, const message::NodeEnable& enable);
+  bool on(const RecordHeader& header, const message::KernelNode& node);
+  bool on(const RecordHeader& header, const message::CopyNode& node);
+  bool on(const RecordHeader& header, const message::FillNode& node);
+  bool on(const RecordHeader& header, const message::EventNode& node);
+  bool on(const RecordHeader& header, const message::ChildNode& node);
+  bool on(const RecordHeader& header, const message::EmptyNode& node);
+  bool on(const RecordHeader& header, const message::NodeAttribute& attribute);
+  bool on(const RecordHeader& header, const message::NodeAttributesCopy& copy);
+  bool on(const RecordHeader& header, const message::KernelNodeGet& get);
+  bool on(const RecordHeader& header, const message::CopyNodeGet& get);
+  bool on(const RecordHeader& header, const message::FillNodeGet& get);
+  bool on(const RecordHeader& header, const message::EventNodeGet& get);
+  bool on(const RecordHeader& header, const message::NodeAttributeGet& get);
+  bool on(const RecordHeader& header, const message::GraphDot& dot);
   bool on(const RecordHeader& header, const message::WorkerTimes& times);
   bool on(const RecordHeader& header, const message::CudaxOpen& open);
   bool on(const RecordHeader& header, const message::CudaxCall& call);
@@ -143,6 +175,8 @@ class Executor final : private transport::FrameSink {
     EventRef driver;
     Device* device = nullptr;
     unsigned flags = 0;
+    std::weak_ptr<Capture> capture;  // its last record was captured
+    bool is_in_graph = false;        // nodes have it: the driver's event may not be another one
   };
 
   // What to do when all events of a Wait have fired.
@@ -251,6 +285,11 @@ class Executor final : private transport::FrameSink {
   Kernel* find_kernel(const RecordHeader& header, protocol::KernelId id, CUresult* result);
   Module* find_module(const RecordHeader& header, protocol::ModuleId id, CUresult* result);
   Device* find_device(const RecordHeader& header, uint32_t ordinal, CUresult* result);
+  // Graphs of a capture under way have the nodes captured so far.
+  Graph* find_graph(const RecordHeader& header, protocol::GraphId id, CUresult* result);
+  GraphExec* find_exec(const RecordHeader& header, protocol::ExecId id, CUresult* result);
+  Graph* find_node(const RecordHeader& header, protocol::GraphId id, uint32_t number,
+                   CUgraphNode* node, CUresult* result);
   CUresult make_current(Device& device);
   bool is_blocking(protocol::StreamId id);
   // The stream of a copy to the client that may begin. Null: it was refused with its ticket, or the
@@ -279,6 +318,21 @@ class Executor final : private transport::FrameSink {
   void answer_memory_info(const WaitingAsk& ask);
   bool retry_waiting_asks();
   bool has_release_pending(const Device& device) const;
+
+  // --- executor_graphs.cc, executor_graph_nodes.cc
+  CUresult join_capture(const StreamRef& stream, const CaptureRef& capture);
+  void leave_capture(const StreamRef& stream);
+  void end_capture(const CaptureRef& capture);
+  // Ends it without a graph, unless the graph was there before.
+  void abandon_capture(CaptureRef capture);
+  void hold_in_graph(Event& event, const Capture& capture);
+  void reset_graphs(Device& device);
+  template <class M, class Add, class Change, class ChangeExec>
+  bool put_node(const RecordHeader& header, const M& command, CUresult wrong, Add&& add,
+                Change&& change, ChangeExec&& change_exec, EventRef event = EventRef());
+  template <class Add>
+  CUresult add_node(const Graph& graph, std::span<const message::GraphDependency> dependencies,
+                    CUgraphNode* node, Add&& add);
 
   // --- executor_cudax.cc
   cudax::Host& cudax();
@@ -310,6 +364,8 @@ class Executor final : private transport::FrameSink {
   HandleTable<protocol::EventId, Event> events_;
   HandleTable<protocol::ModuleId, std::unique_ptr<Module>> modules_;
   HandleTable<protocol::KernelId, Kernel> kernels_;
+  HandleTable<protocol::GraphId, Graph> graphs_;
+  HandleTable<protocol::ExecId, GraphExec> execs_;
   std::vector<std::unique_ptr<Wait>> waits_;  // in the order of the log
   std::vector<std::unique_ptr<Wait>> spare_waits_;
   std::vector<WaitingAsk> waiting_asks_;

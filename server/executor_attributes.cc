@@ -6,6 +6,7 @@
 
 #include "protocol/limits.h"
 #include "server/executor.h"
+#include "server/module.h"
 
 namespace farlane::server {
 namespace {
@@ -69,6 +70,10 @@ class Numbers {
 };
 
 }  // namespace
+
+bool is_plain_attribute(uint32_t id) {
+  return is_plain(id);
+}
 
 CUresult Executor::translate(const RecordHeader& header,
                              std::span<const message::LaunchAttribute> attributes,

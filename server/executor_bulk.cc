@@ -29,6 +29,8 @@ bool Executor::on(const RecordHeader& header, const message::CopyInLanes& copy) 
     if (stream != nullptr) begun.stream = *stream;
     if (stream != nullptr && !may_touch(copy.to, copy.to_pitch, copy.width, copy.height)) {
       begun.result = CUDA_ERROR_INVALID_VALUE;
+    } else if (stream != nullptr && (*stream)->capture != nullptr) {
+      begun.result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     } else if (stream != nullptr) {
       begun.result = (*stream)->device->use(**stream);
     }

@@ -179,6 +179,8 @@ bool Executor::on(const RecordHeader& header, const message::CopyIn& copy,
   const StreamRef* stream = find_stream(header, copy.stream, &result);
   if (stream != nullptr && !may_touch(copy.to, copy.to_pitch, copy.width, copy.height)) {
     result = CUDA_ERROR_INVALID_VALUE;
+  } else if (stream != nullptr && (*stream)->capture != nullptr) {
+    result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;  // a graph reads stand-ins on the device
   } else if (stream != nullptr) {
     result = (*stream)->device->use(**stream);
     if (result == CUDA_SUCCESS &&
@@ -203,6 +205,8 @@ const StreamRef* Executor::admit_out(const RecordHeader& header, const Copy& cop
   if (end_ != SessionEnd::kNotYet) return nullptr;
   if (stream != nullptr && !may_touch(copy.from, copy.from_pitch, copy.width, copy.height)) {
     result = CUDA_ERROR_INVALID_VALUE;
+  } else if (stream != nullptr && (*stream)->capture != nullptr) {
+    result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   } else if (stream != nullptr) {
     result = (*stream)->device->use(**stream);
   }

@@ -29,6 +29,7 @@ bool Executor::on(const RecordHeader& header, const message::StreamDestroy& dest
   if (found == Lookup::kUnknown) return fault(header, describe(destroy.stream) + " does not exist");
   if (found == Lookup::kLive) {
     result = make_current(*(*stream)->device);
+    if ((*stream)->capture != nullptr) abandon_capture((*stream)->capture);
     if (result == CUDA_SUCCESS) result = (*stream)->device->destroy_stream(*stream);
   }
   streams_.destroy(destroy.stream);
@@ -40,13 +41,32 @@ bool Executor::on(const RecordHeader& header, const message::StreamWait& wait) {
   Event* event = find_event(header, wait.event, &result);
   if (event != nullptr) {
     const StreamRef* stream = find_stream(header, wait.stream, &result);
-    if (stream != nullptr) result = (*stream)->device->use(**stream);
+    const bool external = (wait.flags & CU_EVENT_WAIT_EXTERNAL) != 0;
+    const CaptureRef capture = event->capture.lock();
+    const bool joins =
+        stream != nullptr && capture != nullptr && !external && (*stream)->capture == nullptr;
+    if (joins) {
+      result = join_capture(*stream, capture);
+    } else if (stream != nullptr) {
+      result = (*stream)->device->use(**stream);
+    }
     if (result == CUDA_SUCCESS) {
       result = driver_.cuStreamWaitEvent((*stream)->handle, event->driver.handle(), wait.flags);
+      if (joins && result != CUDA_SUCCESS) leave_capture(*stream);
+    }
+    if (stream != nullptr && external && (*stream)->capture != nullptr) {
+      hold_in_graph(*event, *(*stream)->capture);
     }
   }
   return posted(header, result,
                 [&] { return describe(wait.stream) + " for " + describe(wait.event); });
+}
+
+// A node of the captured graph has this event of the driver's, whatever becomes of its name.
+void Executor::hold_in_graph(Event& event, const Capture& capture) {
+  event.is_in_graph = true;
+  Graph* graph = nullptr;
+  if (graphs_.find(capture.graph, &graph) == Lookup::kLive) graph->events.push_back(event.driver);
 }
 
 bool Executor::on(const RecordHeader& header, const message::EventCreate& create) {
@@ -81,7 +101,9 @@ bool Executor::on(const RecordHeader& header, const message::EventRecord& record
   if (event != nullptr) {
     const StreamRef* stream = find_stream(header, record.stream, &result);
     if (stream != nullptr) result = (*stream)->device->use(**stream);
-    if (result == CUDA_SUCCESS && event->driver.is_shared()) {
+    const CaptureRef capture = stream == nullptr ? nullptr : (*stream)->capture;
+    const bool is_node = capture != nullptr && (record.flags & CU_EVENT_RECORD_EXTERNAL) != 0;
+    if (result == CUDA_SUCCESS && event->driver.is_shared() && !event->is_in_graph) {
       // Somebody waits for the record before; that must not become this one.
       result = EventRef::create(driver_, event->flags, &event->driver);
     }
@@ -90,6 +112,10 @@ bool Executor::on(const RecordHeader& header, const message::EventRecord& record
                    ? driver_.cuEventRecord(event->driver.handle(), (*stream)->handle)
                    : driver_.cuEventRecordWithFlags(event->driver.handle(), (*stream)->handle,
                                                     record.flags);
+    }
+    if (stream != nullptr && result == CUDA_SUCCESS) {
+      event->capture = is_node ? CaptureRef() : capture;
+      if (is_node) hold_in_graph(*event, *capture);
     }
   }
   return posted(header, result,
@@ -100,10 +126,14 @@ bool Executor::on(const RecordHeader& header, const message::StreamSynchronize& 
   CUresult result = CUDA_SUCCESS;
   const StreamRef* stream = find_stream(header, synchronize.stream, &result);
   Device::Mark mark;
-  if (stream != nullptr && is_known_idle(**stream)) {
+  if (stream != nullptr && (*stream)->capture != nullptr) {
+    result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+  } else if (stream != nullptr && is_known_idle(**stream)) {
     return answer(header.sequence, message::StreamSynchronizeReply{}, CUDA_SUCCESS);
   }
-  if (stream != nullptr) result = (*stream)->device->mark(*stream, &mark);
+  if (stream != nullptr && result == CUDA_SUCCESS) {
+    result = (*stream)->device->mark(*stream, &mark);
+  }
   if (result != CUDA_SUCCESS || stream == nullptr) {
     return answer(header.sequence, message::StreamSynchronizeReply{}, result);
   }
@@ -140,7 +170,9 @@ bool Executor::on(const RecordHeader& header, const message::DeviceSynchronize& 
 bool Executor::on(const RecordHeader& header, const message::StreamQuery& query) {
   CUresult result = CUDA_SUCCESS;
   const StreamRef* stream = find_stream(header, query.stream, &result);
-  if (stream != nullptr) {
+  if (stream != nullptr && (*stream)->capture != nullptr) {
+    result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+  } else if (stream != nullptr) {
     const uint64_t posted_before = (*stream)->posted;
     result = driver_.cuStreamQuery((*stream)->handle);
     if (result == CUDA_SUCCESS) (*stream)->finished = posted_before;
@@ -194,6 +226,7 @@ void Executor::reset_device(Device& device) {
   std::erase_if(waits_, [&](const auto& wait) {
     return wait != nullptr && wait->then == Then::kExtentRelease && wait->device == &device;
   });
+  reset_graphs(device);
   kernels_.for_each([&](protocol::KernelId id, Kernel& kernel) {
     if (kernel.device == &device) kernels_.fail(id);
   });

@@ -58,6 +58,11 @@ class HandleTable {
     slot.state = State::kGone;
     slot.value = T();
   }
+  // The same for a name that may have no object.
+  void forget(H handle) {
+    T* found = nullptr;
+    if (find(handle, &found) != Lookup::kUnknown) destroy(handle);
+  }
   // The object goes, but its name stays good for errors.
   void fail(H handle) {
     Slot& slot = slots_[handle.index()];

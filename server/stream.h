@@ -14,6 +14,7 @@
 namespace farlane::server {
 
 class Device;
+struct Capture;
 
 // A piece of a copy to the client that the device is still reading, or has failed to.
 struct CopyOutPiece {
@@ -40,6 +41,10 @@ struct Stream {
 
   std::deque<CopyOutPiece> copy_outs;     // in order
   std::optional<uint64_t> ticket_failed;  // the ticket that ended with an error and may go on
+
+  // While the driver captures what is put here. Nothing of ours may then be recorded on it.
+  std::shared_ptr<Capture> capture;
+  EventRef before_capture;  // the end of its work before that, if it was busy
 
   bool is_busy() const { return posted != finished; }
 };

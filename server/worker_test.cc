@@ -897,5 +897,154 @@ TEST(WorkerLoop, ASlowReaderGetsEverything) {
   EXPECT_EQ(c.executor->end(), SessionEnd::kNotYet);
 }
 
+// ---- captures and graphs
+
+constexpr protocol::GraphId kGraph = protocol::GraphId::make(0, 0);
+constexpr protocol::ExecId kExec = protocol::ExecId::make(0, 0);
+
+TEST_F(Worker, CapturedWorkRunsWhenItsGraphIsLaunched) {
+  extent(0);
+  load_add();
+  const StreamId one = stream(1);
+  launch_add(base(), 5, one);
+  c().post(message::CaptureBegin{one, kGraph, 0, {}});
+  launch_add(base(), 100, one);
+  launch_add(base() + 128, 7, one);
+  const message::CaptureEndReply end = c().ask(message::CaptureEnd{one, kGraph, 0});
+  ASSERT_EQ(end.result, CUDA_SUCCESS);
+  EXPECT_EQ(end.nodes, 2u);
+  EXPECT_EQ(copy_out(base(), 1, one)[0], std::byte{5});
+  ASSERT_EQ(c().ask(message::GraphInstantiate{kExec, kGraph, 0}).result, CUDA_SUCCESS);
+  c().post(message::GraphDestroy{kGraph});
+  for (int i = 0; i < 2; ++i) c().post(message::GraphLaunch{one, kExec});
+  EXPECT_EQ(copy_out(base(), 1, one)[0], std::byte{205});
+  EXPECT_EQ(copy_out(base() + 128, 1, one)[0], std::byte{14});
+  c().post(message::ExecDestroy{kExec});
+  EXPECT_EQ(synchronize(one), CUDA_SUCCESS);
+  EXPECT_TRUE(c().errors.empty());
+}
+
+// What the worker records for itself never lands in a capture, and what a capturing stream did
+// before still counts: a fence behind it, a release, a synchronisation of the device.
+TEST_F(Worker, ACaptureIsNotDisturbedByTheWorkersOwnMarks) {
+  extent(0);
+  extent(kGranule);
+  load_add();
+  const StreamId waiting = stream(1, CU_STREAM_DEFAULT);
+  const StreamId other = stream(2);
+  launch_await(base() + kGranule, waiting);
+  launch_add(base(), 1, kLegacy);  // waits for the one before: both streams are busy
+  c().post(message::CaptureBegin{waiting, kGraph, 0, {}});
+  launch_add(base(), 10, waiting);
+  c().post(message::ReuseFence{0});
+  launch_add(base(), 2, other);  // behind the fence
+  const uint64_t question = c().begin(message::DeviceSynchronize{0});
+  c().settle();
+  EXPECT_FALSE(c().replies.contains(question)) << "the stream's work from before is not done";
+  const int32_t one = 1;
+  copy_in(base() + kGranule, std::as_bytes(std::span(&one, 1)), stream(3));
+  EXPECT_EQ(c().reply<message::DeviceSynchronizeReply>(question).result, CUDA_SUCCESS);
+  // A stream that is captured can neither wait nor be asked, and that breaks nothing here.
+  EXPECT_EQ(synchronize(waiting), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(c().ask(message::StreamQuery{waiting}).result, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  const message::CaptureEndReply end = c().ask(message::CaptureEnd{waiting, kGraph, 0});
+  EXPECT_EQ(end.result, CUDA_SUCCESS);
+  EXPECT_EQ(end.nodes, 1u);
+  EXPECT_EQ(copy_out(base(), 1)[0], std::byte{3});
+  EXPECT_TRUE(c().errors.empty());
+}
+
+TEST_F(Worker, HostDataOnACapturingStreamIsRefused) {
+  extent(0);
+  const StreamId one = stream(1);
+  c().post(message::CaptureBegin{one, kGraph, 0, {}});
+  copy_in(base(), numbers(16), one);
+  c().post(message::CopyOut{one, base(), 0, 16, 1, 77});
+  c().pump_until([&] { return c().tickets[77].last; });
+  EXPECT_EQ(c().tickets[77].result, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(c().ask(message::CaptureEnd{one, kGraph, 0}).nodes, 0u);
+  ASSERT_EQ(c().errors.size(), 1u);
+  EXPECT_EQ(c().errors[0].result, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+}
+
+TEST_F(Worker, ForkedCapturesAndNodesByNumber) {
+  extent(0);
+  load_add();
+  const StreamId one = stream(1);
+  const StreamId two = stream(2);
+  const EventId fork = EventId::make(0, 0);
+  const EventId join = EventId::make(1, 0);
+  c().post(message::EventCreate{fork, 0, CU_EVENT_DISABLE_TIMING});
+  c().post(message::EventCreate{join, 0, CU_EVENT_DISABLE_TIMING});
+  c().post(message::CaptureBegin{one, kGraph, 0, {}});
+  launch_add(base(), 1, one);
+  c().post(message::EventRecord{fork, one, 0});
+  c().post(message::StreamWait{two, fork, 0});
+  launch_add(base() + 128, 2, two);
+  launch_add(base() + 256, 3, one);
+  c().post(message::EventRecord{join, two, 0});
+  c().post(message::StreamWait{one, join, 0});
+  const message::CaptureStateReply state = c().ask(message::CaptureState{one, kGraph});
+  EXPECT_EQ(state.nodes, 3u);
+  EXPECT_EQ(state.dependencies.size(), 2u);
+  ASSERT_EQ(c().ask(message::CaptureEnd{one, kGraph, 0}).nodes, 3u);
+  // A fourth node behind all: numbers go on where the capture ended.
+  const std::vector<message::GraphDependency> behind = {{1, 0}, {2, 0}};
+  c().post(message::FillNode{kGraph, kExec, 3, 0, base() + 512, 4, 9, 4, 1, 1, behind});
+  const message::GraphShapeReply shape = c().ask(message::GraphShape{kGraph, 0, 0});
+  ASSERT_EQ(shape.result, CUDA_SUCCESS);
+  EXPECT_EQ(shape.nodes, 4u);
+  EXPECT_EQ(shape.edges, 4u);
+  ASSERT_EQ(shape.types.size(), 4u);
+  EXPECT_EQ(shape.types[3].type, static_cast<uint32_t>(CU_GRAPH_NODE_TYPE_MEMSET));
+  const message::KernelNodeGetReply kernel = c().ask(message::KernelNodeGet{kGraph, 1});
+  EXPECT_EQ(kernel.kernel, kAdd.bits());
+  EXPECT_EQ(kernel.block_x, 32u);
+  ASSERT_EQ(c().ask(message::GraphInstantiate{kExec, kGraph, 0}).result, CUDA_SUCCESS);
+  c().post(message::GraphLaunch{two, kExec});
+  const std::vector<std::byte> got = copy_out(base(), 516, two);
+  EXPECT_EQ(got[0], std::byte{1});
+  EXPECT_EQ(got[128], std::byte{2});
+  EXPECT_EQ(got[256], std::byte{3});
+  EXPECT_EQ(got[512], std::byte{9});
+  c().settle();
+  EXPECT_TRUE(c().errors.empty());
+}
+
+TEST_F(Worker, GraphsOfAHostileClient) {
+  extent(0);
+  // Memory that is not the session's is refused, and the node's number is used up all the same.
+  c().post(message::GraphCreate{kGraph, 0});
+  c().post(message::CopyNode{
+      kGraph, kExec, 0, 0, base(), 16, 16, 0x7000'0000'0000, 16, 16, 16, 1, 1, {}});
+  c().post(message::FillNode{kGraph, kExec, 1, 0, base(), 4, 1, 4, 4, 1, {}});
+  EXPECT_EQ(c().ask(message::GraphShape{kGraph, 0, 0}).nodes, 2u);
+  ASSERT_EQ(c().errors.size(), 1u);
+  EXPECT_EQ(c().errors[0].result, CUDA_ERROR_INVALID_VALUE);
+  // Numbers that do not exist are errors; one that jumps ends the session.
+  EXPECT_EQ(c().ask(message::KernelNodeGet{kGraph, 4'000'000'000u}).result,
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(c().ask(message::GraphShape{kGraph, UINT32_MAX, UINT32_MAX}).result, CUDA_SUCCESS);
+  c().post(message::EmptyNode{kGraph, 4'000'000'000u, {}});
+  expect_fault("would be number 2");
+}
+
+TEST_F(Worker, ACaptureEndsWithItsStreamOrItsDevice) {
+  extent(0);
+  load_add();
+  const StreamId one = stream(1);
+  c().post(message::CaptureBegin{one, kGraph, 0, {}});
+  launch_add(base(), 1, one);
+  c().post(message::StreamDestroy{one});
+  const StreamId two = stream(2);
+  const auto second = protocol::GraphId::make(1, 0);
+  c().post(message::CaptureBegin{two, second, 0, {}});
+  launch_add(base(), 1, two);
+  EXPECT_EQ(c().ask(message::DeviceReset{0}).result, CUDA_SUCCESS);
+  c().post(message::GraphDestroy{second});
+  c().settle();
+  EXPECT_EQ(c().executor->end(), SessionEnd::kNotYet);
+}
+
 }  // namespace
 }  // namespace farlane::server

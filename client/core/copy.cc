@@ -294,7 +294,83 @@ bool fits(uint64_t pitch, uint64_t width, uint64_t height) {
          (height <= 1 || pitch >= width);
 }
 
+// Host memory is read and written when the graph runs: see graph_copies.h.
+CUresult capture_copy(Session* s, Stream* stream, Capture& capture, Copy box, bool to_device,
+                      bool from_device) {
+  if (box.height == 1 && box.depth == 1) {
+    box.to_pitch = box.from_pitch = box.width;
+  }
+  if (!to_device || !from_device) {
+    std::lock_guard lock(s->captures.mutex());
+    const CUresult result =
+        capture.copies.replace_host_ends(stream->device->ordinal, !to_device, !from_device, &box);
+    if (result != CUDA_SUCCESS) {
+      capture.broken = true;
+      return result;
+    }
+  }
+  for (size_t slice = 0; slice < box.depth; ++slice) {
+    const uint64_t sequence = s->post(message::CopyWithin{.stream = stream->id,
+                                                          .to = box.to + slice * box.to_slice,
+                                                          .to_pitch = box.to_pitch,
+                                                          .from = box.from + slice * box.from_slice,
+                                                          .from_pitch = box.from_pitch,
+                                                          .width = box.width,
+                                                          .height = box.height});
+    if (sequence == 0) {
+      return kServerLost;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
 }  // namespace
+
+CUresult check_copy_ends(Session* s, const Copy& box, bool* to_device, bool* from_device) {
+  const bool flat = box.height == 1 && box.depth == 1;
+  const size_t to_pitch = flat ? box.width : box.to_pitch;
+  const size_t from_pitch = flat ? box.width : box.from_pitch;
+  if (!fits(to_pitch, box.width, box.height) || !fits(from_pitch, box.width, box.height)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *to_device = is_device(s, box.to_place, box.to);
+  *from_device = is_device(s, box.from_place, box.from);
+  // All slices are checked before the first one moves.
+  for (size_t slice = 0; slice < box.depth; ++slice) {
+    Device* owner = nullptr;
+    if (*to_device && !s->is_device_range(box.to + slice * box.to_slice,
+                                          span_bytes(to_pitch, box.width, box.height), &owner)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (*from_device &&
+        !s->is_device_range(box.from + slice * box.from_slice,
+                            span_bytes(from_pitch, box.width, box.height), &owner)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult copy_to_host_later(const Copy& box, CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Stream* ordered = s == nullptr ? nullptr : s->resolve(stream, &error);
+  if (ordered == nullptr) {
+    return error;
+  }
+  for (size_t slice = 0; slice < box.depth; ++slice) {
+    const Plane plane{box.to + slice * box.to_slice,
+                      box.from + slice * box.from_slice,
+                      box.to_pitch,
+                      box.from_pitch,
+                      box.width,
+                      box.height};
+    if (const CUresult result = copy_out(s, ordered, plane, true); result != CUDA_SUCCESS) {
+      return result;
+    }
+  }
+  return CUDA_SUCCESS;
+}
 
 CUresult copy(const Copy& box, CUstream stream, bool async) {
   CUresult error = CUDA_SUCCESS;
@@ -309,28 +385,29 @@ CUresult copy(const Copy& box, CUstream stream, bool async) {
   if (ordered == nullptr) {
     return error;
   }
+  const CaptureRef capture = s->captures.admit(*ordered, &error);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  // It waits, which a captured stream cannot. Other streams' captures do not mind.
+  if (!async && capture != nullptr) {
+    return s->captures.check_wait(*ordered);
+  }
+  const RelaxedCapture ours;
   if (box.width == 0 || box.height == 0 || box.depth == 0) {
     return CUDA_SUCCESS;
   }
+  bool to_device = false;
+  bool from_device = false;
   const bool flat = box.height == 1 && box.depth == 1;
   const size_t to_pitch = flat ? box.width : box.to_pitch;
   const size_t from_pitch = flat ? box.width : box.from_pitch;
-  if (!fits(to_pitch, box.width, box.height) || !fits(from_pitch, box.width, box.height)) {
-    return CUDA_ERROR_INVALID_VALUE;
+  if (const CUresult wrong = check_copy_ends(s, box, &to_device, &from_device);
+      wrong != CUDA_SUCCESS) {
+    return wrong;
   }
-  const bool to_device = is_device(s, box.to_place, box.to);
-  const bool from_device = is_device(s, box.from_place, box.from);
-  // All slices are checked before the first one moves.
-  for (size_t slice = 0; slice < box.depth; ++slice) {
-    Device* owner = nullptr;
-    if (to_device && !s->is_device_range(box.to + slice * box.to_slice,
-                                         span_bytes(to_pitch, box.width, box.height), &owner)) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (from_device && !s->is_device_range(box.from + slice * box.from_slice,
-                                           span_bytes(from_pitch, box.width, box.height), &owner)) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
+  if (capture != nullptr) {
+    return capture_copy(s, ordered, *capture, box, to_device, from_device);
   }
   for (size_t slice = 0; slice < box.depth; ++slice) {
     const Plane plane{box.to + slice * box.to_slice,
@@ -375,6 +452,15 @@ CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_byt
   if (ordered == nullptr) {
     return error;
   }
+  const CaptureRef capture = s->captures.admit(*ordered, &error);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  // It waits, which a captured stream cannot. Other streams' captures do not mind.
+  if (!async && capture != nullptr) {
+    return s->captures.check_wait(*ordered);
+  }
+  const RelaxedCapture ours;
   if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -399,10 +485,13 @@ CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_byt
                                                   .element_bytes = element_bytes,
                                                   .width = width,
                                                   .height = height});
-  s->touch(ordered, sequence);
   if (sequence == 0) {
     return kServerLost;
   }
+  if (capture != nullptr) {
+    return CUDA_SUCCESS;
+  }
+  s->touch(ordered, sequence);
   return async ? CUDA_SUCCESS : settle(*ordered, stream);
 }
 

@@ -26,6 +26,11 @@ Event* find(CUevent event, Session** s, CUresult* error) {
   return found;
 }
 
+CUresult check_answerable(Session* s, const Event& event) {
+  const CUresult captured = s->captures.check_event(event);
+  return captured == CUDA_SUCCESS ? s->captures.check_unsafe() : captured;
+}
+
 }  // namespace
 
 CUresult event_create(int device, unsigned flags, CUevent* event) {
@@ -88,10 +93,24 @@ CUresult event_record(CUevent event, CUstream stream, unsigned flags) {
   if (recorded->device != found->device) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
+  const CaptureRef capture = s->captures.admit(*recorded, &error);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  const bool is_node = capture != nullptr && (flags & CU_EVENT_RECORD_EXTERNAL) != 0;
   const uint64_t sequence =
       s->post(message::EventRecord{.event = found->id, .stream = recorded->id, .flags = flags});
   if (sequence == 0) {
     return kServerLost;
+  }
+  if (is_node) {
+    std::lock_guard lock(s->captures.mutex());
+    capture->events.push_back(bits_of(event));
+    return CUDA_SUCCESS;
+  }
+  s->captures.recorded(found, capture);
+  if (capture != nullptr) {
+    return CUDA_SUCCESS;
   }
   s->touch(recorded, sequence);
   found->recorded_stream.store(recorded->id.bits(), std::memory_order_release);
@@ -105,6 +124,9 @@ CUresult event_synchronize(CUevent event) {
   Event* found = find(event, &s, &error);
   if (found == nullptr) {
     return error;
+  }
+  if (const CUresult refused = check_answerable(s, *found); refused != CUDA_SUCCESS) {
+    return refused;
   }
   const uint64_t recorded = found->recorded_sequence.load(std::memory_order_acquire);
   if (s->answers_here(is_over(s, *found, recorded), message::EventSynchronize::kName)) {
@@ -134,6 +156,9 @@ CUresult event_query(CUevent event) {
   if (found == nullptr) {
     return error;
   }
+  if (const CUresult refused = check_answerable(s, *found); refused != CUDA_SUCCESS) {
+    return refused;
+  }
   const uint64_t recorded = found->recorded_sequence.load(std::memory_order_acquire);
   if (s->answers_here(is_over(s, *found, recorded), message::EventQuery::kName)) {
     return s->errors.take();
@@ -160,6 +185,11 @@ CUresult event_elapsed(CUevent start, CUevent end, float* milliseconds) {
   const Event* to = find(end, &s, &error);
   if (to == nullptr) {
     return error;
+  }
+  for (const Event* one : {from, to}) {
+    if (one->capture.load(std::memory_order_acquire) != 0) {
+      return s->captures.none() ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_CAPTURED_EVENT;
+    }
   }
   if (((from->flags | to->flags) & CU_EVENT_DISABLE_TIMING) != 0 ||
       from->recorded_sequence.load() == 0 || to->recorded_sequence.load() == 0) {

@@ -22,7 +22,9 @@ enum class LocalKind : uint8_t {
   kContext = 0x41,
   kLibrary = 0x42,
   kLibraryKernel = 0x43,
-  kPool = 0x44
+  kPool = 0x44,
+  kGraphNode = 0x45,
+  kUserObject = 0x46
 };
 
 template <class T, auto kKindValue>

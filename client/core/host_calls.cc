@@ -206,6 +206,14 @@ CUresult host_function(CUstream stream, std::function<void(CUresult status)> fun
   if (found == nullptr) {
     return error;
   }
+  if (const CaptureRef capture = s->captures.admit(*found, &error); capture != nullptr) {
+    unsupported("a host function in a capture");
+    s->captures.check_wait(*found);
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
   if (!s->host_calls().pending()) {
     // A fence posted behind the function would make all streams wait for it.
     for (auto& device : s->devices) {

@@ -70,6 +70,11 @@ CUresult host_allocate(size_t bytes, unsigned flags, void** address) {
   if (const CUresult error = session_start(); error != CUDA_SUCCESS) {
     return error;
   }
+  if (Session* s = session_if_any(); s != nullptr) {
+    if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+      return refused;
+    }
+  }
   if (bytes == 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -88,6 +93,11 @@ CUresult host_allocate(size_t bytes, unsigned flags, void** address) {
 }
 
 CUresult host_free(void* address) {
+  if (Session* s = session_if_any(); s != nullptr) {
+    if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+      return refused;
+    }
+  }
   PinnedMemory& memory = pinned();
   size_t bytes = 0;
   {
@@ -108,6 +118,11 @@ CUresult host_register(void* address, size_t bytes, unsigned flags) {
   if (const CUresult error = session_start(); error != CUDA_SUCCESS) {
     return error;
   }
+  if (Session* s = session_if_any(); s != nullptr) {
+    if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+      return refused;
+    }
+  }
   const auto start = reinterpret_cast<uint64_t>(address);
   if (start == 0 || bytes == 0 || start + bytes < start) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -124,6 +139,11 @@ CUresult host_register(void* address, size_t bytes, unsigned flags) {
 }
 
 CUresult host_unregister(void* address) {
+  if (Session* s = session_if_any(); s != nullptr) {
+    if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+      return refused;
+    }
+  }
   if (address == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }

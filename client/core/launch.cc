@@ -4,6 +4,7 @@
 #include <new>
 #include <type_traits>
 
+#include "client/core/graph_detail.h"
 #include "client/core/session.h"
 #include "protocol/limits.h"
 
@@ -47,7 +48,9 @@ CUevent event_of(const CUlaunchAttribute& attribute) {
              : attribute.value.launchCompletionEvent.event;
 }
 
-CUresult check(const Function& function, const Launch& launch) {
+}  // namespace
+
+CUresult check_launch(const Function& function, const Launch& launch) {
   const Device& device = *function.device;
   constexpr CUdevice_attribute kGridMax[] = {CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X,
                                              CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y,
@@ -83,6 +86,8 @@ CUresult check(const Function& function, const Launch& launch) {
   return CUDA_SUCCESS;
 }
 
+namespace {
+
 bool is_cooperative(const Launch& launch) {
   for (unsigned i = 0; i < launch.attribute_count; ++i) {
     if (launch.attributes[i].id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE &&
@@ -112,6 +117,50 @@ CUresult check_cooperative(CUfunction function, const Function& kernel, const La
 
 }  // namespace
 
+CUresult pack_params(const Function& function, const Launch& launch, std::span<std::byte> storage,
+                     std::span<const std::byte>* params) {
+  const KernelFacts& facts = function.facts;
+  if (launch.params == nullptr && launch.packed_params != nullptr) {
+    // As CUDA has it (tried on 13.0): more than there are parameters is refused, what is missing is
+    // 0.
+    if (launch.packed_bytes == 0 || launch.packed_bytes > limits::param_bytes_max) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (launch.packed_bytes > facts.param_bytes) {
+      return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+    }
+    *params = {static_cast<const std::byte*>(launch.packed_params), launch.packed_bytes};
+    if (launch.packed_bytes < facts.param_bytes) {
+      std::memcpy(storage.data(), launch.packed_params, launch.packed_bytes);
+      std::memset(storage.data() + launch.packed_bytes, 0, facts.param_bytes - launch.packed_bytes);
+      *params = storage.first(facts.param_bytes);
+    }
+    return CUDA_SUCCESS;
+  }
+  if (facts.params.empty()) {
+    return CUDA_SUCCESS;
+  }
+  if (launch.params == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  size_t end = 0;
+  for (size_t i = 0; i < facts.params.size(); ++i) {
+    const message::Param& param = facts.params[i];
+    if (param.offset > storage.size() || param.bytes > storage.size() - param.offset ||
+        launch.params[i] == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    // Gaps are zeroed: what happened to lie on the stack is nobody's business.
+    if (param.offset > end) {
+      std::memset(storage.data() + end, 0, param.offset - end);
+    }
+    std::memcpy(storage.data() + param.offset, launch.params[i], param.bytes);
+    end = param.offset + param.bytes;
+  }
+  *params = storage.first(end);
+  return CUDA_SUCCESS;
+}
+
 CUresult launch(CUfunction function, const Launch& launch) {
   CUresult error = CUDA_SUCCESS;
   Session* s = session(&error);
@@ -132,53 +181,32 @@ CUresult launch(CUfunction function, const Launch& launch) {
   if (stream->device != kernel->device) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
-  if (const CUresult wrong = check(*kernel, launch); wrong != CUDA_SUCCESS) {
+  const CaptureRef capture = s->captures.admit(*stream, &error);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  // A launch that is refused breaks the capture it would have been in.
+  const auto refuse = [&](CUresult wrong) {
+    if (capture != nullptr) {
+      std::lock_guard lock(s->captures.mutex());
+      capture->broken = true;
+    }
     return wrong;
+  };
+  if (const CUresult wrong = check_launch(*kernel, launch); wrong != CUDA_SUCCESS) {
+    return refuse(wrong);
   }
   if (is_cooperative(launch)) {
     if (const CUresult wrong = check_cooperative(function, *kernel, launch);
         wrong != CUDA_SUCCESS) {
-      return wrong;
+      return refuse(wrong);
     }
   }
 
   alignas(16) std::byte packed[limits::param_bytes_max];
   std::span<const std::byte> params;
-  const KernelFacts& facts = kernel->facts;
-  if (launch.params == nullptr && launch.packed_params != nullptr) {
-    // As CUDA has it (tried on 13.0): more than there are parameters is refused, what is missing is
-    // 0.
-    if (launch.packed_bytes == 0 || launch.packed_bytes > limits::param_bytes_max) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (launch.packed_bytes > facts.param_bytes) {
-      return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
-    }
-    params = {static_cast<const std::byte*>(launch.packed_params), launch.packed_bytes};
-    if (launch.packed_bytes < facts.param_bytes) {
-      std::memcpy(packed, launch.packed_params, launch.packed_bytes);
-      std::memset(packed + launch.packed_bytes, 0, facts.param_bytes - launch.packed_bytes);
-      params = {packed, facts.param_bytes};
-    }
-  } else if (!facts.params.empty()) {
-    if (launch.params == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    size_t end = 0;
-    for (size_t i = 0; i < facts.params.size(); ++i) {
-      const message::Param& param = facts.params[i];
-      if (param.offset > sizeof packed || param.bytes > sizeof packed - param.offset ||
-          launch.params[i] == nullptr) {
-        return CUDA_ERROR_INVALID_VALUE;
-      }
-      // Gaps are zeroed: what happened to lie on the stack is nobody's business.
-      if (param.offset > end) {
-        std::memset(packed + end, 0, param.offset - end);
-      }
-      std::memcpy(packed + param.offset, launch.params[i], param.bytes);
-      end = param.offset + param.bytes;
-    }
-    params = {packed, end};
+  if (const CUresult wrong = pack_params(*kernel, launch, packed, &params); wrong != CUDA_SUCCESS) {
+    return refuse(wrong);
   }
 
   // Not an array of attributes: most launches have none, and would pay for making 32.
@@ -187,19 +215,19 @@ CUresult launch(CUfunction function, const Launch& launch) {
   alignas(Attribute) std::byte storage[limits::launch_attributes_max * sizeof(Attribute)];
   auto* const attributes = reinterpret_cast<Attribute*>(storage);
   if (launch.attribute_count > limits::launch_attributes_max) {
-    return CUDA_ERROR_INVALID_VALUE;
+    return refuse(CUDA_ERROR_INVALID_VALUE);
   }
   bool records_events = false;
   for (unsigned i = 0; i < launch.attribute_count; ++i) {
     if (has_event(launch.attributes[i].id)) {
       records_events = true;
       if (s->events.find(bits_of(event_of(launch.attributes[i]))) == nullptr) {
-        return CUDA_ERROR_INVALID_HANDLE;
+        return refuse(CUDA_ERROR_INVALID_HANDLE);
       }
     } else if (!is_plain(launch.attributes[i].id)) {
-      return launch.attributes[i].id == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE
-                 ? CUDA_ERROR_NOT_SUPPORTED
-                 : CUDA_ERROR_INVALID_VALUE;
+      return refuse(launch.attributes[i].id == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE
+                        ? CUDA_ERROR_NOT_SUPPORTED
+                        : CUDA_ERROR_INVALID_VALUE);
     }
     Attribute& attribute = *new (&attributes[i]) Attribute;
     attribute.id = launch.attributes[i].id;
@@ -221,6 +249,9 @@ CUresult launch(CUfunction function, const Launch& launch) {
                               .params = params});
   if (sequence == 0) {
     return kServerLost;
+  }
+  if (capture != nullptr) {
+    return CUDA_SUCCESS;
   }
   s->touch(stream, sequence);
   for (unsigned i = 0; records_events && i < launch.attribute_count; ++i) {

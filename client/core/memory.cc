@@ -39,6 +39,9 @@ CUresult memory_allocate(int device, size_t bytes, CUdeviceptr* address) {
   if (s == nullptr) {
     return error;
   }
+  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+    return refused;
+  }
   Device* found = s->device(device);
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_DEVICE;
@@ -57,6 +60,9 @@ CUresult memory_free(CUdeviceptr address) {
   Session* s = session(&error);
   if (s == nullptr) {
     return error;
+  }
+  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+    return refused;
   }
   Device* owner = s->device_of(address);
   if (owner == nullptr) {
@@ -81,6 +87,17 @@ CUresult memory_allocate_async(int device, size_t bytes, CUstream stream, CUdevi
   if (user == nullptr) {
     return error;
   }
+  if (const CaptureRef capture = s->captures.admit(*user, &error); capture != nullptr) {
+    unsupported("stream-ordered memory in a capture");
+    s->captures.check_wait(*user);
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+    return refused;
+  }
   std::lock_guard lock(found->memory_mutex);
   uint64_t start = 0;
   const CUresult result = found->memory.allocate(bytes, user->id.bits(), true, &start);
@@ -99,6 +116,17 @@ CUresult memory_free_async(CUdeviceptr address, CUstream stream) {
   const Stream* user = s->resolve(stream, &error);
   if (user == nullptr) {
     return error;
+  }
+  if (const CaptureRef capture = s->captures.admit(*user, &error); capture != nullptr) {
+    unsupported("stream-ordered memory in a capture");
+    s->captures.check_wait(*user);
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+    return refused;
   }
   Device* owner = s->device_of(address);
   if (owner == nullptr) {

@@ -21,8 +21,10 @@
 
 #include "client/core/address_space.h"
 #include "client/core/api.h"
+#include "client/core/capture.h"
 #include "client/core/command_log.h"
 #include "client/core/courier.h"
+#include "client/core/graph.h"
 #include "client/core/handle_table.h"
 #include "client/core/host_calls.h"
 #include "client/core/inbox.h"
@@ -72,7 +74,9 @@ struct Event {
   std::atomic<uint64_t> recorded_sequence = 0;  // 0: never recorded
   std::atomic<uint64_t> recorded_stream = 0;    // StreamId bits
   std::atomic<uint64_t> finished_sequence = 0;  // the record known to have finished
+  std::atomic<uint64_t> capture = 0;            // last recorded in this one (Capture::id)
   void reset() {
+    capture = 0;
     device = nullptr;
     recorded_sequence = 0;
     recorded_stream = 0;
@@ -318,6 +322,11 @@ class Session {
   HandleTable<Module, protocol::HandleKind::kModule> modules;
   HandleTable<Function, protocol::HandleKind::kKernel> functions;
   HandleTable<Context, LocalKind::kContext> contexts;
+  HandleTable<Graph, protocol::HandleKind::kGraph> graphs;
+  HandleTable<GraphExec, protocol::HandleKind::kExec> graph_execs;
+  HandleTable<GraphNode, LocalKind::kGraphNode> graph_nodes;
+  HandleTable<UserObject, LocalKind::kUserObject> user_objects;
+  Captures captures;
 
   struct Variable {
     uint64_t bytes = 0;
@@ -371,6 +380,11 @@ template <class H>
 H handle_of(uint64_t bits) {
   return reinterpret_cast<H>(bits);
 }
+
+// A copy's ends are where they may be; which are the device's.
+CUresult check_copy_ends(Session* s, const Copy& box, bool* to_device, bool* from_device);
+// From device to host memory of any kind, without waiting.
+CUresult copy_to_host_later(const Copy& box, CUstream stream);
 
 // Contexts were destroyed, or the session they belong to was: threads look their device up anew.
 void contexts_changed();

@@ -1,6 +1,8 @@
 // Streams. Queries and synchronisation of a stream that is known to be idle are answered here.
 #include <algorithm>
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "client/core/session.h"
 
@@ -131,6 +133,7 @@ CUresult stream_destroy(CUstream stream) {
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
+  s->captures.destroyed(*found);
   const protocol::StreamId id = found->id;
   Device* const owner = found->device;
   s->streams.destroy(bits_of(stream));
@@ -149,6 +152,9 @@ CUresult stream_synchronize(CUstream stream) {
   Stream* found = s->resolve(stream, &error);
   if (found == nullptr) {
     return error;
+  }
+  if (const CUresult refused = s->captures.check_wait(*found); refused != CUDA_SUCCESS) {
+    return refused;
   }
   if (s->answers_here(is_idle(*found), message::StreamSynchronize::kName)) {
     return s->errors.take();
@@ -189,6 +195,9 @@ CUresult stream_query(CUstream stream) {
   if (found == nullptr) {
     return error;
   }
+  if (const CUresult refused = s->captures.check_wait(*found); refused != CUDA_SUCCESS) {
+    return refused;
+  }
   if (s->answers_here(is_idle(*found), message::StreamQuery::kName)) {
     return s->errors.take();
   }
@@ -218,6 +227,17 @@ CUresult stream_wait_event(CUstream stream, CUevent event, unsigned flags) {
   const Event* awaited = s->events.find(bits_of(event));
   if (awaited == nullptr) {
     return CUDA_ERROR_INVALID_HANDLE;
+  }
+  const bool external = (flags & CU_EVENT_WAIT_EXTERNAL) != 0;
+  const CaptureRef capture =
+      external ? s->captures.admit(*found, &error) : s->captures.joined(found, *awaited, &error);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  if (capture != nullptr) {
+    const uint64_t sequence =
+        s->post(message::StreamWait{.stream = found->id, .event = awaited->id, .flags = flags});
+    return sequence == 0 ? kServerLost : CUDA_SUCCESS;
   }
   if (awaited->recorded_sequence.load() == 0) {
     return CUDA_SUCCESS;  // an event that was never recorded is over
@@ -281,6 +301,9 @@ CUresult device_synchronize(int device) {
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_DEVICE;
   }
+  if (const CUresult refused = s->captures.check_device(); refused != CUDA_SUCCESS) {
+    return refused;
+  }
   if (s->answers_here(found->work.is_idle(), message::DeviceSynchronize::kName)) {
     return s->errors.take();
   }
@@ -323,6 +346,24 @@ CUresult device_reset(int device) {
   }
   const CUresult result = s->ask(message::DeviceReset{.device = found->server_ordinal});
   found->memory_changed();
+  s->captures.break_all();
+  // Their memory is given back while it still is the program's.
+  std::vector<GraphCopies> copies;
+  s->graph_execs.for_each([&](uint64_t bits, GraphExec& exec) {
+    if (exec.device == found) {
+      std::lock_guard lock(exec.mutex);
+      copies.push_back(std::exchange(exec.copies, {}));
+      s->graph_execs.destroy(bits);
+    }
+  });
+  s->graphs.for_each([&](uint64_t bits, Graph& graph) {
+    if (graph.device == found) {
+      std::lock_guard lock(graph.mutex);
+      copies.push_back(std::exchange(graph.copies, {}));
+      s->graphs.destroy(bits);
+    }
+  });
+  copies.clear();
   // Every name of the device is gone, as in CUDA.
   s->streams.for_each([&](uint64_t bits, Stream& stream) {
     if (stream.device == found) {

@@ -1,7 +1,7 @@
 // cuMemcpy* over linear memory. Arrays are not there yet.
 #include <algorithm>
 
-#include "client/cuda/driver.h"
+#include "client/cuda/copy.h"
 
 using namespace farlane::cuda;
 using farlane::client::Copy;
@@ -85,28 +85,37 @@ CUresult locate(const End& end, size_t width, size_t height, size_t depth, uint6
   return CUDA_SUCCESS;
 }
 
-CUresult copy_box(const End& to, const End& from, size_t width, size_t height, size_t depth,
-                  CUstream stream, bool async) {
+CUresult box_of(const End& to, const End& from, size_t width, size_t height, size_t depth,
+                Copy* copy) {
+  copy->width = width;
+  copy->height = height;
+  copy->depth = depth;
   if (width == 0 || height == 0 || depth == 0) {
     return CUDA_SUCCESS;
   }
-  Copy copy;
   if (const CUresult result =
-          locate(to, width, height, depth, &copy.to, &copy.to_place, &copy.to_slice);
+          locate(to, width, height, depth, &copy->to, &copy->to_place, &copy->to_slice);
       result != CUDA_SUCCESS) {
     return result;
   }
   if (const CUresult result =
-          locate(from, width, height, depth, &copy.from, &copy.from_place, &copy.from_slice);
+          locate(from, width, height, depth, &copy->from, &copy->from_place, &copy->from_slice);
       result != CUDA_SUCCESS) {
     return result;
   }
-  copy.width = width;
-  copy.height = height;
-  copy.depth = depth;
   // One row has no pitch that matters; the core wants a possible one.
-  copy.to_pitch = std::max(to.pitch, width);
-  copy.from_pitch = std::max(from.pitch, width);
+  copy->to_pitch = std::max(to.pitch, width);
+  copy->from_pitch = std::max(from.pitch, width);
+  return CUDA_SUCCESS;
+}
+
+CUresult copy_box(const End& to, const End& from, size_t width, size_t height, size_t depth,
+                  CUstream stream, bool async) {
+  Copy copy;
+  const CUresult result = box_of(to, from, width, height, depth, &copy);
+  if (result != CUDA_SUCCESS || width == 0 || height == 0 || depth == 0) {
+    return result;
+  }
   return core::copy(copy, stream, async);
 }
 
@@ -138,6 +147,21 @@ CUresult copy_3d(const Parameters* p, CUstream stream, bool async) {
 }
 
 }  // namespace
+
+namespace farlane::cuda {
+
+CUresult copy_3d_of(const CUDA_MEMCPY3D* p, Copy* copy) {
+  if (p == nullptr || p->srcLOD != 0 || p->dstLOD != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return box_of({p->dstMemoryType, p->dstHost, p->dstDevice, p->dstXInBytes, p->dstY, p->dstZ,
+                 p->dstPitch, p->dstHeight},
+                {p->srcMemoryType, p->srcHost, p->srcDevice, p->srcXInBytes, p->srcY, p->srcZ,
+                 p->srcPitch, p->srcHeight},
+                p->WidthInBytes, p->Height, p->Depth, copy);
+}
+
+}  // namespace farlane::cuda
 
 FARLANE_TWINS(cuMemcpy, _ptds, (CUdeviceptr dst, CUdeviceptr src, size_t ByteCount),
               copy_linear(dst, Place::kByAddress, src, Place::kByAddress, ByteCount,

@@ -1,4 +1,4 @@
-// Streams, and what is answered about capture, which is not there.
+// Streams. Their capture is in capture.cc.
 #include <algorithm>
 
 #include "client/cuda/driver.h"
@@ -82,25 +82,6 @@ CUresult get_contexts(CUstream stream, CUcontext* context, CUgreenCtx* green) {
   return result;
 }
 
-CUresult check_stream(CUstream stream) {
-  unsigned flags = 0;
-  return core::stream_flags(stream, &flags);
-}
-
-// Nothing captures, so every stream that exists is not being captured.
-CUresult is_capturing(CUstream stream, CUstreamCaptureStatus* status) {
-  return enter_context([&](int) -> CUresult {
-    if (status == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    const CUresult result = check_stream(stream);
-    if (result == CUDA_SUCCESS) {
-      *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    }
-    return result;
-  });
-}
-
 CUresult get_attribute(CUstream stream, CUstreamAttrID attribute, CUstreamAttrValue* value) {
   return enter_context([&](int) -> CUresult {
     return value == nullptr ? CUDA_ERROR_INVALID_VALUE
@@ -118,8 +99,6 @@ CUresult set_attribute(CUstream stream, CUstreamAttrID attribute, const CUstream
 CUresult copy_attributes(CUstream to, CUstream from) {
   return enter_context([&](int) { return core::stream_copy_attributes(to, from); });
 }
-
-constinit thread_local CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
 
 }  // namespace
 
@@ -152,19 +131,6 @@ FARLANE_TWINS(cuStreamGetCtx, _ptsz, (CUstream hStream, CUcontext* pctx),
               get_context(stream_of(hStream, twin), pctx))
 FARLANE_TWINS(cuStreamGetCtx_v2, _ptsz, (CUstream hStream, CUcontext* pCtx, CUgreenCtx* pGreenCtx),
               get_contexts(stream_of(hStream, twin), pCtx, pGreenCtx))
-FARLANE_TWINS(cuStreamIsCapturing, _ptsz, (CUstream hStream, CUstreamCaptureStatus* captureStatus),
-              is_capturing(stream_of(hStream, twin), captureStatus))
-FARLANE_TWINS(cuStreamGetCaptureInfo, _ptsz,
-              (CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*),
-              is_capturing(stream_of(hStream, twin), captureStatus_out))
-FARLANE_TWINS(cuStreamGetCaptureInfo_v2, _ptsz,
-              (CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
-               const CUgraphNode**, size_t*),
-              is_capturing(stream_of(hStream, twin), captureStatus_out))
-FARLANE_TWINS(cuStreamGetCaptureInfo_v3, _ptsz,
-              (CUstream hStream, CUstreamCaptureStatus* captureStatus_out, cuuint64_t*, CUgraph*,
-               const CUgraphNode**, const CUgraphEdgeData**, size_t*),
-              is_capturing(stream_of(hStream, twin), captureStatus_out))
 FARLANE_TWINS(cuStreamGetAttribute, _ptsz,
               (CUstream hStream, CUstreamAttrID attr, CUstreamAttrValue* value_out),
               get_attribute(stream_of(hStream, twin), attr, value_out))
@@ -173,14 +139,3 @@ FARLANE_TWINS(cuStreamSetAttribute, _ptsz,
               set_attribute(stream_of(hStream, twin), attr, value))
 FARLANE_TWINS(cuStreamCopyAttributes, _ptsz, (CUstream dst, CUstream src),
               copy_attributes(stream_of(dst, twin), stream_of(src, twin)))
-
-CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
-  return enter([&]() -> CUresult {
-    if (mode == nullptr || *mode < CU_STREAM_CAPTURE_MODE_GLOBAL ||
-        *mode > CU_STREAM_CAPTURE_MODE_RELAXED) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    std::swap(*mode, capture_mode);
-    return CUDA_SUCCESS;
-  });
-}

@@ -106,13 +106,15 @@ Error box_address(const cudaPitchedPtr& box, const cudaPos& at, uint64_t* addres
   return {};
 }
 
-Error copy_box(const cudaPitchedPtr& to, const cudaPos& to_at, const cudaPitchedPtr& from,
-               const cudaPos& from_at, const cudaExtent& extent, const Ends& ends, CUstream stream,
-               bool async) {
+Error box_of(const cudaPitchedPtr& to, const cudaPos& to_at, const cudaPitchedPtr& from,
+             const cudaPos& from_at, const cudaExtent& extent, const Ends& ends, core::Copy* out) {
+  core::Copy& copy = *out;
+  copy.width = extent.width;
+  copy.height = extent.height;
+  copy.depth = extent.depth;
   if (extent.width == 0 || extent.height == 0 || extent.depth == 0) {
     return {};
   }
-  core::Copy copy;
   if (Error error = box_address(to, to_at, &copy.to, &copy.to_slice)) {
     return error;
   }
@@ -129,25 +131,28 @@ Error copy_box(const cudaPitchedPtr& to, const cudaPos& to_at, const cudaPitched
   copy.from_place = ends.from;
   copy.to_pitch = to.pitch;
   copy.from_pitch = from.pitch;
-  copy.width = extent.width;
-  copy.height = extent.height;
-  copy.depth = extent.depth;
+  settle(&copy.to_place, copy.to);
+  settle(&copy.from_place, copy.from);
+  return {};
+}
+
+Error copy_box(const cudaPitchedPtr& to, const cudaPos& to_at, const cudaPitchedPtr& from,
+               const cudaPos& from_at, const cudaExtent& extent, const Ends& ends, CUstream stream,
+               bool async) {
+  core::Copy copy;
+  if (Error error = box_of(to, to_at, from, from_at, extent, ends, &copy)) {
+    return error;
+  }
   return do_copy(copy, stream, async);
 }
 
 cudaError_t copy_3d(const cudaMemcpy3DParms* p, CUstream stream, bool async) {
   return enter_context([&](int) -> Error {
-    if (p == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    if (p->srcArray != nullptr || p->dstArray != nullptr) {
-      return not_supported("cudaMemcpy3D with arrays");
-    }
-    Ends ends;
-    if (Error error = ends_of(p->kind, &ends)) {
+    core::Copy copy;
+    if (Error error = copy_3d_of(p, &copy)) {
       return error;
     }
-    return copy_box(p->dstPtr, p->dstPos, p->srcPtr, p->srcPos, p->extent, ends, stream, async);
+    return do_copy(copy, stream, async);
   });
 }
 
@@ -190,6 +195,36 @@ cudaError_t copy_3d_peer(const cudaMemcpy3DPeerParms* p, CUstream stream, bool a
 }
 
 }  // namespace
+
+Error copy_1d_of(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, core::Copy* copy) {
+  Ends ends;
+  if (Error error = ends_of(kind, &ends)) {
+    return error;
+  }
+  copy->to = address_of(to);
+  copy->from = address_of(from);
+  copy->to_place = ends.to;
+  copy->from_place = ends.from;
+  copy->width = bytes;
+  settle(&copy->to_place, copy->to);
+  settle(&copy->from_place, copy->from);
+  return {};
+}
+
+Error copy_3d_of(const cudaMemcpy3DParms* p, core::Copy* copy) {
+  if (p == nullptr) {
+    return cudaErrorInvalidValue;
+  }
+  if (p->srcArray != nullptr || p->dstArray != nullptr) {
+    return not_supported("cudaMemcpy3D with arrays");
+  }
+  Ends ends;
+  if (Error error = ends_of(p->kind, &ends)) {
+    return error;
+  }
+  return box_of(p->dstPtr, p->dstPos, p->srcPtr, p->srcPos, p->extent, ends, copy);
+}
+
 }  // namespace farlane::cudart
 
 using namespace farlane::cudart;

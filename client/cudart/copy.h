@@ -14,6 +14,10 @@ struct Ends {
 // cudaErrorInvalidMemcpyDirection for a number that is no kind.
 Error ends_of(cudaMemcpyKind kind, Ends* ends);
 
+// One end is resolved by address where the kind leaves it open. An empty box is an empty copy.
+Error copy_1d_of(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, core::Copy* copy);
+Error copy_3d_of(const cudaMemcpy3DParms* parameters, core::Copy* copy);
+
 inline constexpr bool kAsync = true;
 inline constexpr bool kSync = false;
 

@@ -138,6 +138,22 @@ class Registry {
     return {};
   }
 
+  const void* host_of(CUfunction function, const char* name) {
+    const std::shared_lock lock(mutex_);
+    for (const auto& [host, candidate] : functions_) {
+      if (candidate.kernel == nullptr || std::strcmp(candidate.name, name) != 0) {
+        continue;
+      }
+      CUfunction same = nullptr;
+      const int device = core::current_device();
+      if (core::kernel_function(candidate.kernel, device, &same) == CUDA_SUCCESS &&
+          same == function) {
+        return host;
+      }
+    }
+    return nullptr;
+  }
+
   void load_all(int device) {
     const std::unique_lock lock(mutex_);
     if (!loaded_devices_.insert(device).second) {
@@ -217,6 +233,12 @@ void load_registered_if_eager(int device) {
 
 Error registered_kernel(const void* host_function, CUkernel* kernel) {
   return registry().kernel(host_function, kernel);
+}
+
+const void* host_function_of(CUfunction function) {
+  const char* name = nullptr;
+  return core::function_name(function, &name) == CUDA_SUCCESS ? registry().host_of(function, name)
+                                                              : nullptr;
 }
 
 Error kernel_or_handle(const void* function, CUfunction* out) {

@@ -23,6 +23,9 @@ void load_registered_if_eager(int device);
 // anything else that is none of these cudaErrorInvalidResourceHandle.
 Error kernel_or_handle(const void* function, CUfunction* out);
 
+// The host function of a kernel; null: it has none, because the program loaded it itself.
+const void* host_function_of(CUfunction function);
+
 struct Variable {
   CUdeviceptr address = 0;
   size_t bytes = 0;

@@ -1,4 +1,4 @@
-// Streams, and what is answered about capture, which is not there.
+// Streams. Their capture is in capture.cc.
 #include <algorithm>
 
 #include "client/cudart/runtime.h"
@@ -65,21 +65,6 @@ cudaError_t get_device(CUstream stream, int* device) {
   });
 }
 
-// Nothing captures, so every stream that exists is not being captured.
-cudaError_t is_capturing(CUstream stream, cudaStreamCaptureStatus* status) {
-  return enter_context([&](int) -> Error {
-    if (status == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    unsigned flags = 0;
-    if (const CUresult result = core::stream_flags(stream, &flags); result != CUDA_SUCCESS) {
-      return result;
-    }
-    *status = cudaStreamCaptureStatusNone;
-    return {};
-  });
-}
-
 static_assert(sizeof(cudaStreamAttrValue) == sizeof(CUstreamAttrValue));
 
 cudaError_t get_attribute(CUstream stream, cudaStreamAttrID attribute, cudaStreamAttrValue* value) {
@@ -104,8 +89,6 @@ cudaError_t set_attribute(CUstream stream, cudaStreamAttrID attribute,
 cudaError_t copy_attributes(CUstream to, CUstream from) {
   return enter_context([&](int) -> Error { return core::stream_copy_attributes(to, from); });
 }
-
-constinit thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
 
 }  // namespace
 
@@ -142,13 +125,6 @@ FARLANE_TWINS(cudaStreamGetId, _ptsz, (cudaStream_t hStream, unsigned long long*
               get_id(stream_of(hStream, twin), streamId))
 FARLANE_TWINS(cudaStreamGetDevice, _ptsz, (cudaStream_t hStream, int* device),
               get_device(stream_of(hStream, twin), device))
-FARLANE_TWINS(cudaStreamIsCapturing, _ptsz,
-              (cudaStream_t stream, cudaStreamCaptureStatus* pCaptureStatus),
-              is_capturing(stream_of(stream, twin), pCaptureStatus))
-FARLANE_TWINS(cudaStreamGetCaptureInfo, _ptsz,
-              (cudaStream_t stream, cudaStreamCaptureStatus* captureStatus_out, unsigned long long*,
-               cudaGraph_t*, const cudaGraphNode_t**, const cudaGraphEdgeData**, size_t*),
-              is_capturing(stream_of(stream, twin), captureStatus_out))
 FARLANE_TWINS(cudaStreamGetAttribute, _ptsz,
               (cudaStream_t hStream, cudaStreamAttrID attr, cudaStreamAttrValue* value_out),
               get_attribute(stream_of(hStream, twin), attr, value_out))
@@ -157,14 +133,3 @@ FARLANE_TWINS(cudaStreamSetAttribute, _ptsz,
               set_attribute(stream_of(hStream, twin), attr, value))
 FARLANE_TWINS(cudaStreamCopyAttributes, _ptsz, (cudaStream_t dst, cudaStream_t src),
               copy_attributes(stream_of(dst, twin), stream_of(src, twin)))
-
-cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
-  return enter([&]() -> Error {
-    if (mode == nullptr || *mode < cudaStreamCaptureModeGlobal ||
-        *mode > cudaStreamCaptureModeRelaxed) {
-      return cudaErrorInvalidValue;
-    }
-    std::swap(*mode, capture_mode);
-    return {};
-  });
-}

@@ -1,9 +1,10 @@
 # libsoftcuda.so: the driver functions the worker uses, on top of the PTX engine.
 set(softcuda_driver_sources
-  driver_api_context.cc driver_api_copy.cc driver_api_device.cc driver_api_error.cc
+  driver_api_context.cc driver_api_copy.cc driver_api_capture.cc driver_api_device.cc driver_api_error.cc driver_api_graph.cc
+  driver_api_graph_nodes.cc
   driver_api_launch.cc driver_api_library.cc driver_api_memory.cc driver_api_module.cc
   driver_api_pool.cc driver_api_proc.cc driver_api_stream.cc driver_api_virtual.cc
-  driver_context.cc driver_copy.cc driver_device.cc driver_launch.cc driver_memory.cc
+  driver_context.cc driver_copy.cc driver_device.cc driver_graph.cc driver_launch.cc driver_memory.cc
   driver_memory_host.cc driver_memory_virtual.cc driver_module.cc driver_scheduler.cc
   driver_stream.cc image_select.cc)
 
@@ -53,7 +54,8 @@ if(FARLANE_TESTS)
   add_custom_target(softcuda_test_images DEPENDS ${softcuda_images})
 
   add_executable(softcuda_driver_test
-    driver_copy_test.cc driver_device_test.cc driver_memory_test.cc driver_module_test.cc
+    driver_copy_test.cc driver_device_test.cc driver_graph_test.cc driver_memory_test.cc
+    driver_module_test.cc
     driver_stream_test.cc)
   add_dependencies(softcuda_driver_test softcuda_test_images)
   target_compile_definitions(softcuda_driver_test PRIVATE FARLANE_SOFTCUDA_TESTDATA="${images}")

@@ -5,6 +5,7 @@
 
 #include "server/softcuda/driver_call.h"
 #include "server/softcuda/driver_device.h"
+#include "server/softcuda/driver_graph.h"
 #include "server/softcuda/driver_stream.h"
 
 using namespace farlane::softcuda;
@@ -54,6 +55,9 @@ CUresult allocate(CUdeviceptr* pointer, size_t bytes, const std::shared_ptr<Pool
     *pointer = 0;
     return CUDA_ERROR_INVALID_VALUE;
   }
+  if (const auto refused = refuse_captured(context, *stream)) {
+    return *refused;  // memory nodes do not exist here
+  }
   DeviceMemory& memory = DeviceMemory::instance();
   const auto pool_handle = reinterpret_cast<uint64_t>(pool->handle);
   uint64_t address = 0;
@@ -102,6 +106,9 @@ CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream_handle) {
     }
     if (pointer == 0) {
       return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (const auto refused = refuse_captured(context, *stream)) {
+      return *refused;  // memory nodes do not exist here
     }
     DeviceMemory& memory = DeviceMemory::instance();
     const auto range = memory.lookup(pointer);

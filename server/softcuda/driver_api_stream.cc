@@ -4,6 +4,7 @@
 
 #include "server/softcuda/driver_call.h"
 #include "server/softcuda/driver_device.h"
+#include "server/softcuda/driver_graph.h"
 #include "server/softcuda/driver_stream.h"
 
 using namespace farlane::softcuda;
@@ -30,6 +31,83 @@ CUresult on_event(CUevent handle, Body&& body) noexcept {
 
 bool is_done(const std::shared_ptr<EventRecord>& record) {
   return record == nullptr || record->op->done;
+}
+
+void invalidate(CaptureState& capture) {
+  capture.status = CU_STREAM_CAPTURE_STATUS_INVALIDATED;
+}
+
+// Whether an event has happened that was recorded in this capture.
+CUresult ask_captured(CaptureState& capture) {
+  if (capture.graph == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;  // it has ended
+  }
+  invalidate(capture);
+  return CUDA_ERROR_CAPTURED_EVENT;
+}
+
+// A stream that waits for an event recorded in a capture takes part in it. Without a value nothing
+// here is about a capture.
+std::optional<CUresult> wait_captured(const ContextPtr&, Stream& stream,
+                                      const std::shared_ptr<Stream>& self, Event& event) {
+  const auto lock = Scheduler::instance().lock();
+  const std::shared_ptr<CaptureState> theirs = event.captured_by;
+  if (stream.capture == nullptr && theirs == nullptr) {
+    return std::nullopt;
+  }
+  if (theirs == nullptr) {
+    invalidate(*stream.capture);
+    return CUDA_ERROR_STREAM_CAPTURE_ISOLATION;
+  }
+  if (theirs->graph == nullptr) {  // that capture has ended
+    if (stream.capture != nullptr) {
+      invalidate(*stream.capture);
+    }
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (stream.legacy) {
+    invalidate(*theirs);
+    return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+  }
+  if (stream.capture != nullptr && stream.capture != theirs) {
+    invalidate(*theirs);
+    invalidate(*stream.capture);
+    return CUDA_ERROR_STREAM_CAPTURE_MERGE;
+  }
+  if (theirs->status != CU_STREAM_CAPTURE_STATUS_ACTIVE) {
+    return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+  }
+  if (stream.capture == nullptr) {
+    stream.capture = theirs;
+    theirs->members.push_back(self);
+  }
+  for (const GraphEdge& edge : event.captured) {
+    if (std::none_of(stream.capture_tail.begin(), stream.capture_tail.end(),
+                     [&](const GraphEdge& there) { return there.from == edge.from; })) {
+      stream.capture_tail.push_back(edge);
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+std::optional<CUresult> record_captured(const ContextPtr& context, Stream& stream, Event& event) {
+  const auto lock = Scheduler::instance().lock();
+  if (stream.legacy) {
+    for (const auto& other : context->streams) {
+      if (other->capture != nullptr && other->blocking()) {
+        invalidate(*other->capture);
+        return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+      }
+    }
+  }
+  event.captured_by = stream.capture;
+  event.captured = stream.capture_tail;
+  if (stream.capture == nullptr) {
+    return std::nullopt;
+  }
+  return stream.capture->status == CU_STREAM_CAPTURE_STATUS_ACTIVE
+             ? CUDA_SUCCESS
+             : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 }
 
 }  // namespace
@@ -69,6 +147,9 @@ CUresult cuStreamDestroy_v2(CUstream handle) {
 
 CUresult cuStreamSynchronize(CUstream handle) {
   return on_stream(handle, [](const ContextPtr& context, const auto& stream) -> CUresult {
+    if (const auto refused = refuse_captured(context, *stream)) {
+      return *refused;
+    }
     synchronize_stream(*context, *stream);
     return context->sticky.load();
   });
@@ -76,6 +157,9 @@ CUresult cuStreamSynchronize(CUstream handle) {
 
 CUresult cuStreamQuery(CUstream handle) {
   return on_stream(handle, [](const ContextPtr& context, const auto& stream) -> CUresult {
+    if (const auto refused = refuse_captured(context, *stream)) {
+      return *refused;
+    }
     if (!stream_is_idle(*context, *stream)) {
       return CUDA_ERROR_NOT_READY;
     }
@@ -134,17 +218,6 @@ CUresult cuStreamGetDevice(CUstream handle, CUdevice* device) {
   });
 }
 
-// Streams are never captured here: graphs are not part of this device yet.
-CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus* status) {
-  return on_stream(handle, [&](const ContextPtr&, const auto&) -> CUresult {
-    if (status == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
-  });
-}
-
 CUresult cuStreamWaitEvent(CUstream handle, CUevent event_handle, unsigned int flags) {
   return on_stream(handle, [&](const ContextPtr& context, const auto& stream) -> CUresult {
     const auto event = Driver::instance().events.find(event_handle);
@@ -153,6 +226,15 @@ CUresult cuStreamWaitEvent(CUstream handle, CUevent event_handle, unsigned int f
     }
     if ((flags & ~unsigned{CU_EVENT_WAIT_EXTERNAL}) != 0) {
       return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (flags == CU_EVENT_WAIT_EXTERNAL) {
+      if (const auto captured = capture_work(
+              context, stream,
+              Work{CU_GRAPH_NODE_TYPE_WAIT_EVENT, nullptr, EventUse{event, event_handle}})) {
+        return *captured;
+      }
+    } else if (const auto captured = wait_captured(context, *stream, stream, *event)) {
+      return *captured;
     }
     OpPtr recorded;
     {
@@ -173,7 +255,12 @@ CUresult cuLaunchHostFunc(CUstream handle, CUhostFn function, void* data) {
     if (function == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    enqueue(context, stream, Op::Kind::kHost, [function, data] { function(data); });
+    const auto run = [function, data] { function(data); };
+    if (const auto captured = capture_work(
+            context, stream, Work{CU_GRAPH_NODE_TYPE_HOST, run, HostCall{function, data}})) {
+      return *captured;
+    }
+    enqueue(context, stream, Op::Kind::kHost, run);
     return CUDA_SUCCESS;
   });
 }
@@ -183,6 +270,9 @@ CUresult cuStreamAddCallback(CUstream handle, CUstreamCallback callback, void* d
   return on_stream(handle, [&](const ContextPtr& context, const auto& stream) -> CUresult {
     if (callback == nullptr || flags != 0) {
       return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (const auto refused = refuse_captured(context, *stream)) {
+      return *refused;
     }
     // Unlike a host function it is called after an error too, with the error.
     auto op = std::make_shared<Op>();
@@ -234,6 +324,15 @@ CUresult cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned
     if ((flags & ~unsigned{CU_EVENT_RECORD_EXTERNAL}) != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    if (flags == CU_EVENT_RECORD_EXTERNAL) {
+      if (const auto captured = capture_work(
+              context, stream,
+              Work{CU_GRAPH_NODE_TYPE_EVENT_RECORD, nullptr, EventUse{event, handle}})) {
+        return *captured;
+      }
+    } else if (const auto captured = record_captured(context, *stream, *event)) {
+      return *captured;
+    }
     record_event(context, stream, event);
     return CUDA_SUCCESS;
   });
@@ -246,6 +345,9 @@ CUresult cuEventRecord(CUevent handle, CUstream stream) {
 CUresult cuEventQuery(CUevent handle) {
   return on_event(handle, [](const ContextPtr& context, const auto& event) -> CUresult {
     const auto lock = Scheduler::instance().lock();
+    if (event->captured_by != nullptr) {
+      return ask_captured(*event->captured_by);
+    }
     return is_done(event->record) ? context->sticky.load() : CUDA_ERROR_NOT_READY;
   });
 }
@@ -254,6 +356,9 @@ CUresult cuEventSynchronize(CUevent handle) {
   return on_event(handle, [](const ContextPtr& context, const auto& event) -> CUresult {
     {
       auto lock = Scheduler::instance().lock();
+      if (event->captured_by != nullptr) {
+        return ask_captured(*event->captured_by);
+      }
       if (const auto record = event->record) {
         Scheduler::instance().wait(lock, std::vector<OpPtr>{record->op});
       }
@@ -273,6 +378,9 @@ CUresult cuEventElapsedTime_v2(float* milliseconds, CUevent start_handle, CUeven
       return CUDA_ERROR_INVALID_VALUE;
     }
     const auto lock = Scheduler::instance().lock();
+    if (start->captured_by != nullptr || end->captured_by != nullptr) {
+      return CUDA_ERROR_CAPTURED_EVENT;
+    }
     if (start->record == nullptr || end->record == nullptr) {
       return CUDA_ERROR_INVALID_HANDLE;  // never recorded
     }

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "server/softcuda/driver_graph.h"
 #include "server/softcuda/driver_stream.h"
 
 namespace farlane::softcuda {
@@ -51,6 +52,11 @@ HeldOutput& held_output() {
 std::atomic<uint64_t> next_context_id{1};
 
 }  // namespace
+
+Stream::Stream() = default;
+Stream::~Stream() = default;
+Event::Event() = default;
+Event::~Event() = default;
 
 Driver& Driver::instance() {
   static Driver* driver = new Driver;

@@ -19,6 +19,11 @@
 namespace farlane::softcuda {
 
 struct Context;
+struct CaptureState;
+struct ExecObject;
+struct GraphEdge;
+struct GraphNode;
+struct GraphObject;
 
 struct Stream {
   CUstream handle = nullptr;
@@ -31,6 +36,11 @@ struct Stream {
   // Under the scheduler's lock.
   OpPtr tail;
   bool destroyed = false;
+  std::shared_ptr<CaptureState> capture;  // null: it is not captured
+  std::vector<GraphEdge> capture_tail;    // what the next captured node depends on
+
+  Stream();
+  ~Stream();
 
   bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
 };
@@ -44,7 +54,13 @@ struct EventRecord {
 struct Event {
   uint64_t context_id = 0;
   unsigned flags = 0;
-  std::shared_ptr<EventRecord> record;  // under the scheduler's lock; null before the first
+  // Under the scheduler's lock.
+  std::shared_ptr<EventRecord> record;        // null before the first
+  std::shared_ptr<CaptureState> captured_by;  // its last record was captured
+  std::vector<GraphEdge> captured;            // what that record stands behind
+
+  Event();
+  ~Event();
 };
 
 struct Context : std::enable_shared_from_this<Context> {
@@ -155,6 +171,9 @@ struct Driver {
   HandleTable<CUlinkState, LinkObject> links;
   HandleTable<CUmemoryPool, PoolObject> pools;
   HandleTable<CUmemGenericAllocationHandle, PhysicalMemory> physical;
+  HandleTable<CUgraph, GraphObject> graphs;
+  HandleTable<CUgraphNode, GraphNode> graph_nodes;
+  HandleTable<CUgraphExec, ExecObject> graph_execs;
 
   std::mutex pool_mutex;
   std::shared_ptr<PoolObject> default_pool;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/softcuda/driver_device.h"
+#include "server/softcuda/driver_graph.h"
 #include "server/softcuda/driver_stream.h"
 
 namespace farlane::softcuda {
@@ -68,14 +69,9 @@ Side side_of(uint64_t address) {
   return DeviceMemory::instance().is_device_address(address) ? Side::kDevice : Side::kHost;
 }
 
-CUresult issue_copy(const ContextPtr& context, CUstream handle, Copy copy, bool wait) {
-  const auto stream = find_stream(context, handle);
-  if (stream == nullptr) {
-    return CUDA_ERROR_INVALID_HANDLE;
-  }
-  if (copy.width == 0 || copy.height == 0 || copy.depth == 0) {
-    return CUDA_SUCCESS;
-  }
+// The checks, and what does it. Without a side effect.
+CUresult check_copy(const ContextPtr& context, Copy* request, std::function<void()>* run) {
+  Copy& copy = *request;
   const auto destination_bytes = extent_bytes(copy.width, copy.height, copy.depth,
                                               copy.destination_pitch, copy.destination_slice);
   const auto source_bytes =
@@ -94,21 +90,8 @@ CUresult issue_copy(const ContextPtr& context, CUstream handle, Copy copy, bool 
       !valid_side(copy.source_side, copy.source, *source_bytes)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  const HostMemory& host = HostMemory::instance();
-  const bool source_pageable =
-      copy.source_side == Side::kHost && !host.covers(copy.source, *source_bytes);
-  const bool destination_pageable =
-      copy.destination_side == Side::kHost && !host.covers(copy.destination, *destination_bytes);
-
-  std::shared_ptr<std::vector<unsigned char>> staged;
-  if (!wait && source_pageable && !destination_pageable && *source_bytes <= kStagedBytesMax) {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(copy.source);
-    staged = std::make_shared<std::vector<unsigned char>>(bytes, bytes + *source_bytes);
-    copy.source = reinterpret_cast<uint64_t>(staged->data());
-  }
-
   // Runs later: by then the memory may be gone, which a real device reports as an illegal address.
-  auto run = [owner = context.get(), copy, staged, to = *destination_bytes, from = *source_bytes] {
+  *run = [owner = context.get(), copy, to = *destination_bytes, from = *source_bytes] {
     if ((copy.destination_side == Side::kDevice &&
          !DeviceMemory::instance().covers(copy.destination, to)) ||
         (copy.source_side == Side::kDevice &&
@@ -118,24 +101,58 @@ CUresult issue_copy(const ContextPtr& context, CUstream handle, Copy copy, bool 
     }
     run_copy(copy);
   };
-  if (wait || (source_pageable && staged == nullptr) || destination_pageable) {
+  return CUDA_SUCCESS;
+}
+
+CUresult issue_copy(const ContextPtr& context, CUstream handle, Copy copy, bool wait) {
+  const auto stream = find_stream(context, handle);
+  if (stream == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  if (copy.width == 0 || copy.height == 0 || copy.depth == 0) {
+    return CUDA_SUCCESS;
+  }
+  std::function<void()> run;
+  if (const CUresult result = check_copy(context, &copy, &run); result != CUDA_SUCCESS) {
+    return result;
+  }
+  // A captured copy reads and writes host memory when its graph runs, pinned or not.
+  if (const auto captured =
+          capture_work(context, stream, Work{CU_GRAPH_NODE_TYPE_MEMCPY, run, copy})) {
+    return *captured;
+  }
+  const uint64_t source_bytes =
+      *extent_bytes(copy.width, copy.height, copy.depth, copy.source_pitch, copy.source_slice);
+  const uint64_t destination_bytes = *extent_bytes(
+      copy.width, copy.height, copy.depth, copy.destination_pitch, copy.destination_slice);
+  const HostMemory& host = HostMemory::instance();
+  const bool source_pageable =
+      copy.source_side == Side::kHost && !host.covers(copy.source, source_bytes);
+  const bool destination_pageable =
+      copy.destination_side == Side::kHost && !host.covers(copy.destination, destination_bytes);
+
+  bool staged = false;
+  if (!wait && source_pageable && !destination_pageable && source_bytes <= kStagedBytesMax) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(copy.source);
+    const auto kept = std::make_shared<std::vector<unsigned char>>(bytes, bytes + source_bytes);
+    copy.source = reinterpret_cast<uint64_t>(kept->data());
+    if (const CUresult result = check_copy(context, &copy, &run); result != CUDA_SUCCESS) {
+      return result;
+    }
+    run = [kept, copy_staged = std::move(run)] { copy_staged(); };
+    staged = true;
+  }
+  if (wait || (source_pageable && !staged) || destination_pageable) {
     return enqueue_and_wait(context, stream, Op::Kind::kDevice, std::move(run));
   }
   enqueue(context, stream, Op::Kind::kDevice, std::move(run));
   return CUDA_SUCCESS;
 }
 
-CUresult issue_fill(const ContextPtr& context, CUstream handle, const Fill& fill, bool wait) {
-  const auto stream = find_stream(context, handle);
-  if (stream == nullptr) {
-    return CUDA_ERROR_INVALID_HANDLE;
-  }
+CUresult check_fill(const ContextPtr& context, const Fill& fill, std::function<void()>* run) {
   if (fill.destination % fill.element_bytes != 0 ||
       (fill.height > 1 && fill.pitch % fill.element_bytes != 0)) {
     return CUDA_ERROR_INVALID_VALUE;
-  }
-  if (fill.width == 0 || fill.height == 0) {
-    return CUDA_SUCCESS;
   }
   if (fill.width > UINT64_MAX / fill.element_bytes) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -146,13 +163,32 @@ CUresult issue_fill(const ContextPtr& context, CUstream handle, const Fill& fill
       !DeviceMemory::instance().covers(fill.destination, *bytes)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  auto run = [owner = context.get(), fill, to = *bytes] {
+  *run = [owner = context.get(), fill, to = *bytes] {
     if (!DeviceMemory::instance().covers(fill.destination, to)) {
       owner->fail(CUDA_ERROR_ILLEGAL_ADDRESS);
       return;
     }
     run_fill(fill);
   };
+  return CUDA_SUCCESS;
+}
+
+CUresult issue_fill(const ContextPtr& context, CUstream handle, const Fill& fill, bool wait) {
+  const auto stream = find_stream(context, handle);
+  if (stream == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  if (fill.width == 0 || fill.height == 0) {
+    return CUDA_SUCCESS;
+  }
+  std::function<void()> run;
+  if (const CUresult result = check_fill(context, fill, &run); result != CUDA_SUCCESS) {
+    return result;
+  }
+  if (const auto captured =
+          capture_work(context, stream, Work{CU_GRAPH_NODE_TYPE_MEMSET, run, fill})) {
+    return *captured;
+  }
   if (wait) {
     return enqueue_and_wait(context, stream, Op::Kind::kDevice, std::move(run));
   }

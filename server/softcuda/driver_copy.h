@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "server/softcuda/driver_context.h"
 
@@ -35,6 +36,10 @@ struct Fill {
 
 // By unified addressing: a device address or anything else.
 Side side_of(uint64_t address);
+
+// The checks alone, and the function that does it; what graphs are made of.
+CUresult check_copy(const ContextPtr& context, Copy* copy, std::function<void()>* run);
+CUresult check_fill(const ContextPtr& context, const Fill& fill, std::function<void()>* run);
 
 // Checks, then puts the copy into the stream. `wait`: the synchronous forms. They always wait, also
 // where CUDA may return early (fills, copies within the device): there such work ends at once, and

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "server/softcuda/driver_device.h"
+#include "server/softcuda/driver_graph.h"
 #include "server/softcuda/driver_module.h"
 #include "server/softcuda/driver_stream.h"
 
@@ -147,25 +148,26 @@ int blocks_per_sm(const KernelInfo& info, const KernelSettings& settings, unsign
   return static_cast<int>(std::min({kSmBlocksMax, by_threads, by_registers, by_shared}));
 }
 
-CUresult launch_kernel(const ContextPtr& context, CUfunction handle, const Launch& launch) {
+CUresult check_launch(const ContextPtr& context, CUfunction handle, const Launch& launch,
+                      KernelWork* work, std::function<void()>* run) {
   std::shared_ptr<FunctionObject> function;
   if (const CUresult result = find_function(*context, handle, &function); result != CUDA_SUCCESS) {
     return result;
   }
-  const auto stream = find_stream(context, launch.stream);
   const auto module = function->module.lock();
-  if (stream == nullptr || module == nullptr) {
+  if (module == nullptr) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
   if (const CUresult result = check_shape(*function->info, function->settings, launch);
       result != CUDA_SUCCESS) {
     return result;
   }
-  std::vector<std::byte> packed;
-  if (const CUresult result = pack_params(*function->info, launch, &packed);
+  std::vector<std::byte> bytes;
+  if (const CUresult result = pack_params(*function->info, launch, &bytes);
       result != CUDA_SUCCESS) {
     return result;
   }
+  const auto packed = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
   LaunchConfig config;
   config.grid = launch.grid;
   config.block = launch.block;
@@ -173,18 +175,40 @@ CUresult launch_kernel(const ContextPtr& context, CUfunction handle, const Launc
   config.memory = &DeviceMemory::instance();
   config.output = &device_output();
   config.cooperative = launch.cooperative;
-  enqueue(context, stream, Op::Kind::kDevice,
-          [owner = context.get(), module, index = function->index, config,
-           packed = std::move(packed)]() mutable {
-            config.params = packed;
-            const LaunchResult result = module->engine->launch(index, config);
-            if (result.fault != Fault::kNone) {
-              if (faults_are_logged()) {
-                std::fprintf(stderr, "softcuda: %s\n", result.message.c_str());
-              }
-              owner->fail(error_of(result.fault));
-            }
-          });
+  config.params = *packed;
+  *run = [owner = context.get(), module, index = function->index, config, packed] {
+    const LaunchResult result = module->engine->launch(index, config);
+    if (result.fault != Fault::kNone) {
+      if (faults_are_logged()) {
+        std::fprintf(stderr, "softcuda: %s\n", result.message.c_str());
+      }
+      owner->fail(error_of(result.fault));
+    }
+  };
+  work->handle = handle;
+  work->launch = launch;
+  work->launch.stream = nullptr;
+  work->launch.params = work->launch.extra = nullptr;
+  work->packed = packed;
+  return CUDA_SUCCESS;
+}
+
+CUresult launch_kernel(const ContextPtr& context, CUfunction handle, const Launch& launch) {
+  const auto stream = find_stream(context, launch.stream);
+  if (stream == nullptr) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  KernelWork kernel;
+  std::function<void()> run;
+  if (const CUresult result = check_launch(context, handle, launch, &kernel, &run);
+      result != CUDA_SUCCESS) {
+    return result;
+  }
+  if (const auto captured =
+          capture_work(context, stream, Work{CU_GRAPH_NODE_TYPE_KERNEL, run, kernel})) {
+    return *captured;
+  }
+  enqueue(context, stream, Op::Kind::kDevice, std::move(run));
   return CUDA_SUCCESS;
 }
 

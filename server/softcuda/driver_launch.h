@@ -1,7 +1,11 @@
 // Launching kernels: configuration checks as CUDA makes them, parameters, occupancy.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
 
 #include "server/softcuda/driver_context.h"
 
@@ -16,6 +20,16 @@ struct Launch {
   void** params = nullptr;
   void** extra = nullptr;
 };
+
+// A checked launch, without a stream.
+struct KernelWork {
+  CUfunction handle = nullptr;
+  Launch launch;  // without its stream and parameters
+  std::shared_ptr<const std::vector<std::byte>> packed;
+};
+
+CUresult check_launch(const ContextPtr& context, CUfunction handle, const Launch& launch,
+                      KernelWork* work, std::function<void()>* run);
 
 CUresult launch_kernel(const ContextPtr& context, CUfunction handle, const Launch& launch);
 

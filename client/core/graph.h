@@ -1,0 +1,100 @@
+// The client's side of graphs, their nodes and instances.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "client/core/graph_copies.h"
+#include "protocol/handles.h"
+
+namespace farlane::client {
+
+struct Device;
+
+// A program's object, kept by graphs and instances.
+struct UserObject {
+  void* object = nullptr;
+  CUhostFn destroy = nullptr;
+  uint64_t references = 0;  // all of them; under the lock of user_objects.cc
+  void reset() {
+    object = nullptr;
+    destroy = nullptr;
+    references = 0;
+  }
+};
+using ObjectCounts = std::map<uint64_t, uint64_t>;  // references by handle
+
+struct Graph {
+  protocol::GraphId id;
+  Device* device = nullptr;
+  std::mutex mutex;                       // guards the rest
+  uint32_t nodes = 0;                     // numbers given so far
+  uint32_t destroyed = 0;                 // of these
+  uint64_t capture = 0;                   // the capture that adds to it
+  std::map<uint32_t, CUgraphNode> names;  // handles that the program got
+  GraphCopies copies;
+  std::vector<uint64_t> events;          // that its nodes record, or its children's
+  std::map<uint32_t, CUgraph> children;  // the insides of child graph nodes that were asked for
+  bool is_inside = false;                // it is such an inside
+  ObjectCounts objects;
+  uint64_t original = 0;  // the graph it is a clone of
+  void reset() {
+    device = nullptr;
+    nodes = destroyed = 0;
+    capture = original = 0;
+    names.clear();
+    copies.clear();
+    events.clear();
+    children.clear();
+    is_inside = false;
+    objects.clear();
+  }
+};
+
+struct GraphNode {
+  uint64_t graph = 0;
+  uint32_t number = 0;
+  // What node_kernel() gave out.
+  std::vector<std::byte> params;
+  std::vector<void*> param_pointers;
+  void reset() {
+    graph = 0;
+    params.clear();
+    param_pointers.clear();
+  }
+};
+
+struct GraphExec {
+  protocol::ExecId id;
+  Device* device = nullptr;
+  uint64_t flags = 0;
+  std::mutex mutex;  // guards the rest
+  GraphCopies copies;
+  std::vector<uint64_t> events;
+  std::set<std::pair<uint64_t, uint32_t>> disabled;  // nodes: graph and number
+  ObjectCounts objects;
+  uint64_t last_stream = 0;  // of its last launch, StreamId bits
+  CUevent order = nullptr;   // launches with stand-ins follow each other, on whatever stream
+  void reset() {
+    device = nullptr;
+    copies.clear();
+    events.clear();
+    disabled.clear();
+    objects.clear();
+    last_stream = 0;
+    order = nullptr;
+  }
+};
+
+class Session;
+// Gives references up; runs the destructors of objects that have none left.
+void release_objects(Session* s, ObjectCounts* objects);
+void retain_objects(Session* s, const ObjectCounts& objects);
+
+}  // namespace farlane::client

@@ -1,0 +1,65 @@
+// Copies between host memory and the device inside graphs.
+//
+// A copy node reads and writes host memory when its graph runs, and the server cannot reach the
+// client's. So such a node copies from or to a stand-in: a block of device memory that the client
+// allocates, fills from the host right before each launch and fetches to the host right after it,
+// in the order of the launch's stream. Nodes that write host memory and nodes that read the same
+// bytes share one stand-in, so that a value can go through host memory within one launch.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "client/core/api.h"
+
+namespace farlane::client {
+
+struct StandIn {
+  CUdeviceptr address = 0;
+  size_t bytes = 0;
+  ~StandIn();
+};
+
+struct HostCopy {
+  std::shared_ptr<StandIn> block;
+  CUdeviceptr stand_in = 0;  // inside of the block; rows lie packed there
+  bool to_host = false;
+  uint64_t host = 0;  // the box in host memory
+  size_t width = 0, height = 1, depth = 1;
+  size_t pitch = 0, slice = 0;
+
+  uint64_t span_bytes() const { return slice * (depth - 1) + pitch * (height - 1) + width; }
+  bool is_packed() const {
+    return (height == 1 || pitch == width) && (depth == 1 || slice == width * height);
+  }
+};
+
+class GraphCopies {
+ public:
+  // Replaces the host ends of a copy by stand-ins on the device. CUDA_ERROR_NOT_SUPPORTED where
+  // host memory is read and written by nodes in ways that stand-ins cannot follow.
+  CUresult replace_host_ends(int device, bool to_host, bool from_host, Copy* copy);
+  // The node that copies from or to this address copies from or to the host no more.
+  void remove(CUdeviceptr stand_in, bool to_host);
+  // Null: the address is no stand-in.
+  const HostCopy* find(CUdeviceptr stand_in, bool to_host) const;
+  void add_all(const GraphCopies& other) {
+    copies_.insert(copies_.end(), other.copies_.begin(), other.copies_.end());
+  }
+  void clear() { copies_.clear(); }
+  bool empty() const { return copies_.empty(); }
+  const std::vector<HostCopy>& all() const { return copies_; }
+
+ private:
+  CUresult add(int device, HostCopy copy, uint64_t* stand_in);
+  std::vector<HostCopy> copies_;
+};
+
+// Around a launch on the stream.
+CUresult fill_stand_ins(const GraphCopies& copies, CUstream stream);
+CUresult fetch_stand_ins(const GraphCopies& copies, CUstream stream);
+
+}  // namespace farlane::client

@@ -1,0 +1,41 @@
+// What the files about graphs share.
+#pragma once
+
+#include <vector>
+
+#include "client/core/graph_api.h"
+#include "client/core/session.h"
+
+namespace farlane::client {
+
+// A graph or instance by its handle. Null with *error set.
+Graph* find_graph(Session* s, CUgraph handle, CUresult* error);
+GraphExec* find_exec(Session* s, CUgraphExec handle, CUresult* error);
+// A node and its graph.
+GraphNode* find_node(Session* s, CUgraphNode handle, Graph** graph, CUresult* error);
+
+// The handle of a node; made at the first request. With the graph's lock.
+CUgraphNode node_handle(Session* s, uint64_t graph_bits, Graph* graph, uint32_t number);
+// Numbers given meanwhile to captured nodes. With the graph's lock.
+CUresult refresh_nodes(Session* s, Graph* graph);
+
+CUgraphEdgeData edge_data_of(uint32_t bits);
+uint32_t edge_bits_of(const CUgraphEdgeData& data);
+
+// The numbers of these nodes, which must belong to the graph.
+CUresult read_dependencies(Session* s, uint64_t graph_bits, std::span<const Dependency> from,
+                           std::vector<message::GraphDependency>* to);
+
+inline constexpr uint32_t kNodeDestroyed = UINT32_MAX;
+struct Shape {
+  std::vector<uint32_t> types;  // by number
+  std::vector<message::GraphEdge> edges;
+};
+CUresult fetch_shape(Session* s, const Graph& graph, Shape* shape);
+
+// From launch.cc: the configuration is possible, and the packed parameters.
+CUresult check_launch(const Function& function, const Launch& launch);
+CUresult pack_params(const Function& function, const Launch& launch, std::span<std::byte> storage,
+                     std::span<const std::byte>* params);
+
+}  // namespace farlane::client

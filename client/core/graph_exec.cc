@@ -1,0 +1,295 @@
+// Instances of graphs: made once, launched with one small command.
+#include <algorithm>
+#include <utility>
+
+#include "client/core/graph_detail.h"
+
+namespace farlane::client {
+
+GraphExec* find_exec(Session* s, CUgraphExec handle, CUresult* error) {
+  GraphExec* found = s->graph_execs.find(bits_of(handle));
+  if (found == nullptr) {
+    *error = CUDA_ERROR_INVALID_VALUE;
+  }
+  return found;
+}
+
+CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
+                           CUgraphInstantiateResult* outcome, CUgraphNode* error_node) {
+  CUresult error = CUDA_SUCCESS;
+  *exec = nullptr;
+  Session* s = session(&error);
+  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
+  if (graph == nullptr) {
+    return error;
+  }
+  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
+    return refused;
+  }
+  constexpr uint64_t kKnown =
+      CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD |
+      CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
+  if ((flags & ~kKnown) != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if ((flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH) != 0) {
+    unsupported("graphs that are launched from the device");
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  uint64_t bits = 0;
+  GraphExec* made = s->graph_execs.create(&bits);
+  if (made == nullptr) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  made->id = protocol::ExecId::from_bits(bits);
+  made->device = graph->device;
+  made->flags = flags;
+  Answer<message::GraphInstantiate> answer;
+  const CUresult result = s->ask(
+      message::GraphInstantiate{
+          .exec = made->id,
+          .graph = graph->id,
+          .flags = flags & ~static_cast<uint64_t>(CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD)},
+      &answer);
+  std::lock_guard lock(graph->mutex);
+  if (outcome != nullptr) {
+    *outcome = static_cast<CUgraphInstantiateResult>(answer.reply.outcome);
+  }
+  if (error_node != nullptr) {
+    *error_node = answer.reply.error_node == 0
+                      ? nullptr
+                      : node_handle(s, bits_of(handle), graph, answer.reply.error_node - 1);
+  }
+  if (result != CUDA_SUCCESS) {
+    s->graph_execs.destroy(bits);
+    return result;
+  }
+  made->copies = graph->copies;
+  made->events = graph->events;
+  made->objects = graph->objects;
+  retain_objects(s, made->objects);
+  s->graph_execs.publish(bits);
+  made->device->memory_changed();
+  *exec = handle_of<CUgraphExec>(bits);
+  return CUDA_SUCCESS;
+}
+
+CUresult exec_destroy(CUgraphExec handle) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  if (exec == nullptr) {
+    return error;
+  }
+  ObjectCounts objects;
+  GraphCopies copies;
+  CUevent order = nullptr;
+  uint64_t last_stream = 0;
+  const protocol::ExecId id = exec->id;
+  {
+    std::lock_guard lock(exec->mutex);
+    objects.swap(exec->objects);
+    copies = std::exchange(exec->copies, {});
+    order = std::exchange(exec->order, nullptr);
+    last_stream = exec->last_stream;
+  }
+  exec->device->memory_changed();
+  s->graph_execs.destroy(bits_of(handle));
+  s->post(message::ExecDestroy{.exec = id});
+  if (order != nullptr) {
+    event_destroy(order);
+  }
+  if (!objects.empty()) {
+    // Launches under way may still use them.
+    if (s->streams.find(last_stream) != nullptr) {
+      stream_synchronize(handle_of<CUstream>(last_stream));
+    } else if (last_stream != 0) {
+      device_synchronize(protocol::StreamId::from_bits(last_stream).is_legacy()
+                             ? static_cast<int>(protocol::StreamId::from_bits(last_stream).index())
+                             : 0);
+    }
+    release_objects(s, &objects);
+  }
+  return CUDA_SUCCESS;
+}
+
+namespace {
+
+// Copies from and to the stand-ins of one launch must not meet those of the launch before.
+CUresult order_behind_last(Session* s, GraphExec* exec, const Stream& stream, CUstream handle) {
+  const uint64_t last = exec->last_stream;
+  if (last == 0 || last == stream.id.bits()) {
+    return CUDA_SUCCESS;
+  }
+  const protocol::StreamId id = protocol::StreamId::from_bits(last);
+  Stream* before = id.is_legacy() ? &exec->device->legacy : s->streams.find(last);
+  if (before == nullptr) {
+    return CUDA_SUCCESS;  // destroyed: its work was waited for or is behind a fence
+  }
+  if (exec->order == nullptr) {
+    const CUresult made =
+        event_create(exec->device->ordinal, CU_EVENT_DISABLE_TIMING, &exec->order);
+    if (made != CUDA_SUCCESS) {
+      return made;
+    }
+  }
+  const CUresult recorded =
+      event_record(exec->order, id.is_legacy() ? CU_STREAM_LEGACY : handle_of<CUstream>(last), 0);
+  return recorded == CUDA_SUCCESS ? stream_wait_event(handle, exec->order, 0) : recorded;
+}
+
+}  // namespace
+
+CUresult exec_launch(CUgraphExec handle, CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
+    return earlier;
+  }
+  GraphExec* exec = find_exec(s, handle, &error);
+  Stream* found = exec == nullptr ? nullptr : s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  const CaptureRef capture = s->captures.admit(*found, &error);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  if (capture != nullptr) {
+    return s->captures.check_wait(*found);  // CUDA 13 does not capture launches of graphs
+  }
+  const message::GraphLaunch command{.stream = found->id, .exec = exec->id};
+  std::lock_guard lock(exec->mutex);
+  if (!exec->copies.empty()) {
+    error = order_behind_last(s, exec, *found, stream);
+    if (error == CUDA_SUCCESS) {
+      error = fill_stand_ins(exec->copies, stream);
+    }
+    if (error != CUDA_SUCCESS) {
+      return error;
+    }
+  }
+  const uint64_t sequence = s->post(command);
+  if (sequence == 0) {
+    return kServerLost;
+  }
+  s->touch(found, sequence);
+  exec->last_stream = found->id.bits();
+  for (const uint64_t bits : exec->events) {
+    if (Event* event = s->events.find(bits)) {
+      event->capture.store(0, std::memory_order_release);
+      event->recorded_stream.store(found->id.bits(), std::memory_order_release);
+      event->recorded_sequence.store(sequence, std::memory_order_release);
+    }
+  }
+  if (!exec->copies.empty()) {
+    error = fetch_stand_ins(exec->copies, stream);
+    if (error != CUDA_SUCCESS) {
+      return error;
+    }
+  }
+  return s->launch_blocking ? stream_synchronize(stream) : CUDA_SUCCESS;
+}
+
+CUresult exec_upload(CUgraphExec handle, CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  Stream* found = exec == nullptr ? nullptr : s->resolve(stream, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  const CaptureRef capture = s->captures.admit(*found, &error);
+  if (error != CUDA_SUCCESS || capture != nullptr) {
+    return capture != nullptr ? s->captures.check_wait(*found) : error;
+  }
+  const uint64_t sequence = s->post(message::GraphUpload{.stream = found->id, .exec = exec->id});
+  if (sequence == 0) {
+    return kServerLost;
+  }
+  s->touch(found, sequence);
+  return CUDA_SUCCESS;
+}
+
+CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdateResultInfo* info) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  Graph* graph = exec == nullptr ? nullptr : find_graph(s, graph_handle, &error);
+  if (graph == nullptr) {
+    return error;
+  }
+  Answer<message::ExecUpdate> answer;
+  const CUresult result =
+      s->ask(message::ExecUpdate{.exec = exec->id, .graph = graph->id}, &answer);
+  std::scoped_lock lock(graph->mutex, exec->mutex);
+  const auto node = [&](uint32_t number) {
+    return number == 0 ? nullptr : node_handle(s, bits_of(graph_handle), graph, number - 1);
+  };
+  info->result = static_cast<CUgraphExecUpdateResult>(answer.reply.outcome);
+  info->errorNode = node(answer.reply.error_node);
+  info->errorFromNode = node(answer.reply.error_from);
+  if (result == CUDA_SUCCESS) {
+    exec->copies = graph->copies;
+    exec->events = graph->events;
+  }
+  return result;
+}
+
+CUresult exec_flags(CUgraphExec handle, uint64_t* flags) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  const GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  if (exec == nullptr) {
+    return error;
+  }
+  *flags = exec->flags;
+  return CUDA_SUCCESS;
+}
+
+CUresult exec_enable_node(CUgraphExec handle, CUgraphNode node_name, bool enabled) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  Graph* graph = nullptr;
+  const GraphNode* node = exec == nullptr ? nullptr : find_node(s, node_name, &graph, &error);
+  if (node == nullptr) {
+    return error;
+  }
+  CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
+  if (const CUresult result = node_type(node_name, &type); result != CUDA_SUCCESS) {
+    return result;
+  }
+  if (type != CU_GRAPH_NODE_TYPE_KERNEL && type != CU_GRAPH_NODE_TYPE_MEMCPY &&
+      type != CU_GRAPH_NODE_TYPE_MEMSET) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::lock_guard lock(exec->mutex);
+  if (enabled) {
+    exec->disabled.erase({node->graph, node->number});
+  } else {
+    exec->disabled.insert({node->graph, node->number});
+  }
+  const uint64_t sequence = s->post(message::NodeEnable{
+      .exec = exec->id, .graph = graph->id, .node = node->number, .enabled = enabled ? 1u : 0u});
+  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+}
+
+CUresult exec_node_enabled(CUgraphExec handle, CUgraphNode node_name, bool* enabled) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  Graph* graph = nullptr;
+  const GraphNode* node = exec == nullptr ? nullptr : find_node(s, node_name, &graph, &error);
+  if (node == nullptr) {
+    return error;
+  }
+  std::lock_guard lock(exec->mutex);
+  *enabled = !exec->disabled.contains({node->graph, node->number});
+  return CUDA_SUCCESS;
+}
+
+}  // namespace farlane::client
