@@ -268,7 +268,7 @@ TEST_P(HostCall, TooMuchMemoryIsToldAtOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Overtaking, HostCall, testing::Bool(),
-                         [](const auto& info) { return info.param ? "On" : "Off"; });
+                         [](const auto& each) { return each.param ? "On" : "Off"; });
 
 }  // namespace
 }  // namespace farlane::server
