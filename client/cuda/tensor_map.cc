@@ -6,6 +6,8 @@ using namespace farlane::cuda;
 namespace {
 
 constexpr cuuint32_t kRankMax = 5;
+// What the driver asks for; the header's type has more.
+constexpr uintptr_t kMapAlignment = 64;
 
 template <typename Number>
 void append(core::TensorMap* map, const Number* numbers, size_t count) {
@@ -18,8 +20,8 @@ template <typename Body>
 CUresult encode(CUtensorMap* out, cuuint32_t rank, std::initializer_list<const void*> arrays,
                 Body&& body) {
   return enter([&]() -> CUresult {
-    if (out == nullptr || reinterpret_cast<uintptr_t>(out) % alignof(CUtensorMap) != 0 ||
-        rank == 0 || rank > kRankMax) {
+    if (out == nullptr || reinterpret_cast<uintptr_t>(out) % kMapAlignment != 0 || rank == 0 ||
+        rank > kRankMax) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     for (const void* array : arrays) {
