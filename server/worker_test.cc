@@ -936,13 +936,13 @@ TEST_F(Worker, ACaptureIsNotDisturbedByTheWorkersOwnMarks) {
   launch_add(base(), 1, kLegacy);  // waits for the one before: both streams are busy
   c().post(message::CaptureBegin{waiting, kGraph, 0, {}});
   launch_add(base(), 10, waiting);
-  c().post(message::ReuseFence{0});
-  launch_add(base(), 2, other);  // behind the fence
   const uint64_t question = c().begin(message::DeviceSynchronize{0});
   c().settle();
   EXPECT_FALSE(c().replies.contains(question)) << "the stream's work from before is not done";
   const int32_t one = 1;
   copy_in(base() + kGranule, std::as_bytes(std::span(&one, 1)), stream(3));
+  c().post(message::ReuseFence{0});
+  launch_add(base(), 2, other);  // behind the fence
   EXPECT_EQ(c().reply<message::DeviceSynchronizeReply>(question).result, CUDA_SUCCESS);
   // A stream that is captured can neither wait nor be asked, and that breaks nothing here.
   EXPECT_EQ(synchronize(waiting), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
@@ -1041,8 +1041,10 @@ TEST_F(Worker, ACaptureEndsWithItsStreamOrItsDevice) {
   c().post(message::CaptureBegin{two, second, 0, {}});
   launch_add(base(), 1, two);
   EXPECT_EQ(c().ask(message::DeviceReset{0}).result, CUDA_SUCCESS);
-  c().post(message::GraphDestroy{second});
-  c().settle();
+  const StreamId three = stream(3);
+  c().post(message::CaptureBegin{three, protocol::GraphId::make(2, 0), 0, {}});
+  EXPECT_EQ(c().ask(message::CaptureEnd{three, protocol::GraphId::make(2, 0), 0}).result,
+            CUDA_SUCCESS);
   EXPECT_EQ(c().executor->end(), SessionEnd::kNotYet);
 }
 
