@@ -113,6 +113,11 @@ bool ReservedAddresses::free(uint64_t address, uint64_t bytes) {
   }
   reservations_.erase(found);
   add_hole(address, bytes);
+  // A hole at the lower end is no hole: it belongs to what was never reserved.
+  if (const auto lowest = holes_.begin(); lowest->first == top_) {
+    top_ += lowest->second;
+    holes_.erase(lowest);
+  }
   return true;
 }
 

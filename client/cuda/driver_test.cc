@@ -165,9 +165,10 @@ TEST_F(DriverTest, AnEarlierAsynchronousErrorComesFirst) {
 }
 
 TEST_F(DriverTest, UnwrittenFunctionsSayThatTheyAreNotThere) {
-  CUgraph graph = nullptr;
-  EXPECT_EQ(cuGraphCreate(&graph, 0), CUDA_ERROR_NOT_SUPPORTED);
-  EXPECT_EQ(fake_core().count("unsupported cuGraphCreate"), 1);
+  int value = 0;
+  EXPECT_EQ(cuDeviceGetP2PAttribute(&value, CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK, 0, 1),
+            CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(fake_core().count("unsupported cuDeviceGetP2PAttribute"), 1);
 }
 
 }  // namespace

@@ -84,9 +84,10 @@ TEST_F(ErrorTest, ALostServerIsTheSameErrorEverywhere) {
 }
 
 TEST_F(ErrorTest, UnwrittenFunctionsSayThatTheyAreNotThere) {
-  cudaGraph_t graph = nullptr;
-  EXPECT_EQ(cudaGraphCreate(&graph, 0), cudaErrorNotSupported);
-  EXPECT_EQ(fake_core().count("unsupported cudaGraphCreate"), 1);
+  int value = 0;
+  EXPECT_EQ(cudaDeviceGetP2PAttribute(&value, cudaDevP2PAttrPerformanceRank, 0, 1),
+            cudaErrorNotSupported);
+  EXPECT_EQ(fake_core().count("unsupported cudaDeviceGetP2PAttribute"), 1);
   EXPECT_EQ(cudaGetLastError(), cudaErrorNotSupported);
 }
 

@@ -70,19 +70,5 @@ TEST_F(StreamTest, MeasuresTime) {
   EXPECT_EQ(milliseconds, 1.5F);
 }
 
-TEST_F(StreamTest, NothingIsCaptured) {
-  auto status = cudaStreamCaptureStatusActive;
-  EXPECT_EQ(cudaStreamIsCapturing(nullptr, &status), cudaSuccess);
-  EXPECT_EQ(status, cudaStreamCaptureStatusNone);
-  EXPECT_EQ(cudaStreamIsCapturing(nullptr, nullptr), cudaErrorInvalidValue);
-  EXPECT_EQ(cudaStreamIsCapturing(reinterpret_cast<cudaStream_t>(0x40), &status),
-            cudaErrorInvalidResourceHandle);
-  auto mode = cudaStreamCaptureModeRelaxed;
-  EXPECT_EQ(cudaThreadExchangeStreamCaptureMode(&mode), cudaSuccess);
-  EXPECT_EQ(mode, cudaStreamCaptureModeGlobal);
-  EXPECT_EQ(cudaThreadExchangeStreamCaptureMode(&mode), cudaSuccess);
-  EXPECT_EQ(mode, cudaStreamCaptureModeRelaxed);
-}
-
 }  // namespace
 }  // namespace farlane::client
