@@ -76,7 +76,7 @@ class LoopbackChannel final : public Channel {
   bool can_write() const { return send_ended() || !out_.full(); }
   bool can_read() const { return me_.closed || (!stalled_ && (in_.used > 0 || peer_.closed)); }
   Slot* free_slot() { return &out_.ring[(out_.first + out_.used) % out_.ring.size()]; }
-  void enqueue(std::unique_lock<std::mutex>& lock, Bytes head, std::span<const Bytes> body);
+  bool enqueue(std::unique_lock<std::mutex>& lock, Bytes head, std::span<const Bytes> body);
   void give_up_pending(const std::unique_lock<std::mutex>& lock);
 
   const std::shared_ptr<Link> link_;
@@ -101,8 +101,9 @@ size_t total_bytes(std::span<const Bytes> parts) {
   return bytes;
 }
 
-// Called with a free slot there; fills it without the lock.
-void LoopbackChannel::enqueue(std::unique_lock<std::mutex>& lock, Bytes head,
+// Called with a free slot there; fills it without the lock. False: the channel was closed meanwhile,
+// and the receiver may have been told that nothing more comes.
+bool LoopbackChannel::enqueue(std::unique_lock<std::mutex>& lock, Bytes head,
                               std::span<const Bytes> body) {
   Slot* slot = free_slot();
   lock.unlock();
@@ -113,8 +114,12 @@ void LoopbackChannel::enqueue(std::unique_lock<std::mutex>& lock, Bytes head,
     slot->body.insert(slot->body.end(), part.begin(), part.end());
   }
   lock.lock();
+  if (send_ended()) {
+    return false;
+  }
   ++out_.used;
   peer_.changed.notify_all();
+  return true;
 }
 
 void LoopbackChannel::give_up_pending(const std::unique_lock<std::mutex>&) {
@@ -136,8 +141,7 @@ SendStatus LoopbackChannel::send(const Frame& frame) {
     return SendStatus::kGone;
   }
   if (!out_.full()) {
-    enqueue(lock, frame.head, frame.body);
-    return SendStatus::kSent;
+    return enqueue(lock, frame.head, frame.body) ? SendStatus::kSent : SendStatus::kGone;
   }
   pending_head_.assign(frame.head.begin(), frame.head.end());
   std::copy(frame.body.begin(), frame.body.end(), pending_body_.begin());
@@ -158,9 +162,9 @@ SendStatus LoopbackChannel::flush() {
   if (out_.full()) {
     return SendStatus::kBusy;
   }
-  enqueue(lock, pending_head_, {pending_body_.data(), pending_parts_});
+  const bool sent = enqueue(lock, pending_head_, {pending_body_.data(), pending_parts_});
   give_up_pending(lock);
-  return SendStatus::kSent;
+  return sent ? SendStatus::kSent : SendStatus::kGone;
 }
 
 ReceiveStatus LoopbackChannel::receive(FrameSink& sink) {
