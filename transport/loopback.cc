@@ -101,8 +101,8 @@ size_t total_bytes(std::span<const Bytes> parts) {
   return bytes;
 }
 
-// Called with a free slot there; fills it without the lock. False: the channel was closed meanwhile,
-// and the receiver may have been told that nothing more comes.
+// Called with a free slot there; fills it without the lock. False: the channel was closed
+// meanwhile, and the receiver may have been told that nothing more comes.
 bool LoopbackChannel::enqueue(std::unique_lock<std::mutex>& lock, Bytes head,
                               std::span<const Bytes> body) {
   Slot* slot = free_slot();

@@ -63,8 +63,10 @@ class ThrottleChannel final : public Channel {
   Ready wait(bool for_read, bool for_write, Deadline deadline) override;
   void wake() override { inner_->wake(); }
   void close() override {
-    closed_ = true;
+    // In this order: from closed_ on the receiver asks the inner channel, which must have ended, or
+    // its frames would overtake those that wait here.
     inner_->close();
+    closed_ = true;
   }
   std::string close_reason() const override { return inner_->close_reason(); }
   std::string peer_name() const override { return inner_->peer_name(); }
