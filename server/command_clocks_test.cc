@@ -38,6 +38,13 @@ CUresult CUDAAPI slow_fill(CUdeviceptr to, unsigned value, size_t count, CUstrea
   return software().cuMemsetD32Async(to, value, count, stream);
 }
 
+// An event that nobody finds fired while the test wants it so.
+CUresult (*g_event_query)(CUevent) = nullptr;
+bool g_held = false;
+CUresult held_query(CUevent event) {
+  return g_held ? CUDA_ERROR_NOT_READY : g_event_query(event);
+}
+
 class Clocks : public testing::Test {
  protected:
   void SetUp() override {
@@ -51,6 +58,8 @@ class Clocks : public testing::Test {
     settings_.command_times = clocks;
     DriverTable table = software();
     table.cuMemsetD32Async = &slow_fill;
+    g_event_query = table.cuEventQuery;
+    table.cuEventQuery = &held_query;
     if (clocks) table = timed_driver(table);
     table_ = table;
     std::string error;
@@ -119,8 +128,10 @@ TEST_F(Clocks, TellTheDevicesTime) {
   start(true);
   fill();
   const uint64_t question = c().begin(message::StreamSynchronize{kLegacy});
+  g_held = true;
   c().executor->step();
-  pass_time();  // nobody looks whether the stream is done
+  pass_time();
+  g_held = false;
   EXPECT_EQ(c().reply<message::StreamSynchronizeReply>(question).result, CUDA_SUCCESS);
   const message::CommandTimes waits = of(times(), protocol::Op::kStreamSynchronize);
   EXPECT_EQ(waits.count, 1u);
