@@ -304,7 +304,6 @@ CUresult node_destroy(CUgraphNode handle) {
   }
   const uint32_t number = node->number;
   if (!graph->copies.empty()) {
-    Copy copy;
     CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
     Answer<message::CopyNodeGet> before;
     if (node_type(handle, &type) == CUDA_SUCCESS && type == CU_GRAPH_NODE_TYPE_MEMCPY &&
