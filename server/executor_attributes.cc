@@ -164,7 +164,7 @@ bool Executor::on(const RecordHeader& header, const message::TensorMapEncode& en
   const auto promotion = static_cast<CUtensorMapL2promotion>(encode.l2_promotion);
   const auto fill = static_cast<CUtensorMapFloatOOBfill>(encode.oob_fill);
   auto* const address = reinterpret_cast<void*>(encode.address);
-  alignas(64) CUtensorMap map{};
+  CUtensorMap map{};
   CUresult result = CUDA_ERROR_NOT_SUPPORTED;
   if (encode.kind == 0) {
     numbers.take(&box, encode.rank);
@@ -201,7 +201,7 @@ bool Executor::on(const RecordHeader& header, const message::TensorMapEncode& en
 
 bool Executor::on(const RecordHeader& header, const message::TensorMapMove& move) {
   message::TensorMapMoveReply reply;
-  alignas(64) CUtensorMap map{};
+  CUtensorMap map{};
   std::memcpy(&map, move.map.data(), sizeof map);
   CUresult result = CUDA_ERROR_NOT_SUPPORTED;
   if (driver_.cuTensorMapReplaceAddress != nullptr) {
