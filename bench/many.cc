@@ -231,6 +231,21 @@ int connections(const CompareOptions& options) {
     for (const int count : kCounts) cells.push_back(cell(measured(ours[count], name), 2));
     print_row(name, 28, cells, 8);
   }
+  // What the goal is about: the largest copies as a part of bare streams over as many connections.
+  std::printf("\nof bare TCP over as many connections\n");
+  const std::vector<std::string>& names = ours[0].order;
+  for (size_t i = names.size() - std::min<size_t>(names.size(), 2); i < names.size(); ++i) {
+    std::printf("%-28s %8s", names[i].c_str(), "");
+    for (const int count : kCounts) {
+      const auto found = raw.stream_gb_per_s.find(count);
+      if (found == raw.stream_gb_per_s.end() || found->second <= 0) {
+        std::printf(" %8s", "-");
+      } else {
+        std::printf(" %8.2f", ours[count].median_of(names[i]) / found->second);
+      }
+    }
+    std::printf("\n");
+  }
   return 0;
 }
 

@@ -87,6 +87,19 @@ constexpr conf::Setting kSettings[] = {
     conf::bytes<&S::lanes_threshold_bytes>(
         "copies.lanes_threshold_bytes", "FARLANE_LANES_THRESHOLD_BYTES", 64 * kKiB, 1 * kGiB,
         "Copies of at least this size go over those connections."),
+    conf::bytes<&S::lane_share_bytes>("copies.lane_share_bytes", "FARLANE_LANE_SHARE_BYTES", 0,
+                                      1 * kGiB,
+                                      "A copy to the GPU uses one of those connections for each so "
+                                      "many of its bytes, but at least "
+                                      "four if there are. 0 uses all for every copy."),
+    conf::bytes<&S::wake_bytes>("copies.wake_bytes", "FARLANE_WAKE_BYTES", 0, 8 * kMiB,
+                                "How much more of a piece of a copy must have come over TCP before "
+                                "the thread that waits for "
+                                "it is woken. 0 wakes it for every arrival."),
+    conf::bytes<&S::shared_bytes_min>(
+        "copies.shared_bytes_min", "FARLANE_SHARED_BYTES_MIN", 0, 1 * kTiB,
+        "Pinned host memory from this size on is shared with a server that is reached through "
+        "shared memory: the GPU then reads and writes it directly. 0 shares none."),
 
     conf::bytes<&S::extent_bytes_min>(
         "memory.extent_bytes_min", "FARLANE_EXTENT_BYTES_MIN", 2 * kMiB, 16 * kGiB,

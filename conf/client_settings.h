@@ -34,6 +34,9 @@ struct ClientSettings {
   int64_t copy_chunk_bytes = 4 * conf::kMiB;
   int64_t connections = -1;  // -1: automatic, see effective_connections()
   int64_t lanes_threshold_bytes = 1 * conf::kMiB;
+  int64_t wake_bytes = 256 * conf::kKiB;
+  int64_t lane_share_bytes = 2 * conf::kMiB;
+  int64_t shared_bytes_min = 64 * conf::kKiB;
 
   int64_t extent_bytes_min = 32 * conf::kMiB;
   int64_t cached_bytes_max = 256 * conf::kMiB;

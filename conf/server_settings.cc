@@ -106,6 +106,18 @@ constexpr conf::Setting kSettings[] = {
         "copies.lane_slots", "FARLANE_GPUSERVERD_LANE_SLOTS", 2, 64,
         "How many pinned buffers each such connection has in each direction. A session pins at "
         "most connections * lane_slots * lane_chunk_bytes * 2."),
+    conf::bytes<&S::lane_share_bytes>(
+        "copies.lane_share_bytes", "FARLANE_GPUSERVERD_LANE_SHARE_BYTES", 0, 1 * kGiB,
+        "A copy to the program uses one of those connections for each so many of its bytes, but at "
+        "least four if there are. 0 uses all for every copy."),
+    conf::bytes<&S::wake_bytes>("copies.wake_bytes", "FARLANE_GPUSERVERD_WAKE_BYTES", 0, 8 * kMiB,
+                                "How much more of a piece of a copy must have come over TCP before "
+                                "the thread that waits for "
+                                "it is woken. 0 wakes it for every arrival."),
+    conf::bytes<&S::shared_bytes_max>(
+        "copies.shared_bytes_max", "FARLANE_GPUSERVERD_SHARED_BYTES_MAX", 0, 16 * kTiB,
+        "How much of its own pinned memory a program that comes through shared memory may have the "
+        "GPU read and write directly. It stays in the machine's memory. 0 is none."),
 
     conf::text<&S::libraries_path>(
         "libraries.path", "FARLANE_GPUSERVERD_LIBRARIES_PATH",

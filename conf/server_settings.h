@@ -37,8 +37,11 @@ struct ServerSettings {
   int64_t staging_slot_bytes = 4 * conf::kMiB;
   int64_t staging_slots = 8;
   int64_t lanes_max = 16;
-  int64_t lane_chunk_bytes = 1 * conf::kMiB;
+  int64_t lane_chunk_bytes = 2 * conf::kMiB;
   int64_t lane_slots = 4;
+  int64_t lane_share_bytes = 2 * conf::kMiB;
+  int64_t wake_bytes = 256 * conf::kKiB;
+  int64_t shared_bytes_max = 64 * conf::kGiB;
 
   std::string libraries_path;
   std::string module_cache_dir;  // empty: see module_cache_folder()

@@ -26,8 +26,8 @@ inline constexpr bool is_one_of = (std::is_same_v<M, Ms> || ...);
 template <class M>
 inline constexpr bool touches_nothing =
     is_one_of<M, message::ClientAlive, message::CudaxOpen, message::Echo, message::ExtentCreate,
-              message::HostCallCopy, message::HostCallDone, message::ImagePart, message::KernelBind,
-              message::KernelFactsGet, message::KernelsMore, message::LimitGet,
+              message::HostCallCopy, message::HostCallDone, message::HostMap, message::ImagePart,
+              message::KernelBind, message::KernelFactsGet, message::KernelsMore, message::LimitGet,
               message::MemoryCreate, message::MemoryInfo, message::ModuleLoad,
               message::OccupancyBlocks, message::OccupancyClusters, message::OccupancyShared,
               message::TensorMapEncode, message::TensorMapMove, message::VariableFind,
@@ -37,15 +37,16 @@ template <class M>
 inline constexpr bool touches_everything =
     is_one_of<M, message::CaptureBegin, message::CaptureDepend, message::CaptureEnd,
               message::CaptureState, message::Control, message::DeviceReset,
-              message::DeviceSynchronize, message::ExtentRelease, message::KernelCache,
-              message::KernelSet, message::LimitSet, message::MemoryAccess, message::MemoryMap,
-              message::MemoryRelease, message::MemoryUnmap, message::ModuleUnload,
-              message::ReuseFence, message::WindowsReserve>;
+              message::DeviceSynchronize, message::ExtentRelease, message::HostUnmap,
+              message::KernelCache, message::KernelSet, message::LimitSet, message::MemoryAccess,
+              message::MemoryMap, message::MemoryRelease, message::MemoryUnmap,
+              message::ModuleUnload, message::ReuseFence, message::WindowsReserve>;
 
 // Nothing that comes later depends on them, but for other memory at the same addresses.
 template <class M>
-inline constexpr bool is_passable = is_one_of<M, message::DeviceSynchronize, message::ExtentRelease,
-                                              message::MemoryRelease, message::MemoryUnmap>;
+inline constexpr bool is_passable =
+    is_one_of<M, message::DeviceSynchronize, message::ExtentRelease, message::HostUnmap,
+              message::MemoryRelease, message::MemoryUnmap>;
 
 // They depend on nothing before them, but for other memory at the same addresses.
 template <class M>

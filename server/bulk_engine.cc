@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "protocol/check.h"
+#include "protocol/lane_share.h"
 #include "protocol/limits.h"
 #include "server/device.h"
 #include "server/driver_text.h"
@@ -180,8 +181,10 @@ BulkOut* BulkEngine::find_out(uint64_t command) {
 }
 
 BulkOut* BulkEngine::begin_out(BulkOut copy) {
-  copy.chunk_bytes = protocol::limits::lane_chunk_bytes(
-      copy.total_bytes, std::max<size_t>(lanes_.open_lanes(), 1), lanes_.chunk_bytes());
+  copy.lanes = protocol::lanes_of_copy(copy.total_bytes, std::max<size_t>(lanes_.open_lanes(), 1),
+                                       lanes_.share_bytes());
+  copy.chunk_bytes =
+      protocol::limits::lane_chunk_bytes(copy.total_bytes, copy.lanes, lanes_.chunk_bytes());
   auto& begun = outs_[copy.command];
   begun = std::make_unique<BulkOut>(std::move(copy));
   return begun.get();
@@ -254,7 +257,7 @@ bool BulkEngine::deliver() {
       if (result != CUDA_SUCCESS) copy->result = result;
       if (copy->result == CUDA_SUCCESS) {
         copy->sent_bytes += piece.bytes;
-        lanes_.send({copy->ticket, piece.offset, piece.bytes, piece.slot});
+        lanes_.send({copy->ticket, piece.offset, piece.bytes, piece.slot, copy->lanes});
       } else {
         lanes_.release_out(piece.slot);
       }

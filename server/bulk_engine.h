@@ -47,6 +47,7 @@ struct BulkOut {
   uint64_t width = 0;
   uint64_t total_bytes = 0;
   uint64_t chunk_bytes = 0;
+  size_t lanes = 0;  // that it is meant for
   uint64_t issued_bytes = 0;
   uint64_t sent_bytes = 0;  // handed to lanes
   uint32_t reading = 0;     // pieces with the device

@@ -80,11 +80,13 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
       outbox_(channel),
       copies_(host.driver, outbox_, static_cast<size_t>(settings.staging_slot_bytes),
               static_cast<size_t>(settings.staging_slots)),
-      lanes_({static_cast<uint32_t>(settings.lanes_max),
-              static_cast<size_t>(settings.lane_chunk_bytes),
-              static_cast<size_t>(settings.lane_slots), settings.handshake_timeout_ms},
-             [this] { channel_.wake(); }),
+      lanes_(
+          {static_cast<uint32_t>(settings.lanes_max),
+           static_cast<size_t>(settings.lane_chunk_bytes), static_cast<size_t>(settings.lane_slots),
+           settings.handshake_timeout_ms, static_cast<uint64_t>(settings.lane_share_bytes)},
+          [this] { channel_.wake(); }),
       bulk_(driver_, outbox_, lanes_, [this](Device& device) { return make_current(device); }),
+      shared_(driver_, static_cast<uint64_t>(settings.shared_bytes_max)),
       images_(settings.module_cache_dir, static_cast<uint64_t>(settings.module_cache_bytes_max)),
       device_count_(static_cast<uint32_t>(host.devices.size())),
       last_received_(Clock::now()),
@@ -105,6 +107,7 @@ Executor::~Executor() {
   }
   copies_.abandon();
   bulk_.abandon();
+  shared_.abandon();
   waits_.clear();
   host_calls_.clear();
   memories_.clear();

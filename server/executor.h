@@ -32,6 +32,7 @@
 #include "server/module.h"
 #include "server/outbox.h"
 #include "server/output_source.h"
+#include "server/shared_host.h"
 #include "transport/channel.h"
 
 namespace farlane::server {
@@ -88,6 +89,10 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::CopyInLanes& copy);
   bool on(const RecordHeader& header, const message::CopyOutLanes& copy);
   bool on(const RecordHeader& header, const message::LaneData& data, std::span<std::byte> body);
+  bool on(const RecordHeader& header, const message::HostMap& map);
+  bool on(const RecordHeader& header, const message::HostUnmap& unmap);
+  bool on(const RecordHeader& header, const message::CopyInShared& copy);
+  bool on(const RecordHeader& header, const message::CopyOutShared& copy);
   bool on(const RecordHeader& header, const message::MonitorCall& call);
   bool on(const RecordHeader& header, const message::CopyWithin& copy);
   bool on(const RecordHeader& header, const message::Fill& fill);
@@ -186,6 +191,7 @@ class Executor final : private transport::FrameSink {
     kReplyDevice,
     kExtentReady,    // reply to extent_create
     kExtentRelease,  // unmap and give back
+    kHostUnmap,      // the client's memory is its own again
     kDeviceReset,    // take everything down, then reply
   };
   struct Wait {
@@ -346,6 +352,10 @@ class Executor final : private transport::FrameSink {
   void check_bulk_silence();
   void check_lane_readers();
 
+  // --- executor_shared.cc: host memory that the client shares
+  template <class Copy>
+  bool copy_shared(const RecordHeader& header, const Copy& copy, bool to_device);
+
   const DriverTable& driver_;
   Host& host_;
   transport::Channel& channel_;
@@ -358,6 +368,7 @@ class Executor final : private transport::FrameSink {
   CopyEngine copies_;
   Lanes lanes_;
   BulkEngine bulk_;
+  SharedHost shared_;
   Backlog backlog_{[this](protocol::StreamId id) { return is_blocking(id); }};
   ImageCache images_;
   HandleTable<protocol::StreamId, StreamRef> streams_;

@@ -118,6 +118,9 @@ void Executor::finish(Wait& wait) {
     case Then::kExtentRelease:
       finish_release(wait);
       return;
+    case Then::kHostUnmap:
+      if (make_current(*wait.device) == CUDA_SUCCESS) shared_.release(wait.address);
+      return;
     case Then::kDeviceReset:
       output();
       reset_device(*wait.device);

@@ -48,6 +48,7 @@ class Lanes::Lane final : private transport::FrameSink {
     ending_ = true;
     channel_->close();
   }
+  bool is_open() const { return opened_.load(std::memory_order_acquire); }
   // It was refused, and its thread has nothing more to do.
   bool is_refused() const { return refused_.load(std::memory_order_acquire); }
 
@@ -199,6 +200,7 @@ class Lanes::Lane final : private transport::FrameSink {
       return false;
     }
     open_ = true;
+    opened_.store(true, std::memory_order_release);
     // Counted first: with the welcome the client may use it.
     lanes_.open_.fetch_add(1, std::memory_order_release);
     send_control(lane_welcome_message());
@@ -288,6 +290,7 @@ class Lanes::Lane final : private transport::FrameSink {
   const std::unique_ptr<transport::Channel> channel_;
   std::atomic<bool> ending_ = false;
   std::atomic<bool> refused_ = false;
+  std::atomic<bool> opened_ = false;
   std::atomic<bool> idle_ = false;
 
   std::mutex mutex_;
@@ -415,16 +418,24 @@ void Lanes::release_out(LaneSlot* slot) {
 }
 
 void Lanes::send(const LeavingChunk& chunk) {
+  size_t waiting = 0;
   handed_over_.fetch_add(1, std::memory_order_relaxed);
   {
     const std::scoped_lock lock(leaving_mutex_);
     leaving_.push_back(chunk);
-    leaving_count_.store(leaving_.size(), std::memory_order_seq_cst);
+    waiting = leaving_.size();
+    leaving_count_.store(waiting, std::memory_order_seq_cst);
   }
-  // A busy lane looks by itself when it is done.
+  // A busy lane looks by itself when it is done. Different copies begin at different lanes; a
+  // copy's own suffice unless they are behind.
   const std::scoped_lock lock(mutex_);
-  for (Lane* lane : by_number_) {
-    if (lane != nullptr && lane->wake_if_idle()) return;
+  const size_t first = chunk.ticket % by_number_.size();
+  size_t seen = 0;
+  for (size_t i = 0; i < by_number_.size(); ++i) {
+    Lane* lane = by_number_[(first + i) % by_number_.size()];
+    if (lane == nullptr || !lane->is_open()) continue;
+    if (lane->wake_if_idle()) return;
+    if (++seen >= chunk.lanes && waiting <= chunk.lanes) return;
   }
 }
 

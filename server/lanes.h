@@ -43,6 +43,7 @@ struct LeavingChunk {
   uint64_t offset = 0;
   size_t bytes = 0;
   LaneSlot* slot = nullptr;
+  size_t lanes = 0;  // how many its copy is meant for
 };
 
 struct LaneOptions {
@@ -50,6 +51,7 @@ struct LaneOptions {
   size_t chunk_bytes = 0;  // of a slot; no frame's body is larger
   size_t slots = 0;        // per lane and direction
   int64_t hello_timeout_ms = 0;
+  uint64_t share_bytes = 0;  // of a copy, for each of the lanes that it uses
 };
 
 // Any thread may read.
@@ -89,6 +91,7 @@ class Lanes {
 
   size_t open_lanes() const { return open_.load(std::memory_order_acquire); }
   size_t chunk_bytes() const { return options_.chunk_bytes; }
+  uint64_t share_bytes() const { return options_.share_bytes; }
   // Null while all are in use.
   LaneSlot* acquire_out();
   void release_out(LaneSlot* slot);

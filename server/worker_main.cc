@@ -45,7 +45,7 @@ void become_dependent() {
 }
 
 // Its own thread: the executor is at work.
-void obey(int link, Executor* executor) {
+void obey(int link, Executor* executor, uint32_t tcp_wake_bytes) {
   for (;;) {
     LinkMessage message;
     if (receive_link(link, &message) != LinkStatus::kDone) leave(1);
@@ -54,7 +54,7 @@ void obey(int link, Executor* executor) {
     } else if (message.kind == LinkKind::kLane && message.fd.get() >= 0) {
       std::string error;
       std::unique_ptr<transport::Channel> channel = transport::accept_channel(
-          std::move(message.fd), transport::Clock::now() + kSegmentTime, &error);
+          std::move(message.fd), transport::Clock::now() + kSegmentTime, &error, tcp_wake_bytes);
       if (channel != nullptr) {
         executor->adopt_lane(std::move(channel));
       } else {
@@ -97,8 +97,9 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
   }
 
   // A unix socket's segment comes with the hello, which is there already.
+  const auto wake_bytes = static_cast<uint32_t>(settings.wake_bytes);
   const std::unique_ptr<transport::Channel> channel = transport::accept_channel(
-      std::move(message.fd), transport::Clock::now() + kSegmentTime, &error);
+      std::move(message.fd), transport::Clock::now() + kSegmentTime, &error, wake_bytes);
   if (channel == nullptr) {
     spdlog::warn("{} could not begin: {}", message.text.substr(kSessionTokenBytes), error);
     send_link(link, LinkKind::kEnded, error);
@@ -113,7 +114,7 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
   Executor executor(*host, *channel, settings, output.get());
   executor.set_session_token(message.text.substr(0, kSessionTokenBytes));
   const std::string session = message.text.substr(kSessionTokenBytes);
-  std::thread([&] { obey(link, &executor); }).detach();
+  std::thread([&] { obey(link, &executor, wake_bytes); }).detach();
   const SessionEnd end = executor.run();
   const std::string why = executor.end_text().empty()
                               ? session_end_name(end)

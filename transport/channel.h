@@ -16,6 +16,8 @@
 #include <span>
 #include <string>
 
+#include "transport/fd.h"
+
 namespace farlane::transport {
 
 using Bytes = std::span<const std::byte>;
@@ -92,6 +94,13 @@ class Channel {
   virtual Ready wait(bool for_read, bool for_write, Deadline deadline) = 0;
   // Makes a present or the next wait() return. Any thread.
   virtual void wake() = 0;
+
+  // Memory that both sides map, for what shares a machine. Gives the peer a descriptor, which it
+  // takes when it has a frame that was sent later; in the same order. Any thread. False: this
+  // channel cannot, or is over.
+  [[nodiscard]] virtual bool pass_memory(const Fd&) { return false; }
+  // The receiver's. Empty: none came.
+  virtual Fd take_memory() { return {}; }
 
   // Ends the connection for both sides. Idempotent, any thread; a wait() returns. What is not
   // drained() by then is lost. A receive() under way on another thread may still deliver its frame.

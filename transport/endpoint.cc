@@ -46,7 +46,9 @@ void make_if_usual(const std::string& folder) {
 
 Connection through_tcp(const Endpoint& endpoint, Deadline deadline, std::string remark) {
   Connection made;
-  made.channel = connect_tcp(endpoint.host, endpoint.port, deadline, &made.error);
+  TcpOptions options;
+  options.wake_bytes = endpoint.tcp_wake_bytes;
+  made.channel = connect_tcp(endpoint.host, endpoint.port, deadline, &made.error, options);
   made.remark = std::move(remark);
   return made;
 }
@@ -109,7 +111,8 @@ Connection connect(const Endpoint& endpoint, Deadline deadline) {
   return made;
 }
 
-std::unique_ptr<Channel> accept_channel(Fd socket, Deadline deadline, std::string* error) {
+std::unique_ptr<Channel> accept_channel(Fd socket, Deadline deadline, std::string* error,
+                                        uint32_t tcp_wake_bytes) {
   sockaddr_storage address{};
   socklen_t bytes = sizeof(address);
   if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &bytes) != 0) {
@@ -119,7 +122,9 @@ std::unique_ptr<Channel> accept_channel(Fd socket, Deadline deadline, std::strin
   if (address.ss_family == AF_UNIX) {
     return accept_shm(std::move(socket), deadline, error);
   }
-  return adopt_tcp(socket.release());
+  TcpOptions options;
+  options.wake_bytes = tcp_wake_bytes;
+  return adopt_tcp(socket.release(), {}, options);
 }
 
 std::string socket_file(const std::string& folder, uint16_t port) {

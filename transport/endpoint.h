@@ -10,6 +10,7 @@
 #include "transport/channel.h"
 #include "transport/fd.h"
 #include "transport/shm.h"
+#include "transport/tcp.h"
 
 namespace farlane::transport {
 
@@ -27,6 +28,7 @@ struct Endpoint {
   // Where servers of this machine have their sockets; searched in this order.
   std::vector<std::string> socket_folders;
   size_t shm_ring_bytes = kShmRingBytesDefault;
+  uint32_t tcp_wake_bytes = kTcpWakeBytes;
 };
 
 struct Connection {
@@ -41,7 +43,8 @@ Connection connect(const Endpoint& endpoint, Deadline deadline);
 // Takes over an accepted or received socket, TCP or unix, of which nothing was read. nullptr:
 // `*error`. With a unix socket it waits until `deadline` for the segment, which comes along with
 // the first frame.
-std::unique_ptr<Channel> accept_channel(Fd socket, Deadline deadline, std::string* error);
+std::unique_ptr<Channel> accept_channel(Fd socket, Deadline deadline, std::string* error,
+                                        uint32_t tcp_wake_bytes = kTcpWakeBytes);
 
 // "farlane-4713.sock" in `folder`: the socket of a server that listens on that TCP port.
 std::string socket_file(const std::string& folder, uint16_t port);

@@ -9,10 +9,12 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <mutex>
 
 #include "transport/check.h"
 #include "transport/end_reason.h"
+#include "transport/fd_passing.h"
 #include "transport/shm_segment.h"
 #include "transport/socket_util.h"
 #include "transport/tcp_receiver.h"
@@ -23,6 +25,8 @@ namespace {
 // Who only spins never hears from the kernel that its peer died; so every so many times without
 // success it is asked.
 constexpr uint32_t kAskEvery = 256;
+// Descriptors that came and that nobody has taken.
+constexpr size_t kPassedMax = 16;
 
 class ShmChannel final : public Channel {
  public:
@@ -53,6 +57,8 @@ class ShmChannel final : public Channel {
   ReceiveStatus receive(FrameSink& sink) override;
   Ready wait(bool for_read, bool for_write, Deadline deadline) override;
   void wake() override;
+  bool pass_memory(const Fd& memory) override;
+  Fd take_memory() override;
   void close() override { close_because("closed on this side"); }
   std::string close_reason() const override { return reason_.get(); }
   std::string peer_name() const override { return peer_name_; }
@@ -89,6 +95,10 @@ class ShmChannel final : public Channel {
   ShmPrelude prelude_;                       // guarded by prelude_mutex_
   std::atomic<bool> prelude_open_{false};    // the peer has not switched yet
   std::atomic<bool> prelude_frames_{false};  // there are frames in prelude_
+
+  // Came beside the bells.
+  std::mutex passed_mutex_;
+  std::deque<Fd> passed_;  // guarded by passed_mutex_
 
   // The receiver's.
   uint32_t nothing_count_ = 0;
@@ -312,13 +322,42 @@ void ShmChannel::ask_kernel() {
     return;
   }
   std::array<char, 64> bells;
-  ssize_t got = 0;
-  do {
-    got = ::recv(fd_.get(), bells.data(), bells.size(), MSG_DONTWAIT);
-  } while (got == static_cast<ssize_t>(bells.size()) || (got < 0 && errno == EINTR));
-  if (got == 0 || (got < 0 && errno != EAGAIN)) {
-    peer_hung_up_ = true;
+  for (;;) {
+    Fd memory;
+    const ssize_t got =
+        receive_message(fd_.get(), std::as_writable_bytes(std::span(bells)), MSG_DONTWAIT, &memory);
+    if (memory) {
+      // A peer that passes more than anybody takes loses the rest.
+      const std::scoped_lock lock(passed_mutex_);
+      if (passed_.size() < kPassedMax) {
+        passed_.push_back(std::move(memory));
+      }
+    } else if (got < static_cast<ssize_t>(bells.size())) {
+      peer_hung_up_ = peer_hung_up_ || got == 0 || (got < 0 && errno != EAGAIN);
+      return;
+    }
   }
+}
+
+bool ShmChannel::pass_memory(const Fd& memory) {
+  // Until the first frame has left, the peer would take it for the rings.
+  if (cannot_send() || memory_) {
+    return false;
+  }
+  const std::byte bell{};
+  const Bytes bytes(&bell, 1);
+  return send_with_fd(fd_.get(), {&bytes, 1}, memory.get());
+}
+
+Fd ShmChannel::take_memory() {
+  ask_kernel();
+  const std::scoped_lock lock(passed_mutex_);
+  if (passed_.empty()) {
+    return {};
+  }
+  Fd memory = std::move(passed_.front());
+  passed_.pop_front();
+  return memory;
 }
 
 // Waits for the kernel as long as `timeout` says (nullptr: for ever). True when it said something.

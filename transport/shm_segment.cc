@@ -33,12 +33,44 @@ size_t segment_bytes(size_t ring_bytes) {
 
 }  // namespace
 
-std::shared_ptr<ShmSegment> ShmSegment::make(size_t ring_bytes, Fd* memory, std::string* error) {
-  ring_bytes = std::bit_ceil(std::clamp(ring_bytes, kShmRingBytesMin, kShmRingBytesMax));
+Fd make_passable_memory(size_t bytes, std::string* error) {
   Fd fd = above_standard_streams(Fd(::memfd_create("farlane", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
-  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(segment_bytes(ring_bytes))) != 0 ||
+  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0 ||
       ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     *error = "cannot make shared memory: " + error_text(errno);
+    return {};
+  }
+  return fd;
+}
+
+std::string passed_memory_fault(const Fd& memory, size_t bytes) {
+  if (!memory) {
+    return "none was passed";
+  }
+  // Sealed and on the kernel's own tmpfs: its size is fixed and every page of it can be had, so
+  // that touching it never raises a signal. F_GET_SEALS fails for anything but such memory.
+  const int seals = ::fcntl(memory.get(), F_GET_SEALS);
+  if (seals < 0) {
+    return "it is another kind of file";
+  }
+  if ((seals & F_SEAL_SHRINK) == 0) {
+    return "it could be made smaller";
+  }
+  struct statfs system {};
+  if (::fstatfs(memory.get(), &system) != 0 || system.f_type != TMPFS_MAGIC) {
+    return "it is not memory of the usual kind";
+  }
+  struct stat status {};
+  if (::fstat(memory.get(), &status) != 0 || static_cast<uint64_t>(status.st_size) < bytes) {
+    return std::to_string(status.st_size) + " bytes are too few for " + std::to_string(bytes);
+  }
+  return "";
+}
+
+std::shared_ptr<ShmSegment> ShmSegment::make(size_t ring_bytes, Fd* memory, std::string* error) {
+  ring_bytes = std::bit_ceil(std::clamp(ring_bytes, kShmRingBytesMin, kShmRingBytesMax));
+  Fd fd = make_passable_memory(segment_bytes(ring_bytes), error);
+  if (!fd) {
     return nullptr;
   }
   auto segment = map_checked(fd.get(), ring_bytes, error);
@@ -52,31 +84,13 @@ std::shared_ptr<ShmSegment> ShmSegment::map(const Fd& memory, uint64_t ring_byte
     *error = "the peer's shared memory is not acceptable: " + why;
     return nullptr;
   };
-  if (!memory) {
-    return refuse("none was passed");
-  }
   if (ring_bytes < kShmRingBytesMin || ring_bytes > kShmRingBytesMax ||
       !std::has_single_bit(ring_bytes)) {
     return refuse("rings of " + std::to_string(ring_bytes) + " bytes");
   }
-  // Sealed and on the kernel's own tmpfs: its size is fixed and every page of it can be had, so
-  // that touching it never raises a signal. F_GET_SEALS fails for anything but such memory.
-  const int seals = ::fcntl(memory.get(), F_GET_SEALS);
-  if (seals < 0) {
-    return refuse("it is another kind of file");
-  }
-  if ((seals & F_SEAL_SHRINK) == 0) {
-    return refuse("it could be made smaller");
-  }
-  struct statfs system {};
-  if (::fstatfs(memory.get(), &system) != 0 || system.f_type != TMPFS_MAGIC) {
-    return refuse("it is not memory of the usual kind");
-  }
-  struct stat status {};
-  if (::fstat(memory.get(), &status) != 0 ||
-      static_cast<uint64_t>(status.st_size) < segment_bytes(ring_bytes)) {
-    return refuse(std::to_string(status.st_size) + " bytes are too few for two rings of " +
-                  std::to_string(ring_bytes));
+  if (const std::string fault = passed_memory_fault(memory, segment_bytes(ring_bytes));
+      !fault.empty()) {
+    return refuse(fault);
   }
   return map_checked(memory.get(), ring_bytes, error);
 }

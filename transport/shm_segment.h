@@ -42,6 +42,12 @@ struct ShmSwitch {
 };
 static_assert(sizeof(ShmSwitch) == 16);
 
+// Memory that can be passed on: of a fixed size, zeroes. Empty: `*error`.
+Fd make_passable_memory(size_t bytes, std::string* error);
+// Whether touching `bytes` of memory that a peer passed can never raise a signal, whatever the peer
+// does: "" or why not.
+std::string passed_memory_fault(const Fd& memory, size_t bytes);
+
 // Sends `bytes` whole, with a descriptor attached unless it is -1. The socket is fresh, so it has
 // room; false with errno if not.
 bool send_with_fd(int socket, std::span<const Bytes> parts, int fd);

@@ -266,7 +266,7 @@ TEST(ShmSetUp, MemoryThatCouldHarmUsIsRefused) {
   EXPECT_EQ(refusal(kRingBytes, memory_of(kGoodBytes, 0, 0).get()),
             std::string(kRefused) + "it could be made smaller");
   EXPECT_EQ(refusal(kRingBytes, memory_of(kGoodBytes - 1, kGoodSeals).get()),
-            std::string(kRefused) + "135167 bytes are too few for two rings of 65536");
+            std::string(kRefused) + "135167 bytes are too few for 135168");
   const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   EXPECT_EQ(refusal(kRingBytes, null.get()), std::string(kRefused) + "it is another kind of file");
   const Sockets socket;
@@ -520,6 +520,83 @@ TEST(ShmProcess, KilledInTheMiddle) {
   static_cast<void>(receive_to_the_end(*channel, sink));
   EXPECT_NE(channel->close_reason(), "");
   EXPECT_EQ(channel->send({bytes_of("x"), {}}), SendStatus::kGone);
+}
+
+// ------------------------------------------------------------------------------- passed memory
+
+uint64_t inode_of(const Fd& fd) {
+  struct stat status {};
+  EXPECT_EQ(::fstat(fd.get(), &status), 0);
+  return status.st_ino;
+}
+
+TEST(PassedMemory, ComesInOrderBeforeTheFrameThatSpeaksAboutIt) {
+  std::string error;
+  const ShmPair pair = make_shm_pair(&error);
+  ASSERT_TRUE(pair.a) << error;
+  EXPECT_FALSE(pair.b->take_memory());
+  std::vector<uint64_t> sent;
+  for (int i = 0; i < 3; ++i) {
+    const Fd memory = make_passable_memory(4096, &error);
+    ASSERT_TRUE(memory) << error;
+    EXPECT_EQ(passed_memory_fault(memory, 4096), "");
+    sent.push_back(inode_of(memory));
+    ASSERT_TRUE(pair.a->pass_memory(memory));
+  }
+  ASSERT_EQ(pair.a->send({bytes_of("three"), {}}), SendStatus::kSent);
+  Collector sink;
+  ASSERT_EQ(pair.b->receive(sink), ReceiveStatus::kDelivered);
+  for (const uint64_t inode : sent) {
+    const Fd memory = pair.b->take_memory();
+    ASSERT_TRUE(memory);
+    EXPECT_EQ(inode_of(memory), inode);
+  }
+  EXPECT_FALSE(pair.b->take_memory());
+  // Bells are still bells.
+  std::thread sender([&] { EXPECT_EQ(pair.a->send({bytes_of("x"), {}}), SendStatus::kSent); });
+  while (pair.b->receive(sink) == ReceiveStatus::kNothing) {
+    pair.b->wait(true, false, patience());
+  }
+  sender.join();
+}
+
+TEST(PassedMemory, OfAPeerThatPassesTooMuchIsClosed) {
+  std::string error;
+  const ShmPair pair = make_shm_pair(&error);
+  ASSERT_TRUE(pair.a) << error;
+  const Fd memory = make_passable_memory(4096, &error);
+  ASSERT_TRUE(memory) << error;
+  // Some at a time, since the socket itself holds few.
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(pair.a->pass_memory(memory));
+    EXPECT_TRUE(pair.b->wait(true, false, Clock::now()).timed_out);
+  }
+  int taken = 0;
+  while (pair.b->take_memory()) {
+    ++taken;
+  }
+  EXPECT_GT(taken, 0);
+  EXPECT_LE(taken, 16);
+}
+
+TEST(PassedMemory, IsRefusedWhereTouchingItCouldHarm) {
+  std::string error;
+  EXPECT_EQ(passed_memory_fault(Fd(), 4096), "none was passed");
+  const Fd open(::memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(::ftruncate(open.get(), 4096), 0);
+  EXPECT_EQ(passed_memory_fault(open, 4096), "it could be made smaller");
+  const Fd small = make_passable_memory(4096, &error);
+  EXPECT_EQ(passed_memory_fault(small, 8192), "4096 bytes are too few for 8192");
+  const Fd file(::open("/dev/zero", O_RDWR | O_CLOEXEC));
+  EXPECT_EQ(passed_memory_fault(file, 4096), "it is another kind of file");
+}
+
+TEST(PassedMemory, IsNothingForTcp) {
+  const Pair pair = make_bare_pair(Transport::kTcp);
+  std::string error;
+  const Fd memory = make_passable_memory(4096, &error);
+  EXPECT_FALSE(pair.a->pass_memory(memory));
+  EXPECT_FALSE(pair.b->take_memory());
 }
 
 }  // namespace

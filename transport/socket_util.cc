@@ -89,6 +89,10 @@ void set_buffer_options(int fd, const TcpOptions& options) {
   }
 }
 
+void set_receive_low_mark(int fd, uint32_t bytes) {
+  set_int(fd, SOL_SOCKET, SO_RCVLOWAT, bytes);
+}
+
 void set_connection_options(int fd, const TcpOptions& options) {
   set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   if (options.keepalive_idle_s > 0) {

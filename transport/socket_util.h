@@ -22,6 +22,8 @@ bool time_left(Deadline deadline, timespec* left);
 
 // Buffer sizes count for the window only when set before connecting or listening.
 void set_buffer_options(int fd, const TcpOptions& options);
+// How many bytes poll() waits for. Tuning, as the next one.
+void set_receive_low_mark(int fd, uint32_t bytes);
 // No delay, keepalive, user timeout. These are tuning: where a kernel refuses one, the connection
 // works without it.
 void set_connection_options(int fd, const TcpOptions& options);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 
@@ -19,12 +20,13 @@ namespace {
 
 class TcpChannel final : public Channel {
  public:
-  TcpChannel(Fd fd, Bytes already_read)
+  TcpChannel(Fd fd, Bytes already_read, uint32_t wake_bytes)
       : fd_(std::move(fd)),
         event_(above_standard_streams(Fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)))),
         peer_name_(peer_address(fd_.get())),
         sender_(fd_.get()),
-        receiver_(fd_.get(), already_read) {
+        receiver_(fd_.get(), already_read),
+        wake_bytes_(wake_bytes) {
     if (!event_) {
       close_because("cannot make an eventfd: " + error_text(errno));
     }
@@ -50,6 +52,7 @@ class TcpChannel final : public Channel {
   SendStatus sent(SendStatus status);
   Ready ready_without_asking(bool for_read, bool for_write);
   bool poll(bool for_read, bool for_write, const timespec* timeout, Ready* ready);
+  void set_low_mark();
   void ring();
 
   const Fd fd_;
@@ -57,6 +60,8 @@ class TcpChannel final : public Channel {
   const std::string peer_name_;
   TcpSender sender_;
   TcpReceiver receiver_;
+  const uint32_t wake_bytes_;
+  std::atomic<uint32_t> low_mark_{1};  // what the kernel was told; whoever waits changes it
   EndReason reason_;
 
   std::atomic<bool> closed_{false};
@@ -150,12 +155,26 @@ Ready TcpChannel::ready_without_asking(bool for_read, bool for_write) {
   return ready;
 }
 
+// Bytes that are worth waking up for. The kernel still wakes when the peer ends, or when its buffer
+// has no room for more.
+void TcpChannel::set_low_mark() {
+  const auto wanted =
+      std::clamp<uint32_t>(receiver_.missing_body_bytes(), 1, std::max(wake_bytes_, 1u));
+  if (wanted != low_mark_.load(std::memory_order_relaxed)) {
+    low_mark_.store(wanted, std::memory_order_relaxed);
+    set_receive_low_mark(fd_.get(), wanted);
+  }
+}
+
 // Asks the kernel, and waits as long as `timeout` says (nullptr: for ever). True when it said
 // something, be it only that the eventfd was rung.
 bool TcpChannel::poll(bool for_read, bool for_write, const timespec* timeout, Ready* ready) {
   // A stalled reader is waiting for its sink: more bytes do not help it, and would make wait()
   // spin.
   const bool reads = for_read && !stalled_;
+  if (reads) {
+    set_low_mark();
+  }
   const auto events = static_cast<short>((reads ? POLLIN : 0) | (for_write ? POLLOUT : 0) |
                                          (reads || for_write ? POLLRDHUP : 0));
   pollfd fds[2] = {{events != 0 ? fd_.get() : -1, events, 0}, {event_.get(), POLLIN, 0}};
@@ -237,7 +256,7 @@ std::unique_ptr<Channel> adopt_tcp(int fd, Bytes already_read, const TcpOptions&
   FARLANE_TRANSPORT_CHECK(fd >= 0, "a socket is adopted");
   set_buffer_options(fd, options);
   set_connection_options(fd, options);
-  return std::make_unique<TcpChannel>(Fd(fd), already_read);
+  return std::make_unique<TcpChannel>(Fd(fd), already_read, options.wake_bytes);
 }
 
 FirstFrame parse_first_frame(Bytes stream) {

@@ -17,6 +17,8 @@
 
 namespace farlane::transport {
 
+inline constexpr uint32_t kTcpWakeBytes = 256 * 1024;
+
 struct TcpOptions {
   // 0 leaves the size to the kernel's autotuning, which is right on every network we measured;
   // a fixed size also fixes the window.
@@ -27,6 +29,9 @@ struct TcpOptions {
   uint32_t keepalive_idle_s = 10;
   uint32_t keepalive_interval_s = 3;
   uint32_t keepalive_probes = 3;
+  // While a frame's body is being received, wait() says "readable" when so much more of it is here,
+  // or the rest. Every arrival wakes a thread otherwise. 0: any byte will do.
+  uint32_t wake_bytes = kTcpWakeBytes;
   // TCP_USER_TIMEOUT: how long sent data may stay unacknowledged. 0 leaves it to the kernel. Beware
   // that it also ends a healthy connection whose receiver reads nothing for so long (a stalled
   // sink); heartbeats are the better judge of a dead peer.

@@ -72,6 +72,13 @@ TcpReceiver::TcpReceiver(int fd, Bytes already_read)
 }
 
 TcpReceiver::Result TcpReceiver::receive(FrameSink& sink) {
+  const Result result = receive_some(sink);
+  missing_.store(state_ == State::kBody ? static_cast<uint32_t>(body_.size() - body_filled_) : 0,
+                 std::memory_order_relaxed);
+  return result;
+}
+
+TcpReceiver::Result TcpReceiver::receive_some(FrameSink& sink) {
   bool socket_empty = false;
   for (;;) {
     switch (advance(sink)) {

@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -38,6 +39,8 @@ class TcpReceiver {
   Result receive(FrameSink& sink);
   // True when the next receive() can make progress with what was read ahead.
   bool has_buffered_frame() const;
+  // Of the body that is being received; 0: none is. Any thread, as of the last receive().
+  uint32_t missing_body_bytes() const { return missing_.load(std::memory_order_relaxed); }
   bool peer_at_fault() const { return peer_at_fault_; }
   const std::string& end_reason() const { return end_reason_; }
 
@@ -52,6 +55,7 @@ class TcpReceiver {
   enum class Read : uint8_t { kAll, kShort, kEmpty, kEnded };
 
   size_t available() const { return end_ - begin_; }
+  Result receive_some(FrameSink& sink);
   Step advance(FrameSink& sink);
   Step take_head();
   void deliver(FrameSink& sink);
@@ -73,6 +77,7 @@ class TcpReceiver {
   uint32_t body_bytes_ = 0;
   MutableBytes body_;
   size_t body_filled_ = 0;
+  std::atomic<uint32_t> missing_{0};
 
   bool peer_at_fault_ = false;
   std::string end_reason_;

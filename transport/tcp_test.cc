@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -34,6 +36,23 @@ class TcpBytes : public ::testing::Test {
   void write(Bytes bytes) {
     ASSERT_EQ(::send(raw_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(bytes.size()));
+  }
+  // Until everything written is in the kernel's hands on the channel's side.
+  void wait_for_arrival() {
+    const Deadline end = patience();
+    int unacknowledged = 1;
+    while (unacknowledged != 0 && Clock::now() < end) {
+      ASSERT_EQ(::ioctl(raw_.get(), SIOCOUTQ, &unacknowledged), 0);
+    }
+  }
+  // And read by it; no whole frame.
+  void take_what_was_written() {
+    wait_for_arrival();
+    int unread = 1;
+    while (unread != 0) {
+      ASSERT_EQ(channel_->receive(sink_), ReceiveStatus::kNothing);
+      ASSERT_EQ(::ioctl(channel_fd_, FIONREAD, &unread), 0);
+    }
   }
   // The next byte the raw side can read; -1 at the end of the stream.
   int read_byte() {
@@ -256,6 +275,33 @@ TEST_F(TcpBytes, AdoptedBytesComeFirst) {
     EXPECT_EQ(text_of(sink.frames[0].body), "body of the first");
     EXPECT_EQ(text_of(sink.frames[1].body), "body of the second");
   }
+}
+
+// Until the rest of a body is here, or enough of it, a wait goes on.
+TEST_F(TcpBytes, AWaitEndsWhenEnoughOfABodyIsHere) {
+  const std::vector<std::byte> body(size_t{2} * kTcpWakeBytes);
+  write(prefix(4, static_cast<uint32_t>(body.size())));
+  write(bytes_of("head"));
+  write(Bytes(body).first(1));
+  take_what_was_written();
+  write(Bytes(body).first(1000));
+  wait_for_arrival();
+  EXPECT_FALSE(channel_->wait(true, false, Clock::now()).readable);
+  write(Bytes(body).first(kTcpWakeBytes));
+  EXPECT_TRUE(channel_->wait(true, false, patience()).readable);
+  // What is left is less than that much.
+  std::thread writer([&] { write(Bytes(body).first(body.size() - 1001 - kTcpWakeBytes)); });
+  EXPECT_EQ(receive_frame(*channel_, sink_), ReceiveStatus::kDelivered);
+  writer.join();
+  // Between bodies any byte counts, and the end of the peer always does.
+  write(frame(bytes_of("next"), {}));
+  EXPECT_TRUE(channel_->wait(true, false, patience()).readable);
+  EXPECT_EQ(receive_frame(*channel_, sink_), ReceiveStatus::kDelivered);
+  write(prefix(4, static_cast<uint32_t>(body.size())));
+  write(bytes_of("head"));
+  take_what_was_written();
+  raw_.reset();
+  EXPECT_EQ(receive_frame(*channel_, sink_), ReceiveStatus::kGone);
 }
 
 TEST(TcpFirstFrame, IsFoundInItsPrefixes) {

@@ -105,7 +105,7 @@ CUresult copy_in_bulk(Session* s, Stream* stream, const Plane& plane, bool in_ba
     return kServerLost;
   }
   s->touch(stream, sequence);
-  s->lanes().start();
+  s->lanes().start(*copy);
   if (in_background) {
     s->courier().wake();
     return CUDA_SUCCESS;
@@ -256,6 +256,50 @@ CUresult copy_within(Session* s, Stream* stream, const Plane& plane) {
                                                         .height = plane.height});
   s->touch(stream, sequence);
   return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+}
+
+// The device reads or writes the host's memory itself. False: this is none that the server maps, or
+// one whose few bytes travel faster with the log.
+bool copy_shared(Session* s, Stream* stream, CUstream handle, const Plane& plane, bool to_device,
+                 bool async, CUresult* result) {
+  const uint64_t host = to_device ? plane.from : plane.to;
+  SharedRange range;
+  if (!shared_range(
+          host,
+          span_bytes(to_device ? plane.from_pitch : plane.to_pitch, plane.width, plane.height),
+          &range)) {
+    return false;
+  }
+  if (!async && plane.width * plane.height <= inline_bytes_max(s) &&
+      !(to_device && range.written)) {
+    return false;
+  }
+  if (!to_device && async && !range.written) {
+    note_written(host);
+  }
+  const uint64_t sequence = to_device
+                                ? s->post(message::CopyInShared{.stream = stream->id,
+                                                                .to = plane.to,
+                                                                .to_pitch = plane.to_pitch,
+                                                                .region = range.region,
+                                                                .from = range.offset,
+                                                                .from_pitch = plane.from_pitch,
+                                                                .width = plane.width,
+                                                                .height = plane.height})
+                                : s->post(message::CopyOutShared{.stream = stream->id,
+                                                                 .from = plane.from,
+                                                                 .from_pitch = plane.from_pitch,
+                                                                 .region = range.region,
+                                                                 .to = range.offset,
+                                                                 .to_pitch = plane.to_pitch,
+                                                                 .width = plane.width,
+                                                                 .height = plane.height});
+  s->touch(stream, sequence);
+  *result = sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  if (sequence != 0 && !async) {
+    *result = stream_synchronize(handle);
+  }
+  return true;
 }
 
 CUresult copy_on_host(CUstream stream, const Plane& plane) {
@@ -417,6 +461,13 @@ CUresult copy(const Copy& box, CUstream stream, bool async) {
                       box.width,
                       box.height};
     CUresult result = CUDA_SUCCESS;
+    if (to_device != from_device &&
+        copy_shared(s, ordered, stream, plane, to_device, async, &result)) {
+      if (result != CUDA_SUCCESS) {
+        return result;
+      }
+      continue;
+    }
     if (to_device && !from_device && !async && may_change(s, plane)) {
       result = stream_synchronize(stream);
     }

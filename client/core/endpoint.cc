@@ -38,6 +38,7 @@ bool endpoint_of(const ClientSettings& settings, transport::Endpoint* endpoint,
                                                    : transport::Choice::kAuto;
   endpoint->socket_folders = transport::socket_folders(settings.socket_dir);
   endpoint->shm_ring_bytes = static_cast<size_t>(settings.shm_ring_bytes);
+  endpoint->tcp_wake_bytes = static_cast<uint32_t>(settings.wake_bytes);
   return true;
 }
 

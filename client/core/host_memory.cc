@@ -3,10 +3,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <map>
 #include <mutex>
 
 #include "client/core/session.h"
+#include "transport/shm_segment.h"
 
 namespace farlane::client {
 namespace {
@@ -16,12 +18,15 @@ struct Pinned {
   unsigned flags = 0;
   bool registered = false;
   uint64_t id = 0;
+  bool shared = false;   // the server maps it too, as the region with this id
+  bool written = false;  // the device was told to write to it, and nobody waited for that
 };
 
 struct PinnedMemory {
   std::mutex mutex;
-  std::map<uint64_t, Pinned> ranges;     // by start
-  uint64_t next_id = uint64_t{1} << 40;  // apart from the ids of device blocks
+  std::map<uint64_t, Pinned> ranges;  // by start
+  // Apart from the ids of device blocks.
+  std::atomic<uint64_t> next_id = uint64_t{1} << 40;
 
   std::map<uint64_t, Pinned>::iterator find(uint64_t address) {
     auto after = ranges.upper_bound(address);
@@ -64,7 +69,61 @@ void finish_copies(uint64_t start, size_t bytes) {
   }
 }
 
+// Memory that the server maps too. Null: this connection or this server does not do that, and the
+// memory is made here alone.
+void* share(size_t bytes, uint64_t region) {
+  Session* s = session_if_any();
+  const auto bytes_min = static_cast<size_t>(s == nullptr ? 0 : s->settings().shared_bytes_min);
+  if (bytes_min == 0 || bytes < bytes_min || !s->may_share.load(std::memory_order_relaxed)) {
+    return nullptr;
+  }
+  std::string error;
+  const transport::Fd memory = transport::make_passable_memory(bytes, &error);
+  if (!memory) {
+    return nullptr;
+  }
+  // Passed and asked for in the same order.
+  std::lock_guard lock(s->share_mutex);
+  if (!s->pass_memory(memory)) {
+    s->may_share.store(false, std::memory_order_relaxed);
+    return nullptr;
+  }
+  const CUresult result = s->ask(message::HostMap{.region = region, .bytes = bytes});
+  if (result != CUDA_SUCCESS) {
+    s->may_share.store(result != CUDA_ERROR_NOT_SUPPORTED, std::memory_order_relaxed);
+    return nullptr;
+  }
+  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
+  if (at == MAP_FAILED) {
+    s->post(message::HostUnmap{.region = region});
+    return nullptr;
+  }
+  return at;
+}
+
 }  // namespace
+
+bool shared_range(uint64_t address, size_t bytes, SharedRange* range) {
+  PinnedMemory& memory = pinned();
+  std::lock_guard lock(memory.mutex);
+  const auto found = memory.find(address);
+  if (found == memory.ranges.end() || !found->second.shared ||
+      bytes > found->second.bytes - (address - found->first)) {
+    return false;
+  }
+  range->region = found->second.id;
+  range->offset = address - found->first;
+  range->written = found->second.written;
+  return true;
+}
+
+void note_written(uint64_t address) {
+  PinnedMemory& memory = pinned();
+  std::lock_guard lock(memory.mutex);
+  if (const auto found = memory.find(address); found != memory.ranges.end()) {
+    found->second.written = true;
+  }
+}
 
 CUresult host_allocate(size_t bytes, unsigned flags, void** address) {
   if (const CUresult error = session_start(); error != CUDA_SUCCESS) {
@@ -78,16 +137,22 @@ CUresult host_allocate(size_t bytes, unsigned flags, void** address) {
   if (bytes == 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  void* at = bytes > page_round_up(bytes)
-                 ? MAP_FAILED
-                 : ::mmap(nullptr, page_round_up(bytes), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (at == MAP_FAILED) {
+  const size_t rounded = page_round_up(bytes);
+  if (bytes > rounded) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   PinnedMemory& memory = pinned();
+  const uint64_t id = memory.next_id.fetch_add(1);
+  void* at = share(rounded, id);
+  const bool shared = at != nullptr;
+  if (!shared) {
+    at = ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  }
+  if (at == MAP_FAILED) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
   std::lock_guard lock(memory.mutex);
-  memory.ranges[reinterpret_cast<uint64_t>(at)] = {bytes, flags, false, memory.next_id++};
+  memory.ranges[reinterpret_cast<uint64_t>(at)] = {bytes, flags, false, id, shared};
   *address = at;
   return CUDA_SUCCESS;
 }
@@ -99,17 +164,22 @@ CUresult host_free(void* address) {
     }
   }
   PinnedMemory& memory = pinned();
-  size_t bytes = 0;
+  Pinned freed;
   {
     std::lock_guard lock(memory.mutex);
     auto found = memory.ranges.find(reinterpret_cast<uint64_t>(address));
     if (found == memory.ranges.end() || found->second.registered) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    bytes = found->second.bytes;
+    freed = found->second;
     memory.ranges.erase(found);
   }
+  const size_t bytes = freed.bytes;
   finish_copies(reinterpret_cast<uint64_t>(address), bytes);
+  // What the device still reads or writes of it stays mapped in the server until then.
+  if (Session* s = session_if_any(); freed.shared && s != nullptr) {
+    s->post(message::HostUnmap{.region = freed.id});
+  }
   ::munmap(address, page_round_up(bytes));
   return CUDA_SUCCESS;
 }
@@ -134,7 +204,7 @@ CUresult host_register(void* address, size_t bytes, unsigned flags) {
       (next != memory.ranges.end() && next->first < start + bytes)) {
     return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
   }
-  memory.ranges[start] = {bytes, flags, true, memory.next_id++};
+  memory.ranges[start] = {bytes, flags, true, memory.next_id.fetch_add(1)};
   return CUDA_SUCCESS;
 }
 

@@ -11,6 +11,7 @@
 #include "generated/protocol/messages.h"
 #include "protocol/append.h"
 #include "protocol/control_client.h"
+#include "protocol/lane_share.h"
 #include "protocol/limits.h"
 
 namespace farlane::client {
@@ -253,6 +254,7 @@ Lanes::Lanes(const ClientSettings& settings, Inbox* inbox, Loss* loss)
       connections_(effective_connections(settings.connections)),
       patience_(settings.call_timeout_ms),
       threshold_bytes_(static_cast<uint64_t>(settings.lanes_threshold_bytes)),
+      share_bytes_(static_cast<uint64_t>(settings.lane_share_bytes)),
       server_(settings.server),
       chunk_bytes_(static_cast<uint64_t>(settings.copy_chunk_bytes)) {}
 
@@ -356,7 +358,8 @@ bool Lanes::open() {
 void Lanes::queue(std::shared_ptr<Outgoing> copy, uint64_t command) {
   copy->command = command;
   copy->total = uint64_t{copy->width} * copy->height;
-  copy->chunk = protocol::limits::lane_chunk_bytes(copy->total, lanes_.size(), chunk_bytes_);
+  copy->lanes = protocol::lanes_of_copy(copy->total, lanes_.size(), share_bytes_);
+  copy->chunk = protocol::limits::lane_chunk_bytes(copy->total, copy->lanes, chunk_bytes_);
   std::lock_guard lock(mutex_);
   if (running_ == 0) {
     return;  // the session is lost
@@ -366,13 +369,14 @@ void Lanes::queue(std::shared_ptr<Outgoing> copy, uint64_t command) {
   queued_.store(queue_.size(), std::memory_order_seq_cst);
 }
 
-void Lanes::start() {
+void Lanes::start(const Outgoing& copy) {
   // A busy lane looks by itself when it is done.
+  size_t woken = 0;
   for (const auto& lane : lanes_) {
-    if (queued_.load(std::memory_order_seq_cst) == 0) {
+    if (woken == copy.lanes || queued_.load(std::memory_order_seq_cst) == 0) {
       return;
     }
-    lane->wake_if_idle();
+    woken += lane->wake_if_idle() ? 1 : 0;
   }
 }
 

@@ -53,6 +53,7 @@ class Lanes {
     uint64_t command = 0;
     uint64_t total = 0;
     uint64_t chunk = 0;
+    size_t lanes = 0;   // that it is meant for
     uint64_t next = 0;  // offset of the first byte that no lane has begun to send
     uint64_t bytes_taken = 0;
   };
@@ -73,7 +74,7 @@ class Lanes {
   // Queues a copy, with the command that it belongs to. Called in the order of the log, while the
   // log is locked: a copy's pieces must not be held up by those of a later one. Then start().
   void queue(std::shared_ptr<Outgoing> copy, uint64_t command);
-  void start();
+  void start(const Outgoing& copy);
 
   // Copies to the device under way that read any of these host bytes.
   bool reads(uint64_t start, size_t bytes);
@@ -107,6 +108,7 @@ class Lanes {
   const int64_t connections_;
   const std::chrono::milliseconds patience_;
   const uint64_t threshold_bytes_;
+  const uint64_t share_bytes_;
   const std::string server_;
   Connect connect_;
   std::string token_;

@@ -216,6 +216,17 @@ struct Answer {
   typename M::Reply reply;
 };
 
+// Host memory that the server maps too.
+struct SharedRange {
+  uint64_t region = 0;
+  uint64_t offset = 0;
+  bool written = false;  // copies may be under way that write to the region
+};
+// False: not, or not all of it.
+bool shared_range(uint64_t address, size_t bytes, SharedRange* range);
+// A copy that nobody waits for writes to the region of this address.
+void note_written(uint64_t address);
+
 class Session {
  public:
   // Connects and shakes hands. Null: *error is a sentence to act on.
@@ -226,6 +237,11 @@ class Session {
   ~Session() { courier_.stop(); }
 
   bool lost() const { return loss_.declared(); }
+
+  // False once the connection or the server has declined to share host memory.
+  std::atomic<bool> may_share = true;
+  std::mutex share_mutex;
+  bool pass_memory(const transport::Fd& memory) { return channel_->pass_memory(memory); }
 
   // Appends a command. Its sequence number; 0 when the session is lost.
   template <class M>

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "transport/shm.h"
+
 namespace farlane::system_test {
 namespace {
 
@@ -92,7 +94,18 @@ RigOptions::RigOptions() {
 
 Rig::Rig(const RigOptions& options) : options_(options) {
   driver();
-  transport::LoopbackPair pair = transport::make_loopback(options.loopback);
+  transport::LoopbackPair pair;
+  if (options.shared_memory) {
+    std::string why;
+    transport::ShmPair made = transport::make_shm_pair(&why, {.first_frame_over_socket = false});
+    if (made.a == nullptr) {
+      ADD_FAILURE() << why;
+      std::abort();
+    }
+    pair = {std::move(made.a), std::move(made.b)};
+  } else {
+    pair = transport::make_loopback(options.loopback);
+  }
   if (options.client_faults) {
     pair.a = transport::make_faulty(std::move(pair.a), *options.client_faults);
   }

@@ -49,6 +49,8 @@ struct RigOptions {
   transport::LoopbackOptions lane_loopback;
   std::optional<transport::FaultPlan> client_lane_faults;
   std::optional<transport::FaultPlan> server_lane_faults;
+  // The command lane goes through rings in shared memory instead; then faults are not drawn.
+  bool shared_memory = false;
   bool by_hand = false;  // the worker moves only in step() and pumped()
 
   RigOptions();
