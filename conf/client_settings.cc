@@ -131,6 +131,10 @@ constexpr conf::Setting kSettings[] = {
         "optimise.parallel_encoding", "FARLANE_PARALLEL_ENCODING",
         "Threads that post commands write them into the batch side by side. Off lets one write at "
         "a time."),
+    conf::flag<&S::send_before_questions>(
+        "optimise.send_before_questions", "FARLANE_SEND_BEFORE_QUESTIONS",
+        "In a program that posts one command and waits for it, again and again, the thread that "
+        "posts also sends. Off leaves sending to the background thread."),
 
     conf::integer<&S::simulate_rtt_us>(
         "network.simulate_rtt_us", "FARLANE_SIMULATE_RTT_US", 0, 10'000'000,

@@ -46,6 +46,7 @@ struct ClientSettings {
 
   bool local_answers = true;
   bool parallel_encoding = true;
+  bool send_before_questions = true;
 
   int64_t simulate_rtt_us = 0;  // 0: none
   int64_t simulate_gbps = 0;    // 0: the network's own

@@ -12,6 +12,8 @@ using transport::SendStatus;
 
 // A blocked sender looks at the clock, and at what has arrived, at least this often.
 constexpr auto kWaitSlice = std::chrono::milliseconds(100);
+// So often in a row, and it counts as the program's habit.
+constexpr int kLonePosts = 3;
 
 }  // namespace
 
@@ -28,6 +30,25 @@ CommandLog::CommandLog(transport::Channel* channel, const CommandLogOptions& opt
 void CommandLog::take_line_slow() {
   counters_.line_waits.fetch_add(1, std::memory_order_relaxed);
   send_mutex_.lock();
+}
+
+// A program that posts one command and then waits for it will do so again. It gains nothing when
+// the courier takes the command over; sending it takes two processors then instead of one.
+void CommandLog::note_question(uint64_t sequence) {
+  if (sequence == 0) {
+    return;
+  }
+  const uint64_t posts = sequence - last_question_ - 1;
+  last_question_ = sequence;
+  if (posts > 1) {
+    lone_posts_ = 0;
+  } else if (posts == 1 && lone_posts_ < kLonePosts) {
+    ++lone_posts_;
+  }
+  const bool follows = options_.sends_before_questions && lone_posts_ == kLonePosts;
+  if (question_follows_.load(std::memory_order_relaxed) != follows) {
+    question_follows_.store(follows, std::memory_order_relaxed);
+  }
 }
 
 bool CommandLog::flush() {

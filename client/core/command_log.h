@@ -27,6 +27,8 @@ struct CommandLogOptions {
   bool batching = true;           // off: every command is flushed by the thread that appends it
   uint64_t credit_bytes = 0;      // log bytes that may be unacknowledged; 0: no limit
   bool parallel_encoding = true;  // off: one thread at a time
+  // A lone command that a question will follow is sent by the thread that posts it.
+  bool sends_before_questions = true;
 };
 
 struct CommandLogCounters {
@@ -35,7 +37,8 @@ struct CommandLogCounters {
   std::atomic<uint64_t> body_bytes = 0;
   std::atomic<uint64_t> credit_waits = 0;
   std::atomic<uint64_t> busy_waits = 0;  // the network took no more for a while
-  std::atomic<uint64_t> line_waits = 0;  // an asking thread found another one sending
+  std::atomic<uint64_t> line_waits = 0;  // a thread that sends found another one sending
+  std::atomic<uint64_t> sent_alone = 0;  // commands sent at once because a question would follow
 };
 
 class CommandLog {
@@ -72,15 +75,22 @@ class CommandLog {
     return place.sequence;
   }
 
-  // Appends and lets the courier know (or flushes, with batching off).
+  // Appends and lets the courier know. With batching off, and for a lone command that a question
+  // will follow, sends it.
   template <class M>
   uint64_t post(const M& message) {
-    const uint64_t sequence = append(message, [](uint64_t) {});
-    if (options_.batching) {
-      wake_courier_();
-    } else if (sequence != 0) {
-      flush();
+    if (!options_.batching) [[unlikely]] {
+      return post_with_body(message, {});
     }
+    if (question_follows_.load(std::memory_order_relaxed)) [[unlikely]] {
+      const std::unique_lock line(send_mutex_, std::try_to_lock);
+      if (line && is_lone_post()) {
+        counters_.sent_alone.fetch_add(1, std::memory_order_relaxed);
+        return send_with_line(message, {}, [](uint64_t) {});
+      }
+    }
+    const uint64_t sequence = append(message, [](uint64_t) {});
+    wake_courier_();
     return sequence;
   }
 
@@ -91,23 +101,16 @@ class CommandLog {
   template <class M, class Register>
   uint64_t send_now(const M& message, std::span<const transport::Bytes> body,
                     Register register_ask) {
-    const size_t bytes = encoded_bytes(message);
-    const std::lock_guard send(take_line(), std::adopt_lock);
-    clear_unsent();
-    Batches::Place place;
-    while ((place = batches_.close_with(bytes)).sequence == 0) {
-      if (!send_frame(batches_.close(), {})) {
-        return 0;
-      }
-    }
-    encode(place.bytes, message, place.sequence);
-    register_ask(place.sequence);
-    return send_frame(batches_.complete(place), body) ? place.sequence : 0;
+    const std::lock_guard line(take_line(), std::adopt_lock);
+    const uint64_t sequence = send_with_line(message, body, register_ask);
+    note_question(sequence);
+    return sequence;
   }
 
   template <class M>
   uint64_t post_with_body(const M& message, std::span<const transport::Bytes> body) {
-    return send_now(message, body, [](uint64_t) {});
+    const std::lock_guard line(take_line(), std::adopt_lock);
+    return send_with_line(message, body, [](uint64_t) {});
   }
 
   // Sends what has gathered and returns when the transport has it all. False: the session is lost.
@@ -119,6 +122,32 @@ class CommandLog {
   void set_credit_bytes(uint64_t bytes) { credit_bytes_ = bytes; }
 
  private:
+  // These with the line, that is the send lock.
+  template <class M, class Register>
+  uint64_t send_with_line(const M& message, std::span<const transport::Bytes> body,
+                          Register register_ask) {
+    const size_t bytes = encoded_bytes(message);
+    clear_unsent();
+    Batches::Place place;
+    while ((place = batches_.close_with(bytes)).sequence == 0) {
+      if (!send_frame(batches_.close(), {})) {
+        return 0;
+      }
+    }
+    encode(place.bytes, message, place.sequence);
+    register_ask(place.sequence);
+    return send_frame(batches_.complete(place), body) ? place.sequence : 0;
+  }
+  // Nothing was posted since the last question.
+  bool is_lone_post() {
+    if (last_sequence() == last_question_) {
+      return true;
+    }
+    question_follows_.store(false, std::memory_order_relaxed);
+    return false;
+  }
+  void note_question(uint64_t sequence);
+
   // Locks it.
   AdaptiveMutex& take_line() {
     if (!send_mutex_.try_lock()) {
@@ -144,6 +173,7 @@ class CommandLog {
   Loss* const loss_;
   const std::function<void()> wake_courier_;
   std::atomic<uint64_t> credit_bytes_;
+  std::atomic<bool> question_follows_ = false;
 
   Batches batches_;
   // Apart from what other threads write or watch.
@@ -152,6 +182,8 @@ class CommandLog {
   alignas(kLineBytes) AdaptiveMutex encode_mutex_;  // without parallel_encoding
   alignas(kLineBytes) AdaptiveMutex send_mutex_;  // guards closing, and the channel's sending side
   uint64_t sent_bytes_ = 0;                       // of frame heads, since the start
+  uint64_t last_question_ = 0;
+  int lone_posts_ = 0;  // in a row that a question followed
   CommandLogCounters counters_;
 };
 

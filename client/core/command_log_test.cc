@@ -132,6 +132,43 @@ TEST_F(CommandLogTest, AQuestionThatFindsTheLineTakenComesNext) {
   EXPECT_EQ(peer_->commands().back().header.sequence, 4u);
 }
 
+TEST_F(CommandLogTest, ALoneCommandIsSentByItsThreadWhenAQuestionIsUsual) {
+  for (const bool on : {true, false}) {
+    CommandLogOptions options;
+    options.sends_before_questions = on;
+    reset(options);
+    const auto post = [&] { log_->post(message::ReuseFence{.device = 0}); };
+    const auto ask = [&] { log_->send_now(message::MemoryInfo{.device = 0}, {}, [](uint64_t) {}); };
+    for (int i = 0; i < 3; ++i) {
+      post();
+      EXPECT_EQ(peer_->receive(), 0) << "not yet a habit";
+      ask();
+      EXPECT_EQ(peer_->receive(), 1);
+    }
+    post();
+    EXPECT_EQ(peer_->receive(), on ? 1 : 0);
+    EXPECT_EQ(log_->has_unsent(), !on);
+    ask();
+    peer_->receive();
+    ask();  // several questions are no other habit
+    peer_->receive();
+    post();
+    EXPECT_EQ(peer_->receive(), on ? 1 : 0);
+    post();
+    EXPECT_EQ(peer_->receive(), 0) << "a second one in a row is the courier's";
+    ask();
+    peer_->receive();
+    post();
+    EXPECT_EQ(peer_->receive(), 0) << "and so are those after it";
+    EXPECT_EQ(log_->counters().sent_alone, on ? 2u : 0u);
+    log_->flush();
+    peer_->receive();
+    for (size_t i = 0; i < peer_->commands().size(); ++i) {
+      ASSERT_EQ(peer_->commands()[i].header.sequence, i + 1);
+    }
+  }
+}
+
 class ManyThreads : public CommandLogTest, public ::testing::WithParamInterface<bool> {};
 INSTANTIATE_TEST_SUITE_P(ParallelEncoding, ManyThreads, ::testing::Bool());
 

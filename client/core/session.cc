@@ -48,7 +48,8 @@ InboxOptions inbox_options(const ClientSettings& settings) {
 CommandLogOptions log_options(const ClientSettings& settings) {
   return {.batch_bytes_max = static_cast<size_t>(settings.flush_bytes),
           .batching = settings.batching,
-          .parallel_encoding = settings.parallel_encoding};
+          .parallel_encoding = settings.parallel_encoding,
+          .sends_before_questions = settings.send_before_questions};
 }
 
 CUresult start() {

@@ -114,6 +114,7 @@ std::string text(const Summary& s) {
   number("frames in", s.frames_in);
   add_line(&out, "  %-40s %12.2f", "commands per frame out", per_frame(s));
   number("questions that found the line taken", s.line_waits);
+  number("lone calls sent before a question", s.sent_alone);
   number("waits for another thread's encoding", s.encoding_waits);
   number("waits that slept", s.sleeps);
   number("memory fences", s.memory_fences);
@@ -161,6 +162,7 @@ std::string json(const Summary& s) {
   number("frames_out", s.frames_out);
   number("frames_in", s.frames_in);
   number("line_waits", s.line_waits);
+  number("sent_alone", s.sent_alone);
   number("encoding_waits", s.encoding_waits);
   number("sleeps", s.sleeps);
   number("memory_fences", s.memory_fences);
@@ -219,6 +221,7 @@ Summary gather(Session& session) {
   s.body_bytes_out = out.body_bytes.load();
   s.frames_out = out.frames.load();
   s.line_waits = out.line_waits.load();
+  s.sent_alone = out.sent_alone.load();
   s.encoding_waits = session.log().encoding_waits();
   const InboxCounters& in = session.inbox().counters();
   s.bytes_in = in.bytes.load();

@@ -24,6 +24,8 @@ const Variant kVariants[] = {
     {"BatchingOff", [](RigOptions* options) { options->client.batching = false; }},
     {"SmallBatches", [](RigOptions* options) { options->client.flush_bytes = 1024; }},
     {"ParallelEncodingOff", [](RigOptions* options) { options->client.parallel_encoding = false; }},
+    {"SendBeforeQuestionsOff",
+     [](RigOptions* options) { options->client.send_before_questions = false; }},
     {"OneLookAtTheDevice", [](RigOptions* options) { options->server.device_looks = 1; }},
     {"InlineCopiesOff", [](RigOptions* options) { options->client.inline_bytes_max = 0; }},
     {"TinyChunks",
