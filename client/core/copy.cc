@@ -461,7 +461,7 @@ CUresult copy(const Copy& box, CUstream stream, bool async) {
                       box.width,
                       box.height};
     CUresult result = CUDA_SUCCESS;
-    if (to_device != from_device &&
+    if (s->shared_regions.load(std::memory_order_relaxed) != 0 && to_device != from_device &&
         copy_shared(s, ordered, stream, plane, to_device, async, &result)) {
       if (result != CUDA_SUCCESS) {
         return result;

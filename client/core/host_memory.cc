@@ -98,6 +98,7 @@ void* share(size_t bytes, uint64_t region) {
     s->post(message::HostUnmap{.region = region});
     return nullptr;
   }
+  s->shared_regions.fetch_add(1, std::memory_order_relaxed);
   return at;
 }
 
@@ -179,6 +180,7 @@ CUresult host_free(void* address) {
   // What the device still reads or writes of it stays mapped in the server until then.
   if (Session* s = session_if_any(); freed.shared && s != nullptr) {
     s->post(message::HostUnmap{.region = freed.id});
+    s->shared_regions.fetch_sub(1, std::memory_order_relaxed);
   }
   ::munmap(address, page_round_up(bytes));
   return CUDA_SUCCESS;

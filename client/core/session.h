@@ -240,6 +240,7 @@ class Session {
 
   // False once the connection or the server has declined to share host memory.
   std::atomic<bool> may_share = true;
+  std::atomic<size_t> shared_regions = 0;  // none over a network: copies need not look for one
   std::mutex share_mutex;
   bool pass_memory(const transport::Fd& memory) { return channel_->pass_memory(memory); }
 
