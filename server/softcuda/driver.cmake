@@ -63,6 +63,11 @@ if(FARLANE_TESTS)
     softcuda farlane_options farlane_cuda_headers GTest::gtest_main Threads::Threads)
   gtest_discover_tests(softcuda_driver_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
 
+  add_executable(softcuda_devices_test driver_devices_test.cc)
+  target_link_libraries(softcuda_devices_test PRIVATE
+    softcuda farlane_options farlane_cuda_headers GTest::gtest_main Threads::Threads)
+  gtest_discover_tests(softcuda_devices_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+
   # Not visible in the library, so compiled in.
   add_executable(softcuda_image_test driver_image_test.cc image_select.cc)
   add_dependencies(softcuda_image_test softcuda_test_images)

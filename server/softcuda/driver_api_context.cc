@@ -21,7 +21,7 @@ CUresult cuCtxCreate_v4(CUcontext* context, CUctxCreateParams* params, unsigned 
     if (params != nullptr && params->cigParams != nullptr) {
       return CUDA_ERROR_NOT_SUPPORTED;
     }
-    const ContextPtr made = make_context(flags, false);
+    const ContextPtr made = make_context(device, flags, false);
     context_stack().push_back(made);
     *context = made->handle;
     return CUDA_SUCCESS;
@@ -105,10 +105,11 @@ CUresult cuCtxGetDevice(CUdevice* device) {
     if (device == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (current_context() == nullptr) {
+    const ContextPtr context = current_context();
+    if (context == nullptr) {
       return CUDA_ERROR_INVALID_CONTEXT;
     }
-    *device = 0;
+    *device = context->device;
     return CUDA_SUCCESS;
   });
 }
@@ -224,12 +225,33 @@ CUresult cuCtxResetPersistingL2Cache(void) {
   return in_context([](const ContextPtr&) { return CUDA_SUCCESS; });
 }
 
-CUresult cuCtxEnablePeerAccess(CUcontext, unsigned int) {
-  return in_context([](const ContextPtr&) { return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED; });
+CUresult cuCtxEnablePeerAccess(CUcontext handle, unsigned int flags) {
+  return in_context([&](const ContextPtr& context) -> CUresult {
+    const ContextPtr peer = Driver::instance().contexts.find(handle);
+    if (peer == nullptr || peer == context) {
+      return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    if (flags != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (peer->device == context->device) {
+      return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;  // a device is not its own peer
+    }
+    const std::lock_guard lock(context->peers_mutex);
+    return context->peers.insert(peer->id).second ? CUDA_SUCCESS
+                                                  : CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+  });
 }
 
-CUresult cuCtxDisablePeerAccess(CUcontext) {
-  return in_context([](const ContextPtr&) { return CUDA_ERROR_PEER_ACCESS_NOT_ENABLED; });
+CUresult cuCtxDisablePeerAccess(CUcontext handle) {
+  return in_context([&](const ContextPtr& context) -> CUresult {
+    const ContextPtr peer = Driver::instance().contexts.find(handle);
+    if (peer == nullptr) {
+      return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    const std::lock_guard lock(context->peers_mutex);
+    return context->peers.erase(peer->id) != 0 ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+  });
 }
 
 }  // extern "C"

@@ -25,6 +25,16 @@ CUresult copy_linear(uint64_t destination, Side destination_side, uint64_t sourc
   });
 }
 
+// All devices are in one address space, so the contexts are checked and say nothing more.
+CUresult copy_peer(CUdeviceptr dst, CUcontext to, CUdeviceptr src, CUcontext from, size_t bytes,
+                   CUstream stream, bool wait) {
+  const auto& contexts = Driver::instance().contexts;
+  if (contexts.find(to) == nullptr || contexts.find(from) == nullptr) {
+    return in_context([](const ContextPtr&) { return CUDA_ERROR_INVALID_CONTEXT; });
+  }
+  return copy_linear(dst, Side::kDevice, src, Side::kDevice, bytes, stream, wait);
+}
+
 // One side of a described 2-D or 3-D copy.
 CUresult resolve_side(CUmemorytype type, const void* host, CUdeviceptr device, uint64_t x,
                       uint64_t y, uint64_t z, uint64_t pitch, uint64_t slice, uint64_t* address,
@@ -172,12 +182,13 @@ CUresult cuMemcpyDtoD_v2(CUdeviceptr dst, CUdeviceptr src, size_t bytes) {
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream) {
   return copy_linear(dst, Side::kDevice, src, Side::kDevice, bytes, stream, false);
 }
-CUresult cuMemcpyPeer(CUdeviceptr dst, CUcontext, CUdeviceptr src, CUcontext, size_t bytes) {
-  return cuMemcpyDtoD_v2(dst, src, bytes);  // one device, one address space
+CUresult cuMemcpyPeer(CUdeviceptr dst, CUcontext to, CUdeviceptr src, CUcontext from,
+                      size_t bytes) {
+  return copy_peer(dst, to, src, from, bytes, CU_STREAM_LEGACY, true);
 }
-CUresult cuMemcpyPeerAsync(CUdeviceptr dst, CUcontext, CUdeviceptr src, CUcontext, size_t bytes,
-                           CUstream stream) {
-  return cuMemcpyDtoDAsync_v2(dst, src, bytes, stream);
+CUresult cuMemcpyPeerAsync(CUdeviceptr dst, CUcontext to, CUdeviceptr src, CUcontext from,
+                           size_t bytes, CUstream stream) {
+  return copy_peer(dst, to, src, from, bytes, stream, false);
 }
 
 CUresult cuMemcpy2D_v2(const CUDA_MEMCPY2D* copy) {

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "server/softcuda/driver_call.h"
 #include "server/softcuda/driver_device.h"
@@ -54,10 +55,10 @@ CUresult cuDeviceGet(CUdevice* device, int ordinal) {
     if (device == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (ordinal != 0) {
+    if (!is_our_device(ordinal)) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    *device = 0;
+    *device = ordinal;
     return CUDA_SUCCESS;
   });
 }
@@ -67,7 +68,7 @@ CUresult cuDeviceGetCount(int* count) {
     if (count == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    *count = 1;
+    *count = device_count();
     return CUDA_SUCCESS;
   });
 }
@@ -87,7 +88,7 @@ CUresult cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
     if (uuid == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    *uuid = device_uuid();
+    *uuid = device_uuid(device);
     return CUDA_SUCCESS;
   });
 }
@@ -109,17 +110,19 @@ CUresult cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
 
 CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
   return on_device(device, [&]() -> CUresult {
-    return value != nullptr && device_attribute(attribute, value) ? CUDA_SUCCESS
-                                                                  : CUDA_ERROR_INVALID_VALUE;
+    return value != nullptr && device_attribute(attribute, device, value)
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_INVALID_VALUE;
   });
 }
 
 CUresult cuDeviceGetPCIBusId(char* text, int len, CUdevice device) {
   return on_device(device, [&]() -> CUresult {
-    if (text == nullptr || len < static_cast<int>(sizeof kPciBusId)) {
+    const std::string id = device_pci_bus_id(device);
+    if (text == nullptr || len <= static_cast<int>(id.size())) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    std::memcpy(text, kPciBusId, sizeof kPciBusId);
+    std::memcpy(text, id.c_str(), id.size() + 1);
     return CUDA_SUCCESS;
   });
 }
@@ -137,10 +140,10 @@ CUresult cuDeviceGetByPCIBusId(CUdevice* device, const char* text) {
     if (!understood) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (domain != 0 || bus != 0xfa || slot != 0) {
+    if (domain != 0 || bus != kPciBus || slot >= static_cast<unsigned>(device_count())) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    *device = 0;
+    *device = static_cast<CUdevice>(slot);
     return CUDA_SUCCESS;
   });
 }
@@ -153,19 +156,26 @@ CUresult cuDeviceCanAccessPeer(int* can, CUdevice device, CUdevice peer) {
     if (!is_our_device(peer)) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    *can = 0;  // a device is not its own peer
+    *can = device != peer ? 1 : 0;
     return CUDA_SUCCESS;
   });
 }
 
-// There is one device, and these attributes are of two different ones.
 CUresult cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attribute, CUdevice source,
-                                 CUdevice) {
+                                 CUdevice destination) {
   return on_device(source, [&]() -> CUresult {
-    return value == nullptr || attribute < CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK ||
-                   attribute > CU_DEVICE_P2P_ATTRIBUTE_ONLY_PARTIAL_NATIVE_ATOMIC_SUPPORTED
-               ? CUDA_ERROR_INVALID_VALUE
-               : CUDA_ERROR_INVALID_DEVICE;
+    if (value == nullptr || attribute < CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK ||
+        attribute > CU_DEVICE_P2P_ATTRIBUTE_ONLY_PARTIAL_NATIVE_ATOMIC_SUPPORTED) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (!is_our_device(destination) || source == destination) {
+      return CUDA_ERROR_INVALID_DEVICE;  // they are of two different ones
+    }
+    *value = attribute == CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED ||
+                     attribute == CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED
+                 ? 1
+                 : 0;
+    return CUDA_SUCCESS;
   });
 }
 
@@ -188,11 +198,12 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
     }
     Driver& driver = Driver::instance();
     const std::lock_guard lock(driver.primary_mutex);
-    if (driver.primary == nullptr) {
-      driver.primary = make_context(driver.primary_flags, true);
+    PrimaryContext& primary = driver.primaries[static_cast<size_t>(device)];
+    if (primary.context == nullptr) {
+      primary.context = make_context(device, primary.flags, true);
     }
-    ++driver.primary_references;
-    *context = driver.primary->handle;
+    ++primary.references;
+    *context = primary.context->handle;
     return CUDA_SUCCESS;
   });
 }
@@ -203,11 +214,12 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
     ContextPtr last;
     {
       const std::lock_guard lock(driver.primary_mutex);
-      if (driver.primary_references == 0) {
+      PrimaryContext& primary = driver.primaries[static_cast<size_t>(device)];
+      if (primary.references == 0) {
         return CUDA_ERROR_INVALID_CONTEXT;
       }
-      if (--driver.primary_references == 0) {
-        last = std::move(driver.primary);
+      if (--primary.references == 0) {
+        last = std::move(primary.context);
       }
     }
     if (last != nullptr) {
@@ -223,9 +235,7 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device) {
     ContextPtr old;
     {
       const std::lock_guard lock(driver.primary_mutex);
-      old = std::move(driver.primary);
-      driver.primary_references = 0;
-      driver.primary_flags = 0;
+      old = std::exchange(driver.primaries[static_cast<size_t>(device)], {}).context;
     }
     if (old != nullptr) {
       destroy_context(old);
@@ -241,9 +251,10 @@ CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags) {
     }
     Driver& driver = Driver::instance();
     const std::lock_guard lock(driver.primary_mutex);
-    driver.primary_flags = flags;
-    if (driver.primary != nullptr) {
-      driver.primary->flags = flags;
+    PrimaryContext& primary = driver.primaries[static_cast<size_t>(device)];
+    primary.flags = flags;
+    if (primary.context != nullptr) {
+      primary.context->flags = flags;
     }
     return CUDA_SUCCESS;
   });
@@ -256,8 +267,9 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int* flags, int* a
     }
     Driver& driver = Driver::instance();
     const std::lock_guard lock(driver.primary_mutex);
-    *flags = driver.primary_flags;
-    *active = driver.primary != nullptr ? 1 : 0;
+    const PrimaryContext& primary = driver.primaries[static_cast<size_t>(device)];
+    *flags = primary.flags;
+    *active = primary.context != nullptr ? 1 : 0;
     return CUDA_SUCCESS;
   });
 }

@@ -12,21 +12,20 @@ namespace {
 constexpr uint64_t kPitchAlignBytes = 512;
 
 CUcontext context_handle(uint64_t context_id) {
-  // The primary context is nearly always the answer; otherwise the current one may be.
-  Driver& driver = Driver::instance();
-  {
-    const std::lock_guard lock(driver.primary_mutex);
-    if (driver.primary != nullptr && driver.primary->id == context_id) {
-      return driver.primary->handle;
-    }
-  }
-  const ContextPtr context = current_context();
-  return context != nullptr && context->id == context_id ? context->handle : nullptr;
+  const ContextPtr context = find_context(context_id);
+  return context == nullptr ? nullptr : context->handle;
+}
+
+// Of pinned host memory: the device whose context it was made in.
+CUdevice context_device(uint64_t context_id) {
+  const ContextPtr context = find_context(context_id);
+  return context == nullptr ? 0 : context->device;
 }
 
 struct PointerFacts {
   bool known = false;
   bool device = false;
+  CUdevice ordinal = 0;
   uint64_t begin = 0;
   uint64_t bytes = 0;
   uint64_t context_id = 0;
@@ -41,16 +40,25 @@ PointerFacts facts_of(CUdeviceptr pointer) {
   if (const auto range = DeviceMemory::instance().lookup(pointer)) {
     facts = {true,
              true,
+             range->device,
              range->begin,
              range->bytes,
              range->context_id,
              range->buffer_id,
              range->pool_handle,
-             range->accessible,
+             range->kind != MemoryRange::Kind::kMapped || range->access != 0,
              false};
   } else if (const auto host = HostMemory::instance().lookup(pointer)) {
-    facts = {true, false, host->begin, host->bytes, host->context_id, host->buffer_id,
-             0,    false, false};
+    facts = {true,
+             false,
+             context_device(host->context_id),
+             host->begin,
+             host->bytes,
+             host->context_id,
+             host->buffer_id,
+             0,
+             false,
+             false};
   }
   return facts;
 }
@@ -83,7 +91,7 @@ CUresult pointer_attribute(void* data, CUpointer_attribute attribute, CUdevicept
     case CU_POINTER_ATTRIBUTE_BUFFER_ID:
       return put<unsigned long long>(data, facts.buffer_id);
     case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-      return put<int>(data, 0);
+      return put<int>(data, facts.ordinal);
     case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
     case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
       return put<CUdeviceptr>(data, facts.begin);
@@ -149,10 +157,10 @@ void put_unknown(void* data, CUpointer_attribute attribute) {
 extern "C" {
 
 CUresult cuMemGetInfo_v2(size_t* free_bytes, size_t* total_bytes) {
-  return in_context([&](const ContextPtr&) -> CUresult {
+  return in_context([&](const ContextPtr& context) -> CUresult {
     const DeviceMemory& memory = DeviceMemory::instance();
     if (free_bytes != nullptr) {
-      *free_bytes = memory.total_bytes() - memory.used_bytes();
+      *free_bytes = memory.total_bytes() - memory.used_bytes(context->device);
     }
     if (total_bytes != nullptr) {
       *total_bytes = memory.total_bytes();
@@ -167,8 +175,8 @@ CUresult cuMemAlloc_v2(CUdeviceptr* pointer, size_t bytes) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     uint64_t address = 0;
-    const CUresult result = DeviceMemory::instance().allocate(bytes, MemoryRange::Kind::kAllocation,
-                                                              context->id, 0, &address);
+    const CUresult result = DeviceMemory::instance().allocate(
+        context->device, bytes, MemoryRange::Kind::kAllocation, context->id, 0, &address);
     if (result == CUDA_SUCCESS) {
       *pointer = address;
     }
@@ -211,6 +219,10 @@ CUresult cuMemFree_v2(CUdeviceptr pointer) {
     }
     // cuMemFree waits for the device. What comes from a pool is given back to it.
     synchronize_context(*context);
+    if (const ContextPtr owner = find_context(range->context_id);
+        owner != nullptr && owner != context) {
+      synchronize_context(*owner);
+    }
     if (range->kind == MemoryRange::Kind::kPool) {
       const CUresult result = cuMemFreeAsync(pointer, CU_STREAM_LEGACY);
       synchronize_context(*context);

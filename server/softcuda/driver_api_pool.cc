@@ -12,27 +12,22 @@ using namespace farlane::softcuda;
 
 namespace {
 
-std::shared_ptr<PoolObject> make_pool() {
+std::shared_ptr<PoolObject> make_pool(CUdevice device) {
   auto pool = std::make_shared<PoolObject>();
+  pool->device = device;
   pool->handle = Driver::instance().pools.add(pool);
   return pool;
 }
 
-std::shared_ptr<PoolObject> default_pool() {
+// A device's, made when it is first asked for.
+DevicePools pools_of(CUdevice device) {
   Driver& driver = Driver::instance();
   const std::lock_guard lock(driver.pool_mutex);
-  if (driver.default_pool == nullptr) {
-    driver.default_pool = make_pool();
-    driver.current_pool = driver.default_pool;
+  DevicePools& pools = driver.device_pools[static_cast<size_t>(device)];
+  if (pools.standard == nullptr) {
+    pools.standard = pools.current = make_pool(device);
   }
-  return driver.default_pool;
-}
-
-std::shared_ptr<PoolObject> current_pool() {
-  default_pool();
-  Driver& driver = Driver::instance();
-  const std::lock_guard lock(driver.pool_mutex);
-  return driver.current_pool;
+  return pools;
 }
 
 void count_used(PoolObject& pool, uint64_t bytes) {
@@ -43,8 +38,8 @@ void count_used(PoolObject& pool, uint64_t bytes) {
 }
 
 CUresult allocate(CUdeviceptr* pointer, size_t bytes, const std::shared_ptr<PoolObject>& pool,
-                  const ContextPtr& context, CUstream stream_handle) {
-  const auto stream = find_stream(context, stream_handle);
+                  ContextPtr context, CUstream stream_handle) {
+  const auto stream = find_any_stream(&context, stream_handle);
   if (stream == nullptr) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
@@ -61,22 +56,21 @@ CUresult allocate(CUdeviceptr* pointer, size_t bytes, const std::shared_ptr<Pool
   DeviceMemory& memory = DeviceMemory::instance();
   const auto pool_handle = reinterpret_cast<uint64_t>(pool->handle);
   uint64_t address = 0;
-  CUresult result =
-      memory.allocate(bytes, MemoryRange::Kind::kPool, context->id, pool_handle, &address);
+  const auto take = [&] {
+    return memory.allocate(pool->device, bytes, MemoryRange::Kind::kPool, context->id, pool_handle,
+                           &address);
+  };
+  CUresult result = take();
   if (result == CUDA_ERROR_OUT_OF_MEMORY) {
     // Frees that streams have not reached yet may make room.
     synchronize_context(*context);
-    result = memory.allocate(bytes, MemoryRange::Kind::kPool, context->id, pool_handle, &address);
+    result = take();
   }
   if (result == CUDA_SUCCESS) {
     count_used(*pool, bytes);
     *pointer = address;
   }
   return result;
-}
-
-bool is_device_location(const CUmemLocation& location) {
-  return location.type == CU_MEM_LOCATION_TYPE_DEVICE && is_our_device(location.id);
 }
 
 }  // namespace
@@ -94,13 +88,13 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr* pointer, size_t bytes, CUmemoryPoo
 
 CUresult cuMemAllocAsync(CUdeviceptr* pointer, size_t bytes, CUstream stream) {
   return in_context([&](const ContextPtr& context) {
-    return allocate(pointer, bytes, current_pool(), context, stream);
+    return allocate(pointer, bytes, pools_of(context->device).current, context, stream);
   });
 }
 
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream_handle) {
-  return in_context([&](const ContextPtr& context) -> CUresult {
-    const auto stream = find_stream(context, stream_handle);
+  return in_context([&](ContextPtr context) -> CUresult {
+    const auto stream = find_any_stream(&context, stream_handle);
     if (stream == nullptr) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
@@ -132,7 +126,7 @@ CUresult cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice device) {
     if (pool == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    *pool = default_pool()->handle;
+    *pool = pools_of(device).standard->handle;
     return CUDA_SUCCESS;
   });
 }
@@ -142,21 +136,21 @@ CUresult cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice device) {
     if (pool == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    *pool = current_pool()->handle;
+    *pool = pools_of(device).current->handle;
     return CUDA_SUCCESS;
   });
 }
 
 CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle) {
   return on_device(device, [&]() -> CUresult {
-    default_pool();
+    pools_of(device);
     Driver& driver = Driver::instance();
     auto pool = driver.pools.find(handle);
-    if (pool == nullptr) {
+    if (pool == nullptr || pool->device != device) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     const std::lock_guard lock(driver.pool_mutex);
-    driver.current_pool = std::move(pool);
+    driver.device_pools[static_cast<size_t>(device)].current = std::move(pool);
     return CUDA_SUCCESS;
   });
 }
@@ -174,24 +168,23 @@ CUresult cuMemPoolCreate(CUmemoryPool* handle, const CUmemPoolProps* props) {
     if (!is_our_device(props->location.id)) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    *handle = make_pool()->handle;
+    *handle = make_pool(props->location.id)->handle;
     return CUDA_SUCCESS;
   });
 }
 
 CUresult cuMemPoolDestroy(CUmemoryPool handle) {
   return initialized([&]() -> CUresult {
-    if (handle == default_pool()->handle) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
     Driver& driver = Driver::instance();
-    const auto pool = driver.pools.take(handle);
-    if (pool == nullptr) {
+    const auto pool = driver.pools.find(handle);
+    if (pool == nullptr || pools_of(pool->device).standard == pool) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    driver.pools.take(handle);
     const std::lock_guard lock(driver.pool_mutex);
-    if (driver.current_pool == pool) {
-      driver.current_pool = driver.default_pool;
+    DevicePools& pools = driver.device_pools[static_cast<size_t>(pool->device)];
+    if (pools.current == pool) {
+      pools.current = pools.standard;
     }
     return CUDA_SUCCESS;
   });
@@ -261,18 +254,26 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribut
 
 CUresult cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc* map, size_t count) {
   return initialized([&]() -> CUresult {
-    if (Driver::instance().pools.find(handle) == nullptr || (map == nullptr && count > 0)) {
+    const auto pool = Driver::instance().pools.find(handle);
+    if (pool == nullptr || (map == nullptr && count > 0)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    uint32_t access = pool->access.load();
     for (size_t i = 0; i < count; ++i) {
-      // The device the pool is on always has full access, and there is no other one.
-      if (!is_device_location(map[i].location)) {
+      const CUmemLocation& location = map[i].location;
+      if (location.type != CU_MEM_LOCATION_TYPE_DEVICE || !is_our_device(location.id)) {
         return CUDA_ERROR_INVALID_DEVICE;
       }
-      if (map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
-        return CUDA_ERROR_INVALID_VALUE;
+      const uint32_t bit = uint32_t{1} << location.id;
+      if (map[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
+        access |= bit;
+      } else if (map[i].flags == CU_MEM_ACCESS_FLAGS_PROT_NONE && location.id != pool->device) {
+        access &= ~bit;
+      } else {
+        return CUDA_ERROR_INVALID_VALUE;  // the device the pool is on always has full access
       }
     }
+    pool->access.store(access);
     return CUDA_SUCCESS;
   });
 }
@@ -280,14 +281,16 @@ CUresult cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc* map, siz
 CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool handle,
                             CUmemLocation* location) {
   return initialized([&]() -> CUresult {
-    if (flags == nullptr || location == nullptr ||
-        Driver::instance().pools.find(handle) == nullptr) {
+    const auto pool = Driver::instance().pools.find(handle);
+    if (flags == nullptr || location == nullptr || pool == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (!is_device_location(*location)) {
+    if (location->type != CU_MEM_LOCATION_TYPE_DEVICE || !is_our_device(location->id)) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    *flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    *flags = location->id == pool->device || (pool->access.load() >> location->id & 1) != 0
+                 ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+                 : CU_MEM_ACCESS_FLAGS_PROT_NONE;
     return CUDA_SUCCESS;
   });
 }

@@ -14,18 +14,19 @@ namespace {
 // body(context, stream)
 template <typename Body>
 CUresult on_stream(CUstream handle, Body&& body) noexcept {
-  return in_context([&](const ContextPtr& context) -> CUresult {
-    const auto stream = find_stream(context, handle);
+  return in_context([&](ContextPtr context) -> CUresult {
+    const auto stream = find_any_stream(&context, handle);
     return stream == nullptr ? CUDA_ERROR_INVALID_HANDLE : body(context, stream);
   });
 }
 
-// body(context, event)
+// body(context, event); the context is the event's.
 template <typename Body>
 CUresult on_event(CUevent handle, Body&& body) noexcept {
-  return in_context([&](const ContextPtr& context) -> CUresult {
+  return in_context([&](const ContextPtr&) -> CUresult {
     const auto event = Driver::instance().events.find(handle);
-    return event == nullptr ? CUDA_ERROR_INVALID_HANDLE : body(context, event);
+    const ContextPtr owner = event == nullptr ? nullptr : event->context.lock();
+    return owner == nullptr ? CUDA_ERROR_INVALID_HANDLE : body(owner, event);
   });
 }
 
@@ -209,11 +210,11 @@ CUresult cuStreamGetCtx(CUstream handle, CUcontext* out) {
 }
 
 CUresult cuStreamGetDevice(CUstream handle, CUdevice* device) {
-  return on_stream(handle, [&](const ContextPtr&, const auto&) -> CUresult {
+  return on_stream(handle, [&](const ContextPtr& context, const auto&) -> CUresult {
     if (device == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    *device = 0;
+    *device = context->device;
     return CUDA_SUCCESS;
   });
 }
@@ -301,6 +302,7 @@ CUresult cuEventCreate(CUevent* handle, unsigned int flags) {
       return CUDA_ERROR_NOT_SUPPORTED;
     }
     auto event = std::make_shared<Event>();
+    event->context = context;
     event->context_id = context->id;
     event->flags = flags;
     *handle = Driver::instance().events.add(std::move(event));
@@ -316,9 +318,10 @@ CUresult cuEventDestroy_v2(CUevent handle) {
 }
 
 CUresult cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned int flags) {
-  return on_event(handle, [&](const ContextPtr& context, const auto& event) -> CUresult {
-    const auto stream = find_stream(context, stream_handle);
-    if (stream == nullptr || event->context_id != context->id) {
+  return in_context([&](ContextPtr context) -> CUresult {
+    const auto event = Driver::instance().events.find(handle);
+    const auto stream = find_any_stream(&context, stream_handle);
+    if (stream == nullptr || event == nullptr || event->context_id != context->id) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
     if ((flags & ~unsigned{CU_EVENT_RECORD_EXTERNAL}) != 0) {
@@ -371,7 +374,8 @@ CUresult cuEventSynchronize(CUevent handle) {
 CUresult cuEventElapsedTime_v2(float* milliseconds, CUevent start_handle, CUevent end_handle) {
   return on_event(start_handle, [&](const ContextPtr&, const auto& start) -> CUresult {
     const auto end = Driver::instance().events.find(end_handle);
-    if (end == nullptr || ((start->flags | end->flags) & CU_EVENT_DISABLE_TIMING) != 0) {
+    if (end == nullptr || start->context_id != end->context_id ||
+        ((start->flags | end->flags) & CU_EVENT_DISABLE_TIMING) != 0) {
       return CUDA_ERROR_INVALID_HANDLE;
     }
     if (milliseconds == nullptr) {

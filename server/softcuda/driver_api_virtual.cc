@@ -62,7 +62,8 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, size_t bytes,
       return CUDA_ERROR_INVALID_DEVICE;
     }
     std::shared_ptr<PhysicalMemory> physical;
-    const CUresult result = DeviceMemory::instance().create_physical(bytes, &physical);
+    const CUresult result =
+        DeviceMemory::instance().create_physical(prop->location.id, bytes, &physical);
     if (result == CUDA_SUCCESS) {
       *handle = Driver::instance().physical.add(std::move(physical));
     }
@@ -116,7 +117,8 @@ CUresult cuMemSetAccess(CUdeviceptr pointer, size_t bytes, const CUmemAccessDesc
       if (!accessible && description.flags != CU_MEM_ACCESS_FLAGS_PROT_NONE) {
         return CUDA_ERROR_INVALID_VALUE;
       }
-      const CUresult result = DeviceMemory::instance().set_access(pointer, bytes, accessible);
+      const CUresult result =
+          DeviceMemory::instance().set_access(pointer, bytes, description.location.id, accessible);
       if (result != CUDA_SUCCESS) {
         return result;
       }
@@ -134,7 +136,7 @@ CUresult cuMemGetAccess(unsigned long long* flags, const CUmemLocation* location
     if (!is_our_device(location->id)) {
       return CUDA_ERROR_INVALID_DEVICE;
     }
-    const std::optional<bool> accessible = DeviceMemory::instance().access(pointer);
+    const std::optional<bool> accessible = DeviceMemory::instance().access(pointer, location->id);
     if (!accessible) {
       return CUDA_ERROR_INVALID_VALUE;
     }
@@ -146,12 +148,13 @@ CUresult cuMemGetAccess(unsigned long long* flags, const CUmemLocation* location
 CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp* prop,
                                                 CUmemGenericAllocationHandle handle) {
   return initialized([&]() -> CUresult {
-    if (prop == nullptr || Driver::instance().physical.find(handle) == nullptr) {
+    const auto physical = Driver::instance().physical.find(handle);
+    if (prop == nullptr || physical == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     *prop = {};
     prop->type = CU_MEM_ALLOCATION_TYPE_PINNED;
-    prop->location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
+    prop->location = {CU_MEM_LOCATION_TYPE_DEVICE, physical->device};
     return CUDA_SUCCESS;
   });
 }

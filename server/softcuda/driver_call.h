@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/softcuda/driver_context.h"
+#include "server/softcuda/driver_device.h"
 
 namespace farlane::softcuda {
 
@@ -32,10 +33,10 @@ CUresult initialized(Body&& body) noexcept {
 }
 
 inline bool is_our_device(CUdevice device) {
-  return device == 0;
+  return device >= 0 && device < device_count();
 }
 
-// After cuInit, for device 0.
+// After cuInit, for a device that exists.
 template <typename Body>
 CUresult on_device(CUdevice device, Body&& body) noexcept {
   return initialized(

@@ -88,9 +88,43 @@ ModuleObject::~ModuleObject() {
   }
 }
 
-ContextPtr make_context(unsigned flags, bool primary) {
+ContextPtr find_context(uint64_t id) {
+  return Driver::instance().contexts.find_if([id](const Context& it) { return it.id == id; });
+}
+
+bool ContextMemory::find(uint64_t address, uint64_t* begin, uint64_t* end) const {
+  const auto range = DeviceMemory::instance().lookup(address);
+  if (!range) {
+    return false;
+  }
+  bool reachable = range->device == context_.device;
+  switch (range->kind) {
+    case MemoryRange::Kind::kMapped:  // nobody has access but who was given it
+      reachable = range->is_accessible_by(context_.device);
+      break;
+    case MemoryRange::Kind::kPool:
+      if (!reachable) {
+        const auto pool = Driver::instance().pools.find((CUmemoryPool)range->pool_handle);
+        reachable = pool != nullptr && (pool->access.load() >> context_.device & 1) != 0;
+      }
+      break;
+    case MemoryRange::Kind::kAllocation:
+    case MemoryRange::Kind::kVariable:
+      if (!reachable) {
+        const std::lock_guard lock(context_.peers_mutex);
+        reachable = context_.peers.count(range->context_id) != 0;
+      }
+      break;
+  }
+  *begin = range->begin;
+  *end = range->begin + range->usable_bytes;
+  return reachable;
+}
+
+ContextPtr make_context(CUdevice device, unsigned flags, bool primary) {
   auto context = std::make_shared<Context>();
   context->id = next_context_id.fetch_add(1);
+  context->device = device;
   context->flags = flags;
   context->primary = primary;
   context->limits[CU_LIMIT_STACK_SIZE] = 1024;

@@ -1,16 +1,19 @@
-// The objects behind the driver's handles: contexts, streams, events, modules, kernels. One device.
+// The objects behind the driver's handles: contexts, streams, events, modules, kernels.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "server/softcuda/driver_cuda.h"
+#include "server/softcuda/driver_device.h"
 #include "server/softcuda/driver_handles.h"
 #include "server/softcuda/driver_memory.h"
 #include "server/softcuda/driver_scheduler.h"
@@ -52,6 +55,7 @@ struct EventRecord {
 };
 
 struct Event {
+  std::weak_ptr<Context> context;
   uint64_t context_id = 0;
   unsigned flags = 0;
   // Under the scheduler's lock.
@@ -63,9 +67,21 @@ struct Event {
   ~Event();
 };
 
+// The memory that kernels of a context may touch: its device's, and what it has access to
+// elsewhere.
+class ContextMemory final : public AddressMap {
+ public:
+  explicit ContextMemory(const Context& context) : context_(context) {}
+  bool find(uint64_t address, uint64_t* begin, uint64_t* end) const override;
+
+ private:
+  const Context& context_;
+};
+
 struct Context : std::enable_shared_from_this<Context> {
   CUcontext handle = nullptr;
   uint64_t id = 0;
+  CUdevice device = 0;
   unsigned flags = 0;
   bool primary = false;
 
@@ -77,6 +93,11 @@ struct Context : std::enable_shared_from_this<Context> {
   // Under the scheduler's lock. Destroyed streams stay until their work has ended.
   std::vector<std::shared_ptr<Stream>> streams;
   std::map<uint64_t, std::shared_ptr<Stream>> per_thread_streams;
+
+  const ContextMemory memory{*this};
+
+  mutable std::mutex peers_mutex;
+  std::set<uint64_t> peers;  // ids of the contexts whose memory it may touch
 
   std::mutex settings_mutex;
   size_t limits[CU_LIMIT_MAX] = {};
@@ -143,10 +164,23 @@ struct LinkObject {
 
 struct PoolObject {
   CUmemoryPool handle = nullptr;
+  CUdevice device = 0;
+  std::atomic<uint32_t> access{0};  // a bit for each other device that may touch its memory
   uint64_t release_threshold_bytes = 0;
   int reuse[3] = {1, 1, 1};
   std::atomic<uint64_t> used_bytes{0};
   std::atomic<uint64_t> used_bytes_high{0};
+};
+
+struct PrimaryContext {
+  ContextPtr context;
+  unsigned references = 0;
+  unsigned flags = 0;
+};
+
+struct DevicePools {
+  std::shared_ptr<PoolObject> standard;
+  std::shared_ptr<PoolObject> current;
 };
 
 // Everything of the process. Never destroyed.
@@ -157,9 +191,7 @@ struct Driver {
   std::atomic<bool> forked{false};  // this process is the child of one that used the driver
 
   std::mutex primary_mutex;
-  ContextPtr primary;
-  unsigned primary_references = 0;
-  unsigned primary_flags = 0;
+  std::array<PrimaryContext, kDevicesMax> primaries;
 
   HandleTable<CUcontext, Context> contexts;
   HandleTable<CUstream, Stream> streams;
@@ -176,17 +208,17 @@ struct Driver {
   HandleTable<CUgraphExec, ExecObject> graph_execs;
 
   std::mutex pool_mutex;
-  std::shared_ptr<PoolObject> default_pool;
-  std::shared_ptr<PoolObject> current_pool;
+  std::array<DevicePools, kDevicesMax> device_pools;
 };
 
-ContextPtr make_context(unsigned flags, bool primary);
+ContextPtr make_context(CUdevice device, unsigned flags, bool primary);
 // Waits for the context's work (unless it failed), then frees all that belongs to it.
 void destroy_context(const ContextPtr& context);
 
 // The calling thread's stack of contexts.
 std::vector<ContextPtr>& context_stack();
 ContextPtr current_context();
+ContextPtr find_context(uint64_t id);
 
 // Device printf goes through here: kept until a synchronising call, as CUDA does.
 OutputSink& device_output();

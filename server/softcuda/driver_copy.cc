@@ -28,8 +28,8 @@ std::optional<uint64_t> extent_bytes(uint64_t width, uint64_t height, uint64_t d
   return static_cast<uint64_t>(rows + slices + width);
 }
 
-bool valid_side(Side side, uint64_t address, uint64_t bytes) {
-  return side == Side::kDevice ? DeviceMemory::instance().covers(address, bytes)
+bool valid_side(Side side, uint64_t address, uint64_t bytes, CUdevice device) {
+  return side == Side::kDevice ? DeviceMemory::instance().covers(address, bytes, device)
                                : address != 0 && address + bytes >= address;
 }
 
@@ -86,16 +86,16 @@ CUresult check_copy(const ContextPtr& context, Copy* request, std::function<void
   if (side_of(copy.source) == Side::kDevice) {
     copy.source_side = Side::kDevice;
   }
-  if (!valid_side(copy.destination_side, copy.destination, *destination_bytes) ||
-      !valid_side(copy.source_side, copy.source, *source_bytes)) {
+  if (!valid_side(copy.destination_side, copy.destination, *destination_bytes, context->device) ||
+      !valid_side(copy.source_side, copy.source, *source_bytes, context->device)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   // Runs later: by then the memory may be gone, which a real device reports as an illegal address.
-  *run = [owner = context.get(), copy, to = *destination_bytes, from = *source_bytes] {
+  *run = [owner = context, copy, to = *destination_bytes, from = *source_bytes] {
     if ((copy.destination_side == Side::kDevice &&
-         !DeviceMemory::instance().covers(copy.destination, to)) ||
+         !DeviceMemory::instance().covers(copy.destination, to, owner->device)) ||
         (copy.source_side == Side::kDevice &&
-         !DeviceMemory::instance().covers(copy.source, from))) {
+         !DeviceMemory::instance().covers(copy.source, from, owner->device))) {
       owner->fail(CUDA_ERROR_ILLEGAL_ADDRESS);
       return;
     }
@@ -104,8 +104,8 @@ CUresult check_copy(const ContextPtr& context, Copy* request, std::function<void
   return CUDA_SUCCESS;
 }
 
-CUresult issue_copy(const ContextPtr& context, CUstream handle, Copy copy, bool wait) {
-  const auto stream = find_stream(context, handle);
+CUresult issue_copy(ContextPtr context, CUstream handle, Copy copy, bool wait) {
+  const auto stream = find_any_stream(&context, handle);
   if (stream == nullptr) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
@@ -123,8 +123,8 @@ CUresult issue_copy(const ContextPtr& context, CUstream handle, Copy copy, bool 
   }
   const uint64_t source_bytes =
       *extent_bytes(copy.width, copy.height, copy.depth, copy.source_pitch, copy.source_slice);
-  const uint64_t destination_bytes = *extent_bytes(
-      copy.width, copy.height, copy.depth, copy.destination_pitch, copy.destination_slice);
+  const uint64_t destination_bytes = *extent_bytes(copy.width, copy.height, copy.depth,
+                                                   copy.destination_pitch, copy.destination_slice);
   const HostMemory& host = HostMemory::instance();
   const bool source_pageable =
       copy.source_side == Side::kHost && !host.covers(copy.source, source_bytes);
@@ -160,11 +160,11 @@ CUresult check_fill(const ContextPtr& context, const Fill& fill, std::function<v
   const uint64_t row_bytes = fill.width * fill.element_bytes;
   const auto bytes = extent_bytes(row_bytes, fill.height, 1, fill.pitch, 0);
   if (!bytes || (fill.height > 1 && fill.pitch < row_bytes) ||
-      !DeviceMemory::instance().covers(fill.destination, *bytes)) {
+      !DeviceMemory::instance().covers(fill.destination, *bytes, context->device)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  *run = [owner = context.get(), fill, to = *bytes] {
-    if (!DeviceMemory::instance().covers(fill.destination, to)) {
+  *run = [owner = context, fill, to = *bytes] {
+    if (!DeviceMemory::instance().covers(fill.destination, to, owner->device)) {
       owner->fail(CUDA_ERROR_ILLEGAL_ADDRESS);
       return;
     }
@@ -173,8 +173,8 @@ CUresult check_fill(const ContextPtr& context, const Fill& fill, std::function<v
   return CUDA_SUCCESS;
 }
 
-CUresult issue_fill(const ContextPtr& context, CUstream handle, const Fill& fill, bool wait) {
-  const auto stream = find_stream(context, handle);
+CUresult issue_fill(ContextPtr context, CUstream handle, const Fill& fill, bool wait) {
+  const auto stream = find_any_stream(&context, handle);
   if (stream == nullptr) {
     return CUDA_ERROR_INVALID_HANDLE;
   }

@@ -44,7 +44,7 @@ CUresult check_fill(const ContextPtr& context, const Fill& fill, std::function<v
 // Checks, then puts the copy into the stream. `wait`: the synchronous forms. They always wait, also
 // where CUDA may return early (fills, copies within the device): there such work ends at once, and
 // programs have come to rely on it. Asynchronous forms wait where CUDA does: for pageable memory.
-CUresult issue_copy(const ContextPtr& context, CUstream stream, Copy copy, bool wait);
-CUresult issue_fill(const ContextPtr& context, CUstream stream, const Fill& fill, bool wait);
+CUresult issue_copy(ContextPtr context, CUstream stream, Copy copy, bool wait);
+CUresult issue_fill(ContextPtr context, CUstream stream, const Fill& fill, bool wait);
 
 }  // namespace farlane::softcuda

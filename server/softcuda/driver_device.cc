@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -36,7 +39,7 @@ constexpr Attribute kAttributes[] = {
     ATTRIBUTE(COMPUTE_MODE, CU_COMPUTEMODE_DEFAULT),
     ATTRIBUTE(SURFACE_ALIGNMENT, 512),
     ATTRIBUTE(CONCURRENT_KERNELS, 1),
-    ATTRIBUTE(PCI_BUS_ID, 0xfa),
+    ATTRIBUTE(PCI_BUS_ID, kPciBus),
     ATTRIBUTE(MEMORY_CLOCK_RATE, 2619000),
     ATTRIBUTE(GLOBAL_MEMORY_BUS_WIDTH, 64),
     ATTRIBUTE(L2_CACHE_SIZE, 32 << 20),
@@ -74,26 +77,56 @@ int sm_count() {
   return count;
 }
 
-const CUuuid& device_uuid() {
-  static const CUuuid uuid = [] {
-    CUuuid made;
-    // The same everywhere: it names a kind of device, of which a machine has one.
-    constexpr std::array<unsigned char, 16> kBytes = {0xfa, 0x71, 0xa2, 0xe0, 0x50, 0xf7,
-                                                      0x4d, 0xe1, 0x9c, 0xe0, 0x00, 0x00,
-                                                      0x00, 0x00, 0x00, 0x01};
-    static_assert(sizeof made == sizeof kBytes);
-    std::memcpy(&made, kBytes.data(), sizeof made);
-    return made;
-  }();
-  return uuid;
+uint64_t number_setting(const char* name, uint64_t otherwise, uint64_t max) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) {
+    return otherwise;
+  }
+  uint64_t value = 0;
+  const char* end = text + std::strlen(text);
+  const auto [stop, error] = std::from_chars(text, end, value);
+  if (error == std::errc() && stop == end && value > 0 && value <= max) {
+    return value;
+  }
+  std::fprintf(stderr, "softcuda: %s is \"%s\"; it must be a number from 1 to %llu; using %llu\n",
+               name, text, static_cast<unsigned long long>(max),
+               static_cast<unsigned long long>(otherwise));
+  return otherwise;
 }
 
-bool device_attribute(CUdevice_attribute attribute, int* value) {
+int device_count() {
+  static const int count =
+      static_cast<int>(number_setting("FARLANE_SOFTCUDA_DEVICES", 1, kDevicesMax));
+  return count;
+}
+
+CUuuid device_uuid(CUdevice device) {
+  // The same on every machine; the last byte tells a machine's devices apart.
+  std::array<unsigned char, 16> bytes = {0xfa, 0x71, 0xa2, 0xe0, 0x50, 0xf7, 0x4d, 0xe1,
+                                         0x9c, 0xe0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01};
+  bytes.back() = static_cast<unsigned char>(bytes.back() + device);
+  CUuuid made;
+  static_assert(sizeof made == sizeof bytes);
+  std::memcpy(&made, bytes.data(), sizeof made);
+  return made;
+}
+
+std::string device_pci_bus_id(CUdevice device) {
+  char text[16];
+  std::snprintf(text, sizeof text, "0000:%02X:%02X.0", kPciBus, static_cast<unsigned>(device));
+  return text;
+}
+
+bool device_attribute(CUdevice_attribute attribute, CUdevice device, int* value) {
   if (attribute <= 0 || attribute >= CU_DEVICE_ATTRIBUTE_MAX) {
     return false;
   }
   if (attribute == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT) {
     *value = sm_count();
+    return true;
+  }
+  if (attribute == CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID) {
+    *value = device;
     return true;
   }
   const auto* it = std::find_if(std::begin(kAttributes), std::end(kAttributes),

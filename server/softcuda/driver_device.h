@@ -1,8 +1,10 @@
 // What the software device claims to be: modelled on compute capability 9.0, with "no" wherever
-// this device cannot do what an H100 can.
+// this device cannot do what an H100 can. A machine has FARLANE_SOFTCUDA_DEVICES of them (1 by
+// default); they are alike, and reach each other's memory as over NVLink.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "server/softcuda/driver_cuda.h"
 
@@ -11,7 +13,8 @@ namespace farlane::softcuda {
 constexpr int kDriverVersion = 13000;
 constexpr uint32_t kArch = 90;
 constexpr char kDeviceName[] = "Farlane Software Device";
-constexpr char kPciBusId[] = "0000:FA:00.0";
+constexpr int kDevicesMax = 8;
+constexpr int kPciBus = 0xfa;  // a device's place on it is its number
 
 constexpr unsigned kWarpThreads = 32;
 constexpr unsigned kBlockThreadsMax = 1024;
@@ -30,9 +33,14 @@ constexpr int kStreamPriorityLeast = 0;
 constexpr int kStreamPriorityGreatest = -5;
 
 int sm_count();  // the machine's hardware threads
-const CUuuid& device_uuid();
+int device_count();
+CUuuid device_uuid(CUdevice device);
+std::string device_pci_bus_id(CUdevice device);  // "0000:FA:00.0"
 
 // False for an attribute that cuda.h does not name.
-bool device_attribute(CUdevice_attribute attribute, int* value);
+bool device_attribute(CUdevice_attribute attribute, CUdevice device, int* value);
+
+// A number from the environment, within [1, max]; a line on stderr and `otherwise` when it is none.
+uint64_t number_setting(const char* name, uint64_t otherwise, uint64_t max);
 
 }  // namespace farlane::softcuda

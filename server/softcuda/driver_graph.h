@@ -85,7 +85,7 @@ struct ExecObject {
   };
   ContextPtr context;
   std::vector<Node> nodes;
-  OpPtr tail;                         // launches of one instance follow each other
+  OpPtr tail;  // launches of one instance follow each other
   uint64_t flags = 0;
 };
 

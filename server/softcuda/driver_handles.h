@@ -35,6 +35,18 @@ class HandleTable {
     return it == objects_.end() ? nullptr : it->second;
   }
 
+  // Any object whose predicate holds, or null.
+  template <typename Predicate>
+  std::shared_ptr<Object> find_if(Predicate predicate) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [value, object] : objects_) {
+      if (predicate(*object)) {
+        return object;
+      }
+    }
+    return nullptr;
+  }
+
   std::shared_ptr<Object> take(Handle handle) {
     const std::lock_guard lock(mutex_);
     const auto it = objects_.find((uint64_t)handle);

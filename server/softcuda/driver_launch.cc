@@ -172,11 +172,11 @@ CUresult check_launch(const ContextPtr& context, CUfunction handle, const Launch
   config.grid = launch.grid;
   config.block = launch.block;
   config.shared_dynamic_bytes = launch.shared_dynamic_bytes;
-  config.memory = &DeviceMemory::instance();
+  config.memory = &context->memory;
   config.output = &device_output();
   config.cooperative = launch.cooperative;
   config.params = *packed;
-  *run = [owner = context.get(), module, index = function->index, config, packed] {
+  *run = [owner = context, module, index = function->index, config, packed] {
     const LaunchResult result = module->engine->launch(index, config);
     if (result.fault != Fault::kNone) {
       if (faults_are_logged()) {

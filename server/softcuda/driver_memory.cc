@@ -3,10 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <mutex>
 
 #include "server/softcuda/driver_scheduler.h"
@@ -26,23 +22,7 @@ uint64_t round_up(uint64_t value, uint64_t unit) {
 }
 
 uint64_t configured_total_bytes() {
-  const char* text = std::getenv("FARLANE_SOFTCUDA_MEMORY_MIB");
-  uint64_t mib = kTotalMibDefault;
-  if (text != nullptr) {
-    uint64_t value = 0;
-    const char* end = text + std::strlen(text);
-    const auto [stop, error] = std::from_chars(text, end, value);
-    if (error == std::errc() && stop == end && value > 0 && value <= kTotalMibMax) {
-      mib = value;
-    } else {
-      std::fprintf(stderr,
-                   "softcuda: FARLANE_SOFTCUDA_MEMORY_MIB is \"%s\"; it must be a number from 1 to "
-                   "%llu; using %llu\n",
-                   text, static_cast<unsigned long long>(kTotalMibMax),
-                   static_cast<unsigned long long>(mib));
-    }
-  }
-  return mib << 20;
+  return number_setting("FARLANE_SOFTCUDA_MEMORY_MIB", kTotalMibDefault, kTotalMibMax) << 20;
 }
 
 }  // namespace
@@ -52,11 +32,11 @@ DeviceMemory& DeviceMemory::instance() {
   return *memory;
 }
 
-DeviceMemory::DeviceMemory()
-    : total_bytes_(configured_total_bytes()),
-      used_bytes_(std::min(kDeviceOwnBytes, total_bytes_ / 8)) {
+DeviceMemory::DeviceMemory() : total_bytes_(configured_total_bytes()) {
+  used_bytes_.fill(std::min(kDeviceOwnBytes, total_bytes_ / 8));
   // Address space only; halved until the system (or a sanitizer's layout) has room for it.
-  for (uint64_t bytes = std::max(kArenaBytesWanted, 4 * total_bytes_); bytes >= total_bytes_;
+  const uint64_t needed_bytes = total_bytes_ * static_cast<uint64_t>(device_count());
+  for (uint64_t bytes = std::max(kArenaBytesWanted, 4 * needed_bytes); bytes >= needed_bytes;
        bytes /= 2) {
     void* window = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -69,21 +49,22 @@ DeviceMemory::DeviceMemory()
   }
 }
 
-uint64_t DeviceMemory::used_bytes() const {
+uint64_t DeviceMemory::used_bytes(CUdevice device) const {
   const std::shared_lock lock(mutex_);
-  return used_bytes_;
+  return used_bytes_[static_cast<size_t>(device)];
 }
 
-bool DeviceMemory::take(uint64_t bytes) {
-  if (bytes > total_bytes_ - used_bytes_) {
+bool DeviceMemory::take(CUdevice device, uint64_t bytes) {
+  uint64_t& used = used_bytes_[static_cast<size_t>(device)];
+  if (bytes > total_bytes_ - used) {
     return false;
   }
-  used_bytes_ += bytes;
+  used += bytes;
   return true;
 }
 
-void DeviceMemory::give_back(uint64_t bytes) {
-  used_bytes_ -= bytes;
+void DeviceMemory::give_back(CUdevice device, uint64_t bytes) {
+  used_bytes_[static_cast<size_t>(device)] -= bytes;
 }
 
 // Under the lock: the range that holds `address`, or null.
@@ -96,22 +77,12 @@ const MemoryRange* DeviceMemory::at(uint64_t address) const {
   return address - it->first < it->second.usable_bytes ? &it->second : nullptr;
 }
 
-bool DeviceMemory::find(uint64_t address, uint64_t* begin, uint64_t* end) const {
-  const std::shared_lock lock(mutex_);
-  const MemoryRange* range = at(address);
-  if (range == nullptr || !range->accessible) {
-    return false;
-  }
-  *begin = range->begin;
-  *end = range->begin + range->usable_bytes;
-  return true;
-}
-
-bool DeviceMemory::covers(uint64_t address, uint64_t bytes) const {
+bool DeviceMemory::covers(uint64_t address, uint64_t bytes, CUdevice device) const {
   const std::shared_lock lock(mutex_);
   for (;;) {
     const MemoryRange* range = at(address);
-    if (range == nullptr || !range->accessible || address - range->begin > range->bytes) {
+    if (range == nullptr || address - range->begin > range->bytes ||
+        !(range->is_accessible_by(device) || range->is_accessible_by(range->device))) {
       return false;
     }
     const uint64_t here = range->bytes - (address - range->begin);
@@ -166,20 +137,20 @@ uint64_t DeviceMemory::place(uint64_t span_bytes) {
   return arena_end_ - hole >= span_bytes ? hole : 0;
 }
 
-CUresult DeviceMemory::allocate(uint64_t bytes, MemoryRange::Kind kind, uint64_t context_id,
-                                uint64_t pool_handle, uint64_t* address) {
+CUresult DeviceMemory::allocate(CUdevice device, uint64_t bytes, MemoryRange::Kind kind,
+                                uint64_t context_id, uint64_t pool_handle, uint64_t* address) {
   if (bytes == 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   const std::unique_lock lock(mutex_);
-  if (bytes > total_bytes_ || !take(round_up(bytes, kPageBytes))) {
+  if (bytes > total_bytes_ || !take(device, round_up(bytes, kPageBytes))) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   // One page more than needed lies between two allocations, so that running over is noticed.
   const uint64_t span_bytes = round_up(bytes, kPageBytes) + kPageBytes;
   const uint64_t begin = place(span_bytes);
   if (begin == 0) {
-    give_back(round_up(bytes, kPageBytes));
+    give_back(device, round_up(bytes, kPageBytes));
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   arena_busy_.emplace(begin, begin + span_bytes);
@@ -188,6 +159,7 @@ CUresult DeviceMemory::allocate(uint64_t bytes, MemoryRange::Kind kind, uint64_t
   range.bytes = bytes;
   range.usable_bytes = round_up(bytes, kAllocationAlignBytes);
   range.kind = kind;
+  range.device = device;
   range.context_id = context_id;
   range.buffer_id = next_buffer_id_++;
   range.pool_handle = pool_handle;
@@ -217,7 +189,7 @@ CUresult DeviceMemory::release(uint64_t address, MemoryRange::Kind kind) {
     }
     range = it->second;
     ranges_.erase(it);
-    give_back(round_up(range.bytes, kPageBytes));
+    give_back(range.device, round_up(range.bytes, kPageBytes));
   }
   retire_allocation(range);
   return CUDA_SUCCESS;
@@ -243,7 +215,7 @@ void DeviceMemory::release_context(uint64_t context_id) {
       const MemoryRange& range = it->second;
       if (range.context_id == context_id && (range.kind == MemoryRange::Kind::kAllocation ||
                                              range.kind == MemoryRange::Kind::kPool)) {
-        give_back(round_up(range.bytes, kPageBytes));
+        give_back(range.device, round_up(range.bytes, kPageBytes));
         released.push_back(range);
         it = ranges_.erase(it);
       } else {
@@ -256,13 +228,15 @@ void DeviceMemory::release_context(uint64_t context_id) {
   }
 }
 
-void DeviceMemory::add_variable(uint64_t address, uint64_t bytes, uint64_t context_id) {
+void DeviceMemory::add_variable(CUdevice device, uint64_t address, uint64_t bytes,
+                                uint64_t context_id) {
   const std::unique_lock lock(mutex_);
   MemoryRange range;
   range.begin = address;
   range.bytes = bytes;
   range.usable_bytes = bytes;
   range.kind = MemoryRange::Kind::kVariable;
+  range.device = device;
   range.context_id = context_id;
   range.buffer_id = next_buffer_id_++;
   ranges_.emplace(address, range);

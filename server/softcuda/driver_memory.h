@@ -1,7 +1,8 @@
-// The device's memory: what is allocated where, and how much of the configured total is in use.
+// The devices' memory: what is allocated where, and how much of each one's total is in use.
 // Addresses are host addresses of this process. Thread-safe.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -10,7 +11,7 @@
 #include <vector>
 
 #include "server/softcuda/driver_cuda.h"
-#include "server/softcuda/engine.h"
+#include "server/softcuda/driver_device.h"
 
 namespace farlane::softcuda {
 
@@ -22,6 +23,7 @@ constexpr uint64_t kAllocationAlignBytes = 512;
 class PhysicalMemory {
  public:
   ~PhysicalMemory();
+  CUdevice device = 0;
   uint64_t bytes = 0;
   uint64_t file_offset = 0;
 };
@@ -32,34 +34,39 @@ struct MemoryRange {
   uint64_t bytes = 0;         // as asked for
   uint64_t usable_bytes = 0;  // device code may touch so much (the allocator's rounding)
   Kind kind = Kind::kAllocation;
+  CUdevice device = 0;  // whose memory it is
   uint64_t context_id = 0;
   uint64_t buffer_id = 0;
   uint64_t pool_handle = 0;                  // kPool
-  bool accessible = true;                    // kMapped: after cuMemSetAccess
+  uint32_t access = 0;                       // kMapped: a bit per device, from cuMemSetAccess
   bool free_pending = false;                 // kPool: cuMemFreeAsync is in a stream
   std::shared_ptr<PhysicalMemory> physical;  // kMapped
+
+  // For copies: what is not mapped can be reached from everywhere.
+  bool is_accessible_by(CUdevice who) const {
+    return kind != Kind::kMapped || (access >> who & 1) != 0;
+  }
 };
 
-class DeviceMemory final : public AddressMap {
+// Of all devices: their addresses are of one space.
+class DeviceMemory {
  public:
-  // Never destroyed. The total is FARLANE_SOFTCUDA_MEMORY_MIB (default 2048).
+  // Never destroyed. Each device's total is FARLANE_SOFTCUDA_MEMORY_MIB (default 2048).
   static DeviceMemory& instance();
 
   uint64_t total_bytes() const { return total_bytes_; }
-  uint64_t used_bytes() const;
+  uint64_t used_bytes(CUdevice device) const;
 
-  // For device code: [*begin, *end) holds `address` and may be read and written.
-  bool find(uint64_t address, uint64_t* begin, uint64_t* end) const override;
+  // For copies that `device` makes: all of [address, address + bytes) is allocated, possibly in
+  // neighbouring mappings, and it or the device whose memory it is has access.
+  bool covers(uint64_t address, uint64_t bytes, CUdevice device) const;
 
-  // For copies: all of [address, address + bytes) is allocated, possibly in neighbouring mappings.
-  bool covers(uint64_t address, uint64_t bytes) const;
-
-  // Belongs to the device's address space, allocated or not (any more).
+  // Belongs to the devices' address space, allocated or not (any more).
   bool is_device_address(uint64_t address) const;
 
   std::optional<MemoryRange> lookup(uint64_t address) const;
 
-  CUresult allocate(uint64_t bytes, MemoryRange::Kind kind, uint64_t context_id,
+  CUresult allocate(CUdevice device, uint64_t bytes, MemoryRange::Kind kind, uint64_t context_id,
                     uint64_t pool_handle, uint64_t* address);
   // `address` must be the start of an allocation of this kind.
   CUresult release(uint64_t address, MemoryRange::Kind kind);
@@ -67,26 +74,28 @@ class DeviceMemory final : public AddressMap {
   CUresult begin_release(uint64_t address);
   void release_context(uint64_t context_id);
 
-  void add_variable(uint64_t address, uint64_t bytes, uint64_t context_id);
+  void add_variable(CUdevice device, uint64_t address, uint64_t bytes, uint64_t context_id);
   void remove_variable(uint64_t address);
 
   // Virtual memory management.
-  CUresult create_physical(uint64_t bytes, std::shared_ptr<PhysicalMemory>* physical);
+  CUresult create_physical(CUdevice device, uint64_t bytes,
+                           std::shared_ptr<PhysicalMemory>* physical);
   CUresult reserve(uint64_t bytes, uint64_t alignment, uint64_t hint, uint64_t* address);
   CUresult unreserve(uint64_t address, uint64_t bytes);
   CUresult map(uint64_t address, uint64_t bytes, uint64_t offset,
                std::shared_ptr<PhysicalMemory> physical, uint64_t context_id);
   CUresult unmap(uint64_t address, uint64_t bytes);
-  CUresult set_access(uint64_t address, uint64_t bytes, bool accessible);
-  std::optional<bool> access(uint64_t address) const;
+  CUresult set_access(uint64_t address, uint64_t bytes, CUdevice device, bool accessible);
+  // Whether `device` has access. Nothing: no mapping is there.
+  std::optional<bool> access(uint64_t address, CUdevice device) const;
 
  private:
   friend class PhysicalMemory;
   using Ranges = std::map<uint64_t, MemoryRange>;
 
   DeviceMemory();
-  bool take(uint64_t bytes);
-  void give_back(uint64_t bytes);
+  bool take(CUdevice device, uint64_t bytes);
+  void give_back(CUdevice device, uint64_t bytes);
   const MemoryRange* at(uint64_t address) const;
   uint64_t place(uint64_t span_bytes);
   void retire_allocation(const MemoryRange& range);
@@ -98,7 +107,7 @@ class DeviceMemory final : public AddressMap {
   mutable std::shared_mutex mutex_;
   Ranges ranges_;
   std::map<uint64_t, uint64_t> reservations_;  // begin -> bytes
-  uint64_t used_bytes_ = 0;
+  std::array<uint64_t, kDevicesMax> used_bytes_{};
   uint64_t next_file_offset_ = 0;
   uint64_t next_buffer_id_ = 1;
 

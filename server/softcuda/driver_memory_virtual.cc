@@ -36,10 +36,11 @@ PhysicalMemory::~PhysicalMemory() {
   fallocate(memory.physical_file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
             static_cast<off_t>(file_offset), static_cast<off_t>(bytes));
   const std::unique_lock lock(memory.mutex_);
-  memory.give_back(bytes);
+  memory.give_back(device, bytes);
 }
 
-CUresult DeviceMemory::create_physical(uint64_t bytes, std::shared_ptr<PhysicalMemory>* physical) {
+CUresult DeviceMemory::create_physical(CUdevice device, uint64_t bytes,
+                                       std::shared_ptr<PhysicalMemory>* physical) {
   if (bytes == 0 || !granular(bytes)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -50,10 +51,11 @@ CUresult DeviceMemory::create_physical(uint64_t bytes, std::shared_ptr<PhysicalM
       return CUDA_ERROR_OPERATING_SYSTEM;
     }
   }
-  if (bytes > kFileBytesMax - next_file_offset_ || !take(bytes)) {
+  if (bytes > kFileBytesMax - next_file_offset_ || !take(device, bytes)) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   auto made = std::make_shared<PhysicalMemory>();
+  made->device = device;
   made->bytes = bytes;
   made->file_offset = next_file_offset_;
   next_file_offset_ += bytes;
@@ -144,9 +146,9 @@ CUresult DeviceMemory::map(uint64_t address, uint64_t bytes, uint64_t offset,
   range.bytes = bytes;
   range.usable_bytes = bytes;
   range.kind = MemoryRange::Kind::kMapped;
+  range.device = physical->device;
   range.context_id = context_id;
   range.buffer_id = next_buffer_id_++;
-  range.accessible = false;
   range.physical = std::move(physical);
   ranges_.emplace(address, std::move(range));
   return CUDA_SUCCESS;
@@ -176,7 +178,7 @@ CUresult DeviceMemory::unmap(uint64_t address, uint64_t bytes) {
     }
     const auto end = ranges_.lower_bound(address + bytes);
     for (auto it = ranges_.find(address); it != end; ++it) {
-      it->second.accessible = false;
+      it->second.access = 0;
     }
   }
   // Nothing new can start to use it now; what runs already may still.
@@ -197,7 +199,9 @@ CUresult DeviceMemory::unmap(uint64_t address, uint64_t bytes) {
   return CUDA_SUCCESS;
 }
 
-CUresult DeviceMemory::set_access(uint64_t address, uint64_t bytes, bool accessible) {
+CUresult DeviceMemory::set_access(uint64_t address, uint64_t bytes, CUdevice device,
+                                  bool accessible) {
+  const uint32_t bit = uint32_t{1} << device;
   bool quiesce = false;
   {
     const std::unique_lock lock(mutex_);
@@ -209,8 +213,9 @@ CUresult DeviceMemory::set_access(uint64_t address, uint64_t bytes, bool accessi
     }
     const auto end = ranges_.lower_bound(address + bytes);
     for (auto it = ranges_.find(address); it != end; ++it) {
-      quiesce = quiesce || (it->second.accessible && !accessible);
-      it->second.accessible = accessible;
+      uint32_t& access = it->second.access;
+      quiesce = quiesce || ((access & bit) != 0 && !accessible);
+      access = accessible ? access | bit : access & ~bit;
     }
   }
   if (quiesce) {
@@ -219,13 +224,13 @@ CUresult DeviceMemory::set_access(uint64_t address, uint64_t bytes, bool accessi
   return CUDA_SUCCESS;
 }
 
-std::optional<bool> DeviceMemory::access(uint64_t address) const {
+std::optional<bool> DeviceMemory::access(uint64_t address, CUdevice device) const {
   const std::shared_lock lock(mutex_);
   const MemoryRange* range = at(address);
   if (range == nullptr || range->kind != MemoryRange::Kind::kMapped) {
     return std::nullopt;
   }
-  return range->accessible;
+  return range->is_accessible_by(device);
 }
 
 }  // namespace farlane::softcuda

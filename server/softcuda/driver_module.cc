@@ -59,7 +59,8 @@ std::shared_ptr<ModuleObject> add_module(const Context& context, std::unique_ptr
   module->context_id = context.id;
   module->engine = std::move(engine);
   for (const VariableInfo& variable : module->engine->variables()) {
-    DeviceMemory::instance().add_variable(variable.address, variable.bytes, context.id);
+    DeviceMemory::instance().add_variable(context.device, variable.address, variable.bytes,
+                                          context.id);
   }
   const auto kernels = module->engine->kernels();
   for (size_t i = 0; i < kernels.size(); ++i) {

@@ -81,6 +81,19 @@ std::shared_ptr<Stream> find_stream(const ContextPtr& context, CUstream handle) 
   return stream != nullptr && stream->context_id == context->id ? stream : nullptr;
 }
 
+std::shared_ptr<Stream> find_any_stream(ContextPtr* context, CUstream handle) {
+  if (auto stream = find_stream(*context, handle)) {
+    return stream;
+  }
+  auto stream = Driver::instance().streams.find(handle);
+  ContextPtr owner = stream == nullptr ? nullptr : stream->context.lock();
+  if (owner == nullptr) {
+    return nullptr;
+  }
+  *context = std::move(owner);
+  return stream;
+}
+
 std::vector<OpPtr> predecessors_of(const Context& context, const Stream& stream) {
   std::vector<OpPtr> before;
   if (stream.legacy) {

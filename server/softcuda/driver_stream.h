@@ -15,6 +15,10 @@ std::shared_ptr<Stream> make_stream(const ContextPtr& context, unsigned flags, i
 // Resolves a handle, the special ones included. Null when it names no stream of this context.
 std::shared_ptr<Stream> find_stream(const ContextPtr& context, CUstream handle);
 
+// The same for what may be put into a stream of any context: everything but launches. The special
+// handles are the current context's; *context becomes the stream's.
+std::shared_ptr<Stream> find_any_stream(ContextPtr* context, CUstream handle);
+
 // What must be done before work put into `stream` now may start. Under the scheduler's lock.
 std::vector<OpPtr> predecessors_of(const Context& context, const Stream& stream);
 
