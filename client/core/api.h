@@ -40,6 +40,9 @@ FARLANE_CORE_API CUresult session_start();
 FARLANE_CORE_API bool session_is_started();
 // [reports] Takes the error of earlier posted commands, if one has arrived. No network.
 FARLANE_CORE_API CUresult session_error();
+// What became of the session, for whoever shows an error's text: null while nothing did, else
+// `plain`, the text of CUDA's own error for it, and the sentence of the log. Never freed.
+FARLANE_CORE_API const char* session_loss(const char* plain);
 // Says once per name, in the log, that a program called something Farlane does not implement.
 FARLANE_CORE_API void unsupported(const char* function_name);
 

@@ -25,6 +25,7 @@ struct Opened {
   std::atomic<Session*> session = nullptr;  // that it was asked of
   CUresult result = CUDA_ERROR_NOT_FOUND;
   std::array<unsigned, 3> version{};
+  std::string why_not;  // a sentence, where the result is an error
 };
 
 struct Answered {
@@ -157,18 +158,19 @@ CUresult open(uint32_t library, const char* title, const char* soname, unsigned 
   opened.result = CUDA_SUCCESS;
   if (asked != CUDA_SUCCESS || reply.major == 0) {
     opened.result = CUDA_ERROR_NOT_FOUND;
-    log_line(LogLevel::kError, std::string("the program uses ") + title +
-                                   ", and the server has no " + soname + ": " +
-                                   std::string(reply.text) +
-                                   " (install it there, or name its folder in the server's setting "
-                                   "libraries.path)");
+    opened.why_not = std::string("the program uses ") + title + ", and the server " +
+                     s->server_name() + " has no " + soname + ": " + std::string(reply.text) +
+                     " (install it there, or name its folder in the server's setting "
+                     "libraries.path)";
   } else if (reply.major != major) {
     opened.result = CUDA_ERROR_NOT_FOUND;
-    log_line(LogLevel::kError, std::string("the program uses ") + title + " " +
-                                   std::to_string(major) + ", and the server's " + soname +
-                                   " is version " + std::to_string(reply.major) + "." +
-                                   std::to_string(reply.minor) + "." + std::to_string(reply.patch) +
-                                   ": their major versions must be the same");
+    opened.why_not = std::string("the program uses ") + title + " " + std::to_string(major) +
+                     ", and " + soname + " on the server " + s->server_name() + " is version " +
+                     std::to_string(reply.major) + "." + std::to_string(reply.minor) + "." +
+                     std::to_string(reply.patch) + ": their major versions must be the same";
+  }
+  if (!opened.why_not.empty()) {
+    log_line(LogLevel::kError, opened.why_not);
   }
   opened.session.store(s, std::memory_order_release);
   return opened.result;
@@ -178,6 +180,17 @@ void version(uint32_t library, unsigned (&numbers)[3]) {
   Opened& opened = state().opened[library % kLibrariesMax];
   const std::lock_guard lock(opened.mutex);
   std::copy(opened.version.begin(), opened.version.end(), numbers);
+}
+
+const char* why_not(uint32_t library, const char* plain) {
+  Opened& opened = state().opened[library % kLibrariesMax];
+  {
+    const std::lock_guard lock(opened.mutex);
+    if (!opened.why_not.empty()) {
+      return kept_text(std::string(plain) + ": " + opened.why_not);
+    }
+  }
+  return session_loss(plain);
 }
 
 CUresult post(const Request& request) {

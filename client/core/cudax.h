@@ -64,6 +64,10 @@ FARLANE_CORE_API CUresult open(uint32_t library, const char* title, const char* 
 // The versions on the server: major, minor, patch. After open().
 FARLANE_CORE_API void version(uint32_t library, unsigned (&numbers)[3]);
 
+// For a failed status' text: null, or `plain` and why nothing of this library works (the sentence
+// that stands in the log). Never freed.
+FARLANE_CORE_API const char* why_not(uint32_t library, const char* plain);
+
 struct Request {
   uint32_t function = 0;  // library << 16 | number
   const char* name = "";  // of the function; lives for ever

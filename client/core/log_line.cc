@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdio>
+#include <mutex>
+#include <set>
 
 namespace farlane::client {
 namespace {
@@ -57,6 +59,13 @@ void log_line(LogLevel level, std::string_view text) {
 
 void log_text(std::string_view text) {
   [[maybe_unused]] const ssize_t written = ::write(g_fd, text.data(), text.size());
+}
+
+const char* kept_text(const std::string& text) {
+  static std::mutex mutex;
+  static std::set<std::string>* const kept = new std::set<std::string>;
+  const std::lock_guard lock(mutex);
+  return kept->insert(text).first->c_str();
 }
 
 }  // namespace farlane::client

@@ -17,5 +17,7 @@ void log_open(std::string_view level_name, const std::string& path);
 void log_line(LogLevel level, std::string_view text);
 // As it is, whatever the level.
 void log_text(std::string_view text);
+// For texts that programs get a pointer to: never freed, and equal ones are one.
+const char* kept_text(const std::string& text);
 
 }  // namespace farlane::client

@@ -23,6 +23,7 @@ enum class State : uint8_t { kNone, kStarted, kFailed, kForked };
 std::atomic<State> g_state = State::kNone;
 std::atomic<Session*> g_session = nullptr;
 std::mutex g_start_mutex;
+std::string g_start_error;  // guarded by g_start_mutex
 // For tests.
 struct Given {
   std::unique_ptr<transport::Channel> channel;
@@ -91,6 +92,7 @@ CUresult start() {
   }
   if (made == nullptr) {
     log_line(LogLevel::kError, error);
+    g_start_error = error;
     g_state.store(State::kFailed);
     return kServerLost;
   }
@@ -156,6 +158,20 @@ CUresult session_error() {
     return CUDA_SUCCESS;
   }
   return s->lost() ? kServerLost : s->errors.take();
+}
+
+const char* session_loss(const char* plain) {
+  std::string text;
+  if (Session* s = session_if_any(); s != nullptr && s->lost()) {
+    text = s->loss_sentence();
+  } else if (g_state.load() == State::kFailed) {
+    const std::lock_guard lock(g_start_mutex);
+    text = g_start_error;
+  }
+  if (text.empty()) {
+    return nullptr;
+  }
+  return kept_text(std::string(plain) + ": " + text);
 }
 
 Session::Session(const ClientSettings& settings, std::unique_ptr<transport::Channel> channel)

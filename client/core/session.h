@@ -237,6 +237,8 @@ class Session {
   ~Session() { courier_.stop(); }
 
   bool lost() const { return loss_.declared(); }
+  std::string loss_sentence() const { return loss_.sentence(); }
+  std::string server_name() const { return channel_->peer_name(); }
 
   // False once the connection or the server has declined to share host memory.
   std::atomic<bool> may_share = true;

@@ -78,6 +78,10 @@ CUresult cuGetErrorString(CUresult error, const char** pStr) {
     const auto* entry = farlane::error_table::find(static_cast<int>(error));
     const bool known = entry != nullptr && entry->driver_name != nullptr;
     *pStr = known ? entry->text : nullptr;
+    if (const char* const lost =
+            error == CUDA_ERROR_SYSTEM_NOT_READY ? core::session_loss(entry->text) : nullptr) {
+      *pStr = lost;
+    }
     return known ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
   });
 }

@@ -32,6 +32,10 @@ TEST(DriverInitTest, IsNeededFirst) {
   EXPECT_EQ(cuDriverGetVersion(&value), CUDA_SUCCESS);  // also without a server
   EXPECT_EQ(value, 13000);
   EXPECT_EQ(cuInit(0), kServerLost);
+  const char* text = nullptr;
+  fake_core().loss = "system not yet initialized: the server is gone";
+  EXPECT_EQ(cuGetErrorString(kServerLost, &text), CUDA_SUCCESS);
+  EXPECT_STREQ(text, fake_core().loss);
   EXPECT_EQ(cuDeviceGetCount(&value), CUDA_ERROR_NOT_INITIALIZED);
   fake_core().session = CUDA_SUCCESS;
   fake_core().devices = 0;

@@ -81,6 +81,10 @@ TEST_F(ErrorTest, ALostServerIsTheSameErrorEverywhere) {
   EXPECT_EQ(count, 0);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorSystemNotReady);
   EXPECT_EQ(cudaGetLastError(), cudaErrorSystemNotReady);
+  EXPECT_STREQ(cudaGetErrorString(cudaErrorSystemNotReady), "system not yet initialized");
+  fake_core().loss = "system not yet initialized: the server is gone";
+  EXPECT_STREQ(cudaGetErrorString(cudaErrorSystemNotReady), fake_core().loss);
+  EXPECT_STREQ(cudaGetErrorString(cudaErrorInvalidValue), "invalid argument");
 }
 
 TEST_F(ErrorTest, UnwrittenFunctionsSayThatTheyAreNotThere) {

@@ -96,8 +96,13 @@ const char* cudaGetErrorName(cudaError_t error) {
 
 const char* cudaGetErrorString(cudaError_t error) {
   const auto* entry = farlane::error_table::find(static_cast<int>(error));
-  return entry != nullptr && entry->runtime_name != nullptr ? entry->text
-                                                            : farlane::error_table::kUnrecognized;
+  if (entry == nullptr || entry->runtime_name == nullptr) {
+    return farlane::error_table::kUnrecognized;
+  }
+  // Programs make an exception of it: it says what became of the server, and which.
+  const char* const lost =
+      error == cudaErrorSystemNotReady ? core::session_loss(entry->text) : nullptr;
+  return lost != nullptr ? lost : entry->text;
 }
 
 // What the generated stubs of unwritten functions do.

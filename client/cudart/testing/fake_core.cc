@@ -178,6 +178,9 @@ bool session_is_started() {
 CUresult session_error() {
   return called(__func__);
 }
+const char* session_loss(const char*) {
+  return world().public_part.session == kServerLost ? world().public_part.loss : nullptr;
+}
 void unsupported(const char* function_name) {
   world().public_part.calls.push_back(std::string("unsupported ") + function_name);
 }

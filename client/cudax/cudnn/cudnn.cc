@@ -85,7 +85,8 @@ cudnnStatus_t cudnnGetCallback(unsigned* mask, void** udata, cudnnCallback_t* fp
   return CUDNN_STATUS_SUCCESS;
 }
 
-const char* cudnnGetErrorString(cudnnStatus_t status) {
+namespace {
+const char* name_of(cudnnStatus_t status) {
   switch (status) {
 #define NAME(status) \
   case status:       \
@@ -143,6 +144,15 @@ const char* cudnnGetErrorString(cudnnStatus_t status) {
       return "CUDNN_STATUS_INVALID_VALUE";
   }
   return "CUDNN_STATUS_UNKNOWN";
+}
+}  // namespace
+
+// Where nothing of the library works at all, the text says why: programs make an exception of it.
+const char* cudnnGetErrorString(cudnnStatus_t status) {
+  const char* const name = name_of(status);
+  const char* const why =
+      status == CUDNN_STATUS_SUCCESS ? nullptr : cudax::why_not(kLibrary.number, name);
+  return why != nullptr ? why : name;
 }
 
 }  // extern "C"
