@@ -163,6 +163,7 @@ Raw measure_raw(const Effort& effort, int runs) {
   std::vector<double> spinning;
   std::vector<double> blocking;
   std::map<int, std::vector<double>> streams;
+  std::vector<double> copies;
   for (int run = 0; run < runs; ++run) {
     transport::PingOptions ping;
     ping.round_trips = static_cast<uint32_t>(effort.scaled(20'000));
@@ -175,6 +176,10 @@ Raw measure_raw(const Effort& effort, int runs) {
       stream.total_bytes = effort.quick ? uint64_t{256} << 20 : uint64_t{2} << 30;
       streams[connections].push_back(transport::measure_stream(stream).gb_per_s);
     }
+    constexpr uint64_t kCopyBytes = uint64_t{256} << 20;
+    copies.push_back(transport::measure_stream(
+                         {.connections = 8, .total_bytes = kCopyBytes, .memory_bytes = kCopyBytes})
+                         .gb_per_s);
   }
   Raw raw;
   raw.spinning_us = median(spinning);
@@ -182,6 +187,7 @@ Raw measure_raw(const Effort& effort, int runs) {
   for (auto& [connections, rates] : streams) {
     raw.stream_gb_per_s[connections] = median(rates);
   }
+  raw.copy_gb_per_s = median(copies);
   return raw;
 }
 

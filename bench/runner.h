@@ -60,6 +60,8 @@ struct Raw {
   double spinning_us = 0;
   double blocking_us = 0;
   std::map<int, double> stream_gb_per_s;  // by connections
+  // Over 8 connections what a copy of 256 MiB does: once, from memory of that size to memory.
+  double copy_gb_per_s = 0;
 };
 // Medians of `runs`.
 Raw measure_raw(const Effort& effort, int runs = 1);

@@ -49,7 +49,8 @@ void write_json_circumstances(std::ostream& json, const std::string& server, int
        << ", \"version\": " << json_text(version.substr(0, version.find('\n')))
        << ", \"commit\": " << json_text(FARLANE_COMMIT) << ", \"runs\": " << runs
        << ",\n \"raw\": {\"round_trip_spinning_us\": " << raw.spinning_us
-       << ", \"round_trip_blocking_us\": " << raw.blocking_us << ", \"stream_gb_per_s\": {";
+       << ", \"round_trip_blocking_us\": " << raw.blocking_us
+       << ", \"copy_gb_per_s\": " << raw.copy_gb_per_s << ", \"stream_gb_per_s\": {";
   const char* comma = "";
   for (const auto& [connections, rate] : raw.stream_gb_per_s) {
     json << comma << '"' << connections << "\": " << rate;

@@ -75,6 +75,19 @@ foreach(name IN LISTS FARLANE_APPS_SHM)
   set_tests_properties(app_shm.${name} PROPERTIES LABELS "${labels}" TIMEOUT 240)
 endforeach()
 
+# Again, with the program in a container and the server outside: only the socket's folder is common.
+foreach(name fork_child host_memory large_copy vector_add)
+  add_test(NAME app_container.${name} COMMAND ${Python3_EXECUTABLE}
+    ${CMAKE_CURRENT_SOURCE_DIR}/run_with_server.py --transport shm
+    --server $<TARGET_FILE:gpuserverd> --option=--device=software --
+    ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/in_container.py
+    ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/apps/run_apps.py
+    --apps ${FARLANE_APPS_DIR} --only "^${name}$" --timeout 200
+    --launcher "${FARLANE_SANITIZER_PRELOAD}$<TARGET_FILE:farlane> run --")
+  set_tests_properties(app_container.${name} PROPERTIES LABELS "apps;release_only" TIMEOUT 240
+    SKIP_RETURN_CODE 77)
+endforeach()
+
 # Fills the device: a small one, so that nobody else's test is starved.
 set_tests_properties(app.fail_out_of_memory PROPERTIES
   ENVIRONMENT FARLANE_SOFTCUDA_MEMORY_MIB=1000)

@@ -145,11 +145,14 @@ StreamResult measure_stream(const StreamOptions& options) {
   std::atomic<bool> broken{false};
   std::vector<std::thread> threads;
   const auto each_chunk = [&](auto&& move) {
-    std::vector<std::byte> chunk(options.chunk_bytes);  // touched before the clock starts
+    const uint64_t chunks =
+        std::max<uint64_t>(1, options.memory_bytes / options.connections / options.chunk_bytes);
+    // Touched before the clock starts.
+    std::vector<std::byte> memory(chunks * options.chunk_bytes);
     start.arrive_and_wait();
     for (uint64_t done = 0; done < share_bytes;) {
       const auto bytes = std::min<uint64_t>(options.chunk_bytes, share_bytes - done);
-      if (!move(chunk.data(), bytes)) {
+      if (!move(memory.data() + done % memory.size(), bytes)) {
         broken = true;  // its other end sees the shutdown, and stops too
         break;
       }

@@ -28,6 +28,9 @@ struct StreamOptions {
   uint32_t connections = 1;  // each with its own sending and receiving thread
   uint64_t total_bytes = uint64_t{256} * 1024 * 1024;  // over all connections together
   uint32_t chunk_bytes = 1024 * 1024;                  // of one write
+  // What all senders together read, round and round, and all receivers write. 0: one chunk each,
+  // which stays in the processor's cache.
+  uint64_t memory_bytes = 0;
 };
 
 struct StreamResult {

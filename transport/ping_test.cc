@@ -26,6 +26,18 @@ TEST(Ping, StreamsOverSeveralConnections) {
   }
 }
 
+TEST(Ping, StreamsBetweenLargerMemories) {
+  // Once round, several times round, and less than a chunk each.
+  for (const uint64_t memory_bytes : {10'000'019u, 3'000'000u, 5u}) {
+    const StreamResult result = measure_stream({.connections = 3,
+                                                .total_bytes = 10'000'019,
+                                                .chunk_bytes = 100'000,
+                                                .memory_bytes = memory_bytes});
+    EXPECT_EQ(result.error, "");
+    EXPECT_GT(result.gb_per_s, 0.0);
+  }
+}
+
 TEST(Ping, RefusesToMeasureNothing) {
   EXPECT_NE(measure_ping({.round_trips = 0}).error, "");
   EXPECT_NE(measure_ping({.message_bytes = 0}).error, "");
