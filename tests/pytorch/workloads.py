@@ -469,8 +469,9 @@ def main():
         times.append(time.perf_counter() - begin)
         if number in (0, 1, arguments.steps - 1):
             digests.append(digest(value))
+    first = [round(seconds * 1000, 3) for seconds in times[:10]]
     times = sorted(times[len(times) // 2:])
-    print(json.dumps({"name": arguments.name, "digests": digests,
+    print(json.dumps({"name": arguments.name, "digests": digests, "first_ms": first,
                       "step_ms": times[len(times) // 2] * 1000, "least_ms": times[0] * 1000}))
     sys.stdout.flush()
     return 0
