@@ -214,14 +214,14 @@ def worker_of(server, deadline_s=5):
         pids = re.findall(r"goes to worker (\d+)", "\n".join(server.lines))
         if pids:
             return int(pids[-1])
-        time.sleep(0.01)
+        server.ended.wait(0.01)
     raise RuntimeError("the server has no session")
 
 
-def is_gone(pid, deadline_s=5):
+def is_gone(server, pid, deadline_s=5):
     end = time.monotonic() + deadline_s
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < end:
-        time.sleep(0.01)
+        server.ended.wait(0.01)
     return not os.path.exists(f"/proc/{pid}")
 
 
@@ -236,7 +236,7 @@ def interrupted(runner, _):
             worker.append(worker_of(server))
             process.send_signal(signal.SIGINT)
         remote = runner.run("interrupted", server, on_ready=interrupt)
-        gone = is_gone(worker[0]) if worker else False
+        gone = is_gone(server, worker[0]) if worker else False
     finally:
         server.kill()
     if not gone:

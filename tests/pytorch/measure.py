@@ -93,7 +93,7 @@ class Measuring:
             log = "\n".join(server.lines)
             if log.count(" is warm on device") > log.count(" goes to worker"):
                 return
-            time.sleep(0.01)
+            server.ended.wait(0.01)
         raise RuntimeError("the server has no warm worker")
 
     def first_tensor(self, server):
