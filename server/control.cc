@@ -54,9 +54,8 @@ ControlKind read_control(std::span<const std::byte> bytes, HelloFacts* hello, st
   if (!control::parse(bytes, &message, why)) return ControlKind::kMalformed;
   if (message.has_hello()) {
     const control::Hello& from = message.hello();
-    *hello = {from.major(),        from.client(), from.devices_wanted(),
-              from.heartbeat_ms(), from.probe(),  from.monitor(),
-              from.session_token(), from.lane()};
+    *hello = {from.major(), from.client(),  from.devices_wanted(), from.heartbeat_ms(),
+              from.probe(), from.monitor(), from.session_token(),  from.lane()};
     return ControlKind::kHello;
   }
   if (message.has_goodbye()) {
@@ -76,6 +75,15 @@ std::string server_name() {
   return fmt::format("{}, farlane " FARLANE_VERSION, name.data());
 }
 
+std::string device_message(const Host& host, uint32_t device, uint32_t device_count) {
+  control::Device message;
+  message.ParseFromString(host.device_messages[device]);
+  for (uint32_t peer = 0; peer < device_count; ++peer) {
+    if (host.can_access_peer(device, peer)) message.add_peers(peer);
+  }
+  return message.SerializeAsString();
+}
+
 std::string welcome_message(const Host& host, const ServerSettings& settings, uint32_t device_count,
                             const std::string& session_token) {
   control::Control message;
@@ -88,14 +96,7 @@ std::string welcome_message(const Host& host, const ServerSettings& settings, ui
   welcome.set_server(server_name());
   welcome.set_session_token(session_token);
   for (uint32_t i = 0; i < device_count; ++i) {
-    control::Device* device = welcome.add_devices();
-    device->ParseFromString(host.device_messages[i]);
-    // Peers outside the session do not exist for it.
-    std::vector<uint32_t> peers(device->peers().begin(), device->peers().end());
-    device->clear_peers();
-    for (const uint32_t peer : peers) {
-      if (peer < device_count) device->add_peers(peer);
-    }
+    welcome.add_devices()->ParseFromString(device_message(host, i, device_count));
   }
   welcome.set_credit_bytes(static_cast<uint64_t>(settings.credit_bytes));
   welcome.set_heartbeat_ms(static_cast<uint32_t>(settings.client_timeout_ms / 4));

@@ -31,6 +31,10 @@ ControlKind read_control(std::span<const std::byte> bytes, HelloFacts* hello, st
 uint32_t protocol_major();
 std::string server_name();  // "host, farlane 0.1.0"
 
+// A device's farlane.control.Device. Peers are those among the first `device_count` devices whose
+// memory it can reach: others do not exist for a session.
+std::string device_message(const Host& host, uint32_t device, uint32_t device_count);
+
 std::string welcome_message(const Host& host, const ServerSettings& settings, uint32_t device_count,
                             const std::string& session_token);
 // The answer to the hello of a bulk lane.

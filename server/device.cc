@@ -146,8 +146,8 @@ CUresult Device::mark_all(std::vector<Mark>* marks) {
 // Streams wait for a fence only when they are used again. That is enough, and a fence then costs
 // one record however many streams there are. A fence includes all earlier ones, so that waiting for
 // the newest will do: whoever carries it waits for the one before.
-CUresult Device::fence() {
-  std::vector<Mark> marks;
+CUresult Device::fence(const std::vector<Mark>& others) {
+  std::vector<Mark> marks = others;
   CUresult result = CUDA_SUCCESS;
   drop_finished_orphans();
   Stream* only = legacy_->is_busy() ? legacy_.get() : nullptr;
@@ -157,10 +157,10 @@ CUresult Device::fence() {
     only = stream.get();
     ++busy;
   }
-  if (busy == 0 && orphans_.empty()) return CUDA_SUCCESS;
+  if (busy == 0 && orphans_.empty() && others.empty()) return CUDA_SUCCESS;
 
   const uint64_t next = fences_ + 1;
-  if (busy == 1 && orphans_.empty() && !is_captured(*only)) {
+  if (busy == 1 && orphans_.empty() && others.empty() && !is_captured(*only)) {
     if (only->fence_seen != fences_) result = wait_for_fence(*only);
     if (result == CUDA_SUCCESS) {
       result = driver_.cuEventRecord(fence_event_.handle(), only->handle);

@@ -18,12 +18,8 @@ namespace farlane::server {
 
 class Device {
  public:
-  Device(const DriverTable& driver, CUdevice handle, uint32_t ordinal)
-      : space(driver, handle),
-        events(driver),
-        driver_(driver),
-        handle_(handle),
-        ordinal_(ordinal) {}
+  Device(const DriverTable& driver, CUdevice handle)
+      : space(driver, handle), events(driver), driver_(driver), handle_(handle) {}
   Device(const Device&) = delete;
   // The device must be idle.
   ~Device();
@@ -33,7 +29,6 @@ class Device {
   bool is_active() const { return context_ != nullptr; }
   CUcontext context() const { return context_; }
   CUdevice handle() const { return handle_; }
-  uint32_t ordinal() const { return ordinal_; }
   // For fresh memory; never waits for the session's streams.
   CUstream internal_stream() const { return internal_; }
   const StreamRef& legacy() const { return legacy_; }
@@ -56,15 +51,16 @@ class Device {
     return wait_for_fence(stream);
   }
 
-  // All work posted later waits for all work posted before.
-  CUresult fence();
-
   // A point in a stream's work.
   struct Mark {
     EventRef event;
     StreamRef stream;  // null: of a destroyed stream
     uint64_t posted = 0;
   };
+
+  // All work posted later waits for all work posted before, and for what `others` stand for.
+  CUresult fence(const std::vector<Mark>& others = {});
+
   CUresult mark(const StreamRef& stream, Mark* out);
   // One for each stream that may have unfinished work.
   CUresult mark_all(std::vector<Mark>* marks);
@@ -94,7 +90,6 @@ class Device {
 
   const DriverTable& driver_;
   const CUdevice handle_;
-  const uint32_t ordinal_;
   CUcontext context_ = nullptr;
   CUstream internal_ = nullptr;
   CUstream fence_carrier_ = nullptr;  // an internal stream that fences of several streams meet on

@@ -84,6 +84,8 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::ClientAlive& alive);
   bool on(const RecordHeader& header, const message::ExtentRelease& release);
   bool on(const RecordHeader& header, const message::ReuseFence& fence);
+  bool on(const RecordHeader& header, const message::PeerAccess& access);
+  bool on(const RecordHeader& header, const message::PeerAttribute& ask);
   bool on(const RecordHeader& header, const message::CopyIn& copy, std::span<std::byte> body);
   bool on(const RecordHeader& header, const message::CopyOut& copy);
   bool on(const RecordHeader& header, const message::CopyInLanes& copy);
@@ -297,6 +299,7 @@ class Executor final : private transport::FrameSink {
   Graph* find_node(const RecordHeader& header, protocol::GraphId id, uint32_t number,
                    CUgraphNode* node, CUresult* result);
   CUresult make_current(Device& device);
+  CUresult fence_devices();
   bool is_blocking(protocol::StreamId id);
   // The stream of a copy to the client that may begin. Null: it was refused with its ticket, or the
   // session has ended.

@@ -51,14 +51,11 @@ CUresult Executor::create_extent(const WaitingAsk& ask, bool* deferred) {
     return CUDA_ERROR_ILLEGAL_ADDRESS;
   }
   std::vector<CUdevice> peers;
+  const auto is_device = [&](const auto& one) { return one.get() == &device; };
+  const auto own = static_cast<uint32_t>(
+      std::find_if(host_.devices.begin(), host_.devices.end(), is_device) - host_.devices.begin());
   for (uint32_t i = 0; i < device_count_; ++i) {
-    const CUdevice peer = host_.devices[i]->handle();
-    int access = 0;
-    if (peer != device.handle() &&
-        driver_.cuDeviceCanAccessPeer(&access, peer, device.handle()) == CUDA_SUCCESS &&
-        access != 0) {
-      peers.push_back(peer);
-    }
+    if (host_.can_access_peer(i, own)) peers.push_back(host_.devices[i]->handle());
   }
   result = device.space.create(ask.address, ask.bytes, peers.data(), peers.size());
   if (result == CUDA_ERROR_OUT_OF_MEMORY && releasing) {
@@ -130,10 +127,59 @@ bool Executor::on(const RecordHeader& header, const message::ExtentRelease& rele
   return posted(header, result, subject);
 }
 
+// Any device may use another's memory, so with several in use a fence is one between all their
+// work.
+CUresult Executor::fence_devices() {
+  std::vector<Device*> active;
+  for (uint32_t i = 0; i < device_count_; ++i) {
+    if (host_.devices[i]->is_active()) active.push_back(host_.devices[i].get());
+  }
+  if (active.size() == 1) return active.front()->fence();
+  CUresult result = CUDA_SUCCESS;
+  std::vector<Device::Mark> marks;
+  for (Device* device : active) {
+    if (result == CUDA_SUCCESS) result = make_current(*device);
+    if (result == CUDA_SUCCESS) result = device->mark_all(&marks);
+  }
+  for (Device* device : active) {
+    if (result == CUDA_SUCCESS) result = make_current(*device);
+    if (result == CUDA_SUCCESS) result = device->fence(marks);
+  }
+  return result;
+}
+
+bool Executor::on(const RecordHeader& header, const message::PeerAccess& access) {
+  CUresult result = CUDA_SUCCESS;
+  Device* peer = find_device(header, access.peer, &result);
+  Device* device = peer == nullptr ? nullptr : find_device(header, access.device, &result);
+  if (device != nullptr && peer != device && driver_.cuCtxEnablePeerAccess != nullptr) {
+    result = access.enable != 0 ? driver_.cuCtxEnablePeerAccess(peer->context(), 0)
+                                : driver_.cuCtxDisablePeerAccess(peer->context());
+  }
+  return posted(header, result, [&] {
+    return fmt::format("access of device {} to device {}", access.device, access.peer);
+  });
+}
+
+bool Executor::on(const RecordHeader& header, const message::PeerAttribute& ask) {
+  CUresult result = CUDA_SUCCESS;
+  message::PeerAttributeReply reply;
+  const Device* peer = find_device(header, ask.peer, &result);
+  const Device* device = peer == nullptr ? nullptr : find_device(header, ask.device, &result);
+  if (device != nullptr) {
+    result = driver_.cuDeviceGetP2PAttribute == nullptr
+                 ? CUDA_ERROR_NOT_SUPPORTED
+                 : driver_.cuDeviceGetP2PAttribute(
+                       &reply.value, static_cast<CUdevice_P2PAttribute>(ask.attribute),
+                       device->handle(), peer->handle());
+  }
+  return answer(header.sequence, reply, result);
+}
+
 bool Executor::on(const RecordHeader& header, const message::ReuseFence& fence) {
   CUresult result = CUDA_SUCCESS;
   Device* device = find_device(header, fence.device, &result);
-  if (device != nullptr) result = device->fence();
+  if (device != nullptr) result = fence_devices();
   return posted(header, result, [&] { return fmt::format("device {}", fence.device); });
 }
 

@@ -34,6 +34,7 @@ bool Executor::on(const RecordHeader& header, const message::Control& control) {
   if (hello.devices_wanted != 0) {
     device_count_ = std::min(device_count_, hello.devices_wanted);
   }
+  host_.choose(device_count_);
   welcomed_ = true;
   spdlog::info("session of {} with {} of {} devices", hello.client, device_count_,
                host_.devices.size());

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "generated/protocol/control.pb.h"
 #include "protocol/limits.h"
@@ -82,6 +84,36 @@ CUresult reserve_windows(Host& host, uint32_t count, uint64_t base, uint64_t byt
   return CUDA_SUCCESS;
 }
 
+void Host::choose(uint32_t count) {
+  std::vector<size_t> order(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return devices[a]->handle() < devices[b]->handle(); });
+  if (std::is_sorted(order.begin(), order.end())) return;
+  // Windows go by the order.
+  for (const auto& device : devices) device->space.reserve(0, 0);
+  std::vector<std::unique_ptr<Device>> sorted_devices;
+  std::vector<std::string> sorted_messages;
+  for (const size_t index : order) {
+    sorted_devices.push_back(std::move(devices[index]));
+    sorted_messages.push_back(std::move(device_messages[index]));
+  }
+  std::move(sorted_devices.begin(), sorted_devices.end(), devices.begin());
+  std::move(sorted_messages.begin(), sorted_messages.end(), device_messages.begin());
+  const uint64_t base = window_base;
+  const uint64_t bytes = window_bytes;
+  window_base = window_bytes = 0;
+  if (base != 0) static_cast<void>(reserve_windows(*this, count, base, bytes));
+}
+
+bool Host::can_access_peer(uint32_t device, uint32_t peer) const {
+  int can = 0;
+  return device != peer &&
+         driver.cuDeviceCanAccessPeer(&can, devices[device]->handle(), devices[peer]->handle()) ==
+             CUDA_SUCCESS &&
+         can != 0;
+}
+
 std::unique_ptr<Host> Host::start(const DriverTable& driver, const ServerSettings& settings,
                                   uint32_t first_device, std::string* error) {
   const auto failed = [&](const char* what, CUresult result) {
@@ -109,7 +141,7 @@ std::unique_ptr<Host> Host::start(const DriverTable& driver, const ServerSetting
     CUdevice handle = 0;
     result = driver.cuDeviceGet(&handle, static_cast<int>((first_device + i) % devices));
     if (result != CUDA_SUCCESS) return failed("cuDeviceGet", result);
-    host->devices.push_back(std::make_unique<Device>(driver, handle, i));
+    host->devices.push_back(std::make_unique<Device>(driver, handle));
   }
   result = host->devices[0]->activate();
   if (result != CUDA_SUCCESS) return failed("making a context", result);
@@ -136,15 +168,6 @@ std::unique_ptr<Host> Host::start(const DriverTable& driver, const ServerSetting
       size_t total = 0;
       if (driver.cuMemGetInfo(&free_bytes, &total) == CUDA_SUCCESS) {
         message.set_free_bytes(free_bytes);
-      }
-    }
-    for (uint32_t peer = 0; peer < devices; ++peer) {
-      int access = 0;
-      if (peer != i &&
-          driver.cuDeviceCanAccessPeer(&access, handle, host->devices[peer]->handle()) ==
-              CUDA_SUCCESS &&
-          access != 0) {
-        message.add_peers(peer);
       }
     }
     host->device_messages.push_back(message.SerializeAsString());

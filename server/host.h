@@ -21,9 +21,16 @@ class Host {
   static std::unique_ptr<Host> start(const DriverTable& driver, const ServerSettings& settings,
                                      uint32_t first_device, std::string* error);
 
+  // Before the session begins: it will have the first `count` devices. It sees them in the driver's
+  // order, as a native program would, whichever of them this worker was warm for: programs, and
+  // CUDA_VISIBLE_DEVICES, count by it.
+  void choose(uint32_t count);
+  // Whether kernels and copies of `device` can reach the memory of `peer`. Indexes of `devices`.
+  bool can_access_peer(uint32_t device, uint32_t peer) const;
+
   const DriverTable& driver;
   std::vector<std::unique_ptr<Device>> devices;
-  // farlane.control.Device messages, in the order of `devices`.
+  // farlane.control.Device messages without peers, in the order of `devices`.
   std::vector<std::string> device_messages;
   int driver_version = 0;
   uint64_t window_base = 0;  // 0: nothing is reserved

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "generated/protocol/control.pb.h"
+#include "server/control.h"
 #include "server/driver_clock.h"
 #include "server/executor.h"
 #include "server/host.h"
@@ -86,8 +87,9 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
   if (host == nullptr) fail(link, error);
 
   control::Status status;
-  for (const std::string& device : host->device_messages) {
-    status.add_devices()->ParseFromString(device);
+  const auto count = static_cast<uint32_t>(host->devices.size());
+  for (uint32_t i = 0; i < count; ++i) {
+    status.add_devices()->ParseFromString(device_message(*host, i, count));
   }
   if (!send_link(link, LinkKind::kReady, status.SerializeAsString())) leave(1);
   LinkMessage message;

@@ -44,7 +44,7 @@ foreach(name IN LISTS names)
     ${CMAKE_CURRENT_SOURCE_DIR}/run_with_server.py
     --server $<TARGET_FILE:gpuserverd> --option=--device=software --
     ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/apps/run_apps.py
-    --apps ${FARLANE_APPS_DIR} --only "^${name}$" --timeout 200
+    --apps ${FARLANE_APPS_DIR} --only "^${name}$" --no-skip --timeout 200
     --launcher "${FARLANE_SANITIZER_PRELOAD}$<TARGET_FILE:farlane> run --")
   set(labels apps)
   if(NOT name IN_LIST FARLANE_APPS_SANITIZED)
@@ -66,7 +66,7 @@ foreach(name IN LISTS FARLANE_APPS_SHM)
     ${CMAKE_CURRENT_SOURCE_DIR}/run_with_server.py --transport shm
     --server $<TARGET_FILE:gpuserverd> --option=--device=software --
     ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/apps/run_apps.py
-    --apps ${FARLANE_APPS_DIR} --only "^${name}$" --timeout 200
+    --apps ${FARLANE_APPS_DIR} --only "^${name}$" --no-skip --timeout 200
     --launcher "${FARLANE_SANITIZER_PRELOAD}$<TARGET_FILE:farlane> run --")
   set(labels apps)
   if(NOT name IN_LIST FARLANE_APPS_SANITIZED)
@@ -86,6 +86,13 @@ foreach(name fork_child host_memory large_copy vector_add)
     --launcher "${FARLANE_SANITIZER_PRELOAD}$<TARGET_FILE:farlane> run --")
   set_tests_properties(app_container.${name} PROPERTIES LABELS "apps;release_only" TIMEOUT 240
     SKIP_RETURN_CODE 77)
+endforeach()
+
+# About several devices: the server has two, and a session gets both.
+set(FARLANE_APPS_TWO_DEVICES devices_peer devices_two)
+foreach(name IN LISTS FARLANE_APPS_TWO_DEVICES)
+  set_tests_properties(app.${name} PROPERTIES
+    ENVIRONMENT "FARLANE_SOFTCUDA_DEVICES=2;FARLANE_DEVICES=0")
 endforeach()
 
 # Fills the device: a small one, so that nobody else's test is starved.

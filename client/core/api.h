@@ -64,6 +64,13 @@ FARLANE_CORE_API CUresult device_attribute(int device, CUdevice_attribute attrib
 FARLANE_CORE_API int
 driver_version();  // e.g. 13000: what this client implements, at most what the server has
 FARLANE_CORE_API bool can_access_peer(int device, int peer);
+// Kernels of `device` may, or may no more, touch the memory of `peer`, which can_access_peer().
+// With cuCtxEnablePeerAccess's errors. All memory of a session's devices is mapped for all of them,
+// so that what natively is a fault without it works here; module variables it takes.
+FARLANE_CORE_API CUresult peer_access_enable(int device, int peer);
+FARLANE_CORE_API CUresult peer_access_disable(int device, int peer);
+FARLANE_CORE_API CUresult peer_attribute(int device, int peer, CUdevice_P2PAttribute attribute,
+                                         int* value);
 
 // ---- the calling thread's current context ----
 

@@ -198,6 +198,9 @@ void make_devices(const control::Welcome& welcome, Session* session) {
     device->primary = handle_of<CUcontext>(bits);
     session->devices.push_back(std::move(device));
   }
+  for (auto& device : session->devices) {
+    device->several_streams = session->devices.size() > 1;
+  }
 }
 
 std::span<const Window> window_candidates(uint64_t base) {

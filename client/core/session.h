@@ -14,9 +14,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "client/core/address_space.h"
@@ -118,7 +120,7 @@ struct Function {
   KernelFacts facts;
   std::mutex mutex;  // guards `occupancy`
   std::map<std::array<uint64_t, 3>, int>
-      occupancy;  // by block threads, dynamic shared bytes, flags
+      occupancy;                        // by block threads, dynamic shared bytes, flags
   std::map<std::string, int> clusters;  // by the question's bytes
   void reset() {
     module = nullptr;
@@ -183,7 +185,8 @@ struct Device final : Backing {
   Stream legacy;
   WorkMarks work;                               // of all streams of the device
   std::atomic<uint64_t> finished_sequence = 0;  // everything up to here has finished
-  std::atomic<bool> several_streams = false;    // a second stream was ever made
+  // A second stream was ever made, or the session has another device.
+  std::atomic<bool> several_streams = false;
 
   std::mutex memory_mutex;
   AddressSpace memory;  // guarded by memory_mutex
@@ -347,6 +350,9 @@ class Session {
   HandleTable<UserObject, LocalKind::kUserObject> user_objects;
   Captures captures;
 
+  std::mutex peers_mutex;
+  std::set<std::pair<int, int>> peers;  // who was given access to whose memory; guarded by it
+
   struct Variable {
     uint64_t bytes = 0;
     Device* device = nullptr;
@@ -399,6 +405,9 @@ template <class H>
 H handle_of(uint64_t bits) {
   return reinterpret_cast<H>(bits);
 }
+
+// All peer access of a device, given and had, ends.
+void peer_access_reset(Session* s, int device);
 
 // A copy's ends are where they may be; which are the device's.
 CUresult check_copy_ends(Session* s, const Copy& box, bool* to_device, bool* from_device);

@@ -328,7 +328,9 @@ CUresult device_synchronize(int device) {
   found->work.finished(mark);
   // Under the lock: what is freed later, by a thread that posted meanwhile, is not meant.
   std::lock_guard lock(found->memory_mutex);
-  if (found->work.is_idle()) {
+  // Any device may use this one's memory.
+  if (std::all_of(s->devices.begin(), s->devices.end(),
+                  [](const auto& one) { return one->work.is_idle(); })) {
     found->memory.all_work_finished();
   }
   return s->errors.take();
@@ -344,6 +346,7 @@ CUresult device_reset(int device) {
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_DEVICE;
   }
+  peer_access_reset(s, device);
   const CUresult result = s->ask(message::DeviceReset{.device = found->server_ordinal});
   found->memory_changed();
   s->captures.break_all();

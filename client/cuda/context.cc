@@ -308,6 +308,27 @@ CUresult cuCtxGetStreamPriorityRange(int* leastPriority, int* greatestPriority) 
   });
 }
 
+CUresult cuCtxEnablePeerAccess(CUcontext peerContext, unsigned int Flags) {
+  return enter_context([&](int device) -> CUresult {
+    int peer = 0;
+    if (peerContext == nullptr || peerContext == core::context_current() ||
+        core::context_device(peerContext, &peer) != CUDA_SUCCESS) {
+      return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    return Flags != 0 ? CUDA_ERROR_INVALID_VALUE : core::peer_access_enable(device, peer);
+  });
+}
+
+CUresult cuCtxDisablePeerAccess(CUcontext peerContext) {
+  return enter_context([&](int device) -> CUresult {
+    int peer = 0;
+    if (peerContext == nullptr || core::context_device(peerContext, &peer) != CUDA_SUCCESS) {
+      return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    return core::peer_access_disable(device, peer);
+  });
+}
+
 CUresult cuCtxResetPersistingL2Cache() {
   // Nothing of ours sets lines aside, so there is nothing to give back.
   return enter_context([](int) { return CUDA_SUCCESS; });

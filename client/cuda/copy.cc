@@ -39,6 +39,18 @@ CUresult copy_linear(uint64_t to, Place to_place, uint64_t from, Place from_plac
   });
 }
 
+// The contexts say nothing that the addresses do not, but they must be some.
+CUresult copy_peer(CUdeviceptr to, CUcontext to_context, CUdeviceptr from, CUcontext from_context,
+                   size_t bytes, CUstream stream, bool async) {
+  int device = 0;
+  if (core::current_device() >= 0 &&
+      (core::context_device(to_context, &device) != CUDA_SUCCESS ||
+       core::context_device(from_context, &device) != CUDA_SUCCESS)) {
+    return CUDA_ERROR_INVALID_CONTEXT;
+  }
+  return copy_linear(to, Place::kDevice, from, Place::kDevice, bytes, stream, async);
+}
+
 // One end of a 2-D or 3-D copy, as both structs describe it.
 struct End {
   CUmemorytype type;
@@ -194,15 +206,15 @@ FARLANE_TWINS(cuMemcpyDtoDAsync_v2, _ptsz,
               copy_linear(dstDevice, Place::kDevice, srcDevice, Place::kDevice, ByteCount,
                           stream_of(hStream, twin), kAsync))
 FARLANE_TWINS(cuMemcpyPeer, _ptds,
-              (CUdeviceptr dstDevice, CUcontext, CUdeviceptr srcDevice, CUcontext,
-               size_t ByteCount),
-              copy_linear(dstDevice, Place::kDevice, srcDevice, Place::kDevice, ByteCount,
-                          stream_of(nullptr, twin), kSync))
+              (CUdeviceptr dstDevice, CUcontext dstContext, CUdeviceptr srcDevice,
+               CUcontext srcContext, size_t ByteCount),
+              copy_peer(dstDevice, dstContext, srcDevice, srcContext, ByteCount,
+                        stream_of(nullptr, twin), kSync))
 FARLANE_TWINS(cuMemcpyPeerAsync, _ptsz,
-              (CUdeviceptr dstDevice, CUcontext, CUdeviceptr srcDevice, CUcontext, size_t ByteCount,
-               CUstream hStream),
-              copy_linear(dstDevice, Place::kDevice, srcDevice, Place::kDevice, ByteCount,
-                          stream_of(hStream, twin), kAsync))
+              (CUdeviceptr dstDevice, CUcontext dstContext, CUdeviceptr srcDevice,
+               CUcontext srcContext, size_t ByteCount, CUstream hStream),
+              copy_peer(dstDevice, dstContext, srcDevice, srcContext, ByteCount,
+                        stream_of(hStream, twin), kAsync))
 FARLANE_TWINS(cuMemcpy2D_v2, _ptds, (const CUDA_MEMCPY2D* pCopy),
               copy_2d(pCopy, stream_of(nullptr, twin), kSync))
 FARLANE_TWINS(cuMemcpy2DUnaligned_v2, _ptds, (const CUDA_MEMCPY2D* pCopy),

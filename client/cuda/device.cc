@@ -149,6 +149,19 @@ CUresult cuDeviceCanAccessPeer(int* canAccessPeer, CUdevice dev, CUdevice peerDe
   });
 }
 
+CUresult cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attrib, CUdevice srcDevice,
+                                 CUdevice dstDevice) {
+  return enter_device(srcDevice, [&]() -> CUresult {
+    if (value == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (const CUresult result = check_device(dstDevice); result != CUDA_SUCCESS) {
+      return result;
+    }
+    return core::peer_attribute(srcDevice, dstDevice, attrib, value);
+  });
+}
+
 CUresult cuDeviceGetExecAffinitySupport(int* pi, CUexecAffinityType, CUdevice dev) {
   return enter_device(dev, [&]() -> CUresult {
     if (pi == nullptr) {

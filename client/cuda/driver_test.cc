@@ -169,10 +169,8 @@ TEST_F(DriverTest, AnEarlierAsynchronousErrorComesFirst) {
 }
 
 TEST_F(DriverTest, UnwrittenFunctionsSayThatTheyAreNotThere) {
-  int value = 0;
-  EXPECT_EQ(cuDeviceGetP2PAttribute(&value, CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK, 0, 1),
-            CUDA_ERROR_NOT_SUPPORTED);
-  EXPECT_EQ(fake_core().count("unsupported cuDeviceGetP2PAttribute"), 1);
+  EXPECT_EQ(cuGraphicsUnregisterResource(nullptr), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(fake_core().count("unsupported cuGraphicsUnregisterResource"), 1);
 }
 
 }  // namespace

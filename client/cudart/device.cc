@@ -282,18 +282,34 @@ cudaError_t cudaDeviceEnablePeerAccess(int peerDevice, unsigned int flags) {
     if (flags != 0) {
       return cudaErrorInvalidValue;
     }
-    return device == peerDevice || !core::can_access_peer(device, peerDevice)
-               ? Error(cudaErrorPeerAccessUnsupported)
-               : not_supported("cudaDeviceEnablePeerAccess");
+    return core::peer_access_enable(device, peerDevice);
   });
 }
 
 cudaError_t cudaDeviceDisablePeerAccess(int peerDevice) {
-  return enter_context([&](int) -> Error {
+  return enter_context([&](int device) -> Error {
     if (Error error = check_device(peerDevice)) {
       return error;
     }
-    return cudaErrorPeerAccessNotEnabled;  // nobody could enable it
+    return core::peer_access_disable(device, peerDevice);
+  });
+}
+
+cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr attr, int srcDevice,
+                                      int dstDevice) {
+  return enter([&]() -> Error {
+    if (value == nullptr) {
+      return cudaErrorInvalidValue;
+    }
+    if (Error error = check_device(srcDevice)) {
+      return error;
+    }
+    if (Error error = check_device(dstDevice)) {
+      return error;
+    }
+    // The runtime's attributes have the driver's numbers.
+    return core::peer_attribute(srcDevice, dstDevice, static_cast<CUdevice_P2PAttribute>(attr),
+                                value);
   });
 }
 

@@ -88,10 +88,8 @@ TEST_F(ErrorTest, ALostServerIsTheSameErrorEverywhere) {
 }
 
 TEST_F(ErrorTest, UnwrittenFunctionsSayThatTheyAreNotThere) {
-  int value = 0;
-  EXPECT_EQ(cudaDeviceGetP2PAttribute(&value, cudaDevP2PAttrPerformanceRank, 0, 1),
-            cudaErrorNotSupported);
-  EXPECT_EQ(fake_core().count("unsupported cudaDeviceGetP2PAttribute"), 1);
+  EXPECT_EQ(cudaGraphicsUnregisterResource(nullptr), cudaErrorNotSupported);
+  EXPECT_EQ(fake_core().count("unsupported cudaGraphicsUnregisterResource"), 1);
   EXPECT_EQ(cudaGetLastError(), cudaErrorNotSupported);
 }
 

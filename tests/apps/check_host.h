@@ -46,6 +46,14 @@ inline int finish() {
   return 1;
 }
 
+// The machine lacks what the program is about: its exit status says so.
+constexpr int kSkipped = 77;
+inline int skip(const char* why) {
+  std::printf("SKIP: %s\n", why);
+  std::fflush(stdout);
+  return kSkipped;
+}
+
 inline bool expect(bool good, const char* text, const char* file, int line) {
   if (!good) fail("%s:%d: %s", base_name(file), line, text);
   return good;

@@ -23,6 +23,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SKIPPED = 77  # a program's exit status: this machine lacks what it is about
 
 
 class Result:
@@ -61,6 +62,9 @@ def one(name, options):
             text += "\n"
         text += "exit code %d\n" % code
     result = Result(name, text, errors, seconds)
+    if code == SKIPPED and options.skip:
+        result.verdict = "skipped"
+        return result
     reference = os.path.join(options.compare or options.expected, name + ".txt")
     try:
         with open(reference) as f:
@@ -99,6 +103,8 @@ def main():
     parser.add_argument("--timeout", type=float, default=120, help="seconds for one program")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--args", default="", help="arguments for every program")
+    parser.add_argument("--no-skip", dest="skip", action="store_false",
+                        help="a program that finds the machine lacking has failed")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     options = parser.parse_args()
     options.launcher = shlex.split(options.launcher)
@@ -113,7 +119,7 @@ def main():
     if options.out:
         os.makedirs(options.out, exist_ok=True)
 
-    passed = failed = 0
+    passed = failed = skipped = 0
     with concurrent.futures.ThreadPoolExecutor(max_workers=options.jobs) as pool:
         futures = [pool.submit(one, name, options) for name in names]
         for future in futures:
@@ -127,6 +133,8 @@ def main():
                         f.write(result.errors)
             if result.verdict == "ok":
                 passed += 1
+            elif result.verdict == "skipped":
+                skipped += 1
             else:
                 failed += 1
                 sys.stdout.write(result.diff)
@@ -134,7 +142,8 @@ def main():
                     print("--- standard error, the end of it")
                     print("".join(result.errors.splitlines(keepends=True)[-20:]).rstrip("\n"))
             sys.stdout.flush()
-    print("%d passed, %d failed" % (passed, failed))
+    print("%d passed, %d failed%s" % (passed, failed,
+                                      ", %d skipped" % skipped if skipped else ""))
     return 1 if failed else 0
 
 

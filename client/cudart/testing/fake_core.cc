@@ -223,6 +223,19 @@ int driver_version() {
 bool can_access_peer(int device, int peer) {
   return device != peer;
 }
+CUresult peer_access_enable(int, int) {
+  FAKE_CALLED();
+  return CUDA_SUCCESS;
+}
+CUresult peer_access_disable(int, int) {
+  FAKE_CALLED();
+  return CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+}
+CUresult peer_attribute(int, int, CUdevice_P2PAttribute, int* value) {
+  FAKE_CALLED();
+  *value = 1;
+  return CUDA_SUCCESS;
+}
 
 CUresult context_primary(int device, CUcontext* context) {
   FAKE_CALLED();

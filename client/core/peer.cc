@@ -1,0 +1,81 @@
+// Devices of one session and each other's memory.
+#include <mutex>
+
+#include "client/core/session.h"
+
+namespace farlane::client {
+
+CUresult peer_access_enable(int device, int peer) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  if (!can_access_peer(device, peer)) {
+    return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
+  }
+  std::lock_guard lock(s->peers_mutex);
+  if (!s->peers.emplace(device, peer).second) {
+    return CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+  }
+  s->post(message::PeerAccess{.device = s->device(device)->server_ordinal,
+                              .peer = s->device(peer)->server_ordinal,
+                              .enable = 1});
+  return CUDA_SUCCESS;
+}
+
+CUresult peer_access_disable(int device, int peer) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  std::lock_guard lock(s->peers_mutex);
+  if (s->peers.erase({device, peer}) == 0) {
+    return CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+  }
+  s->post(message::PeerAccess{.device = s->device(device)->server_ordinal,
+                              .peer = s->device(peer)->server_ordinal,
+                              .enable = 0});
+  return CUDA_SUCCESS;
+}
+
+void peer_access_reset(Session* s, int device) {
+  std::vector<std::pair<int, int>> ended;
+  {
+    std::lock_guard lock(s->peers_mutex);
+    for (const auto& pair : s->peers) {
+      if (pair.first == device || pair.second == device) {
+        ended.push_back(pair);
+      }
+    }
+  }
+  for (const auto& [user, peer] : ended) {
+    peer_access_disable(user, peer);
+  }
+}
+
+CUresult peer_attribute(int device, int peer, CUdevice_P2PAttribute attribute, int* value) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Device* from = s->device(device);
+  Device* to = s->device(peer);
+  if (from == nullptr || to == nullptr || from == to) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  Answer<message::PeerAttribute> answer;
+  const CUresult result =
+      s->ask(message::PeerAttribute{.device = from->server_ordinal,
+                                    .peer = to->server_ordinal,
+                                    .attribute = static_cast<uint32_t>(attribute)},
+             &answer);
+  if (result == CUDA_SUCCESS) {
+    *value = answer.reply.value;
+  }
+  return result;
+}
+
+}  // namespace farlane::client
