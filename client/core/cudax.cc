@@ -57,6 +57,23 @@ Stream* find_stream(Session* s, CUstream stream, CUresult* error) {
   return s->resolve(stream, error);
 }
 
+// Whether captures allow what the call does. A call that may not be made during a capture breaks
+// it, as its launches would natively.
+CUresult admit(Session* s, const Stream& stream, Use use, bool* is_captured) {
+  CUresult error = CUDA_SUCCESS;
+  switch (use) {
+    case Use::kNothing:
+      break;
+    case Use::kWork:
+      *is_captured = s->captures.admit(stream, &error) != nullptr;
+      break;
+    case Use::kWorkAndWait:
+      error = s->captures.check_wait(stream);
+      break;
+  }
+  return error;
+}
+
 }  // namespace
 
 uint64_t Object::recipe() {
@@ -206,13 +223,19 @@ CUresult post(const Request& request) {
   if (request.arguments.size() > protocol::limits::cudax_bytes_max) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  bool is_captured = false;
+  error = admit(s, *stream, request.use, &is_captured);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
   const uint64_t sequence = s->post(message::CudaxCall{
       .stream = stream->id, .function = request.function, .arguments = request.arguments});
   if (sequence == 0) {
     return kServerLost;
   }
   s->touch(stream, sequence);
-  return s->launch_blocking ? stream_synchronize(request.stream) : CUDA_SUCCESS;
+  const bool waits = s->launch_blocking && request.use != Use::kNothing && !is_captured;
+  return waits ? stream_synchronize(request.stream) : CUDA_SUCCESS;
 }
 
 CUresult ask(const Request& request, int64_t* status, std::vector<std::byte>* results) {
@@ -227,6 +250,11 @@ CUresult ask(const Request& request, int64_t* status, std::vector<std::byte>* re
   }
   if (request.arguments.size() > protocol::limits::cudax_bytes_max) {
     return CUDA_ERROR_INVALID_VALUE;
+  }
+  bool is_captured = false;
+  error = admit(s, *stream, request.use, &is_captured);
+  if (error != CUDA_SUCCESS) {
+    return error;
   }
   Answer<message::CudaxAsk> answer;
   const CUresult asked = s->ask(

@@ -68,10 +68,14 @@ FARLANE_CORE_API void version(uint32_t library, unsigned (&numbers)[3]);
 // that stands in the log). Never freed.
 FARLANE_CORE_API const char* why_not(uint32_t library, const char* plain);
 
+// What a call does to its stream; a capture may forbid it.
+enum class Use : uint8_t { kNothing, kWork, kWorkAndWait };
+
 struct Request {
   uint32_t function = 0;  // library << 16 | number
   const char* name = "";  // of the function; lives for ever
   CUstream stream = nullptr;
+  Use use = Use::kNothing;
   std::span<const std::byte> arguments;
 };
 FARLANE_CORE_API CUresult post(const Request& request);

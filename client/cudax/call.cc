@@ -279,14 +279,22 @@ void Call::finish(bool succeeded) {
 }
 
 int Call::post() {
+  // What only makes, sets or ends an object leaves streams alone.
+  const bool prepares = made_ != nullptr || ended_ != 0 || is_setting_ || acts_ || binds_ ||
+                        fills_ || is_idle_ || scalars_ >= 0;
+  if (!prepares) use_ = Use::kWork;
   // Something to wait for after all: a result in host memory.
-  if (place_count_ != 0) return ask(false);
+  if (place_count_ != 0) {
+    if (!prepares) use_ = Use::kWorkAndWait;
+    return ask(false);
+  }
   int status = library_.success;
   if (!begin(&status)) return status;
   set_recipes();
   status = sent(cudax::post({.function = library_.number << 16 | function_,
                              .name = name_,
                              .stream = stream_,
+                             .use = use_,
                              .arguments = {data(), size_}}));
   finish(status == library_.success);
   return status;
@@ -312,6 +320,7 @@ int Call::ask(bool pure) {
     status = sent(cudax::ask({.function = library_.number << 16 | function_,
                               .name = name_,
                               .stream = stream_,
+                              .use = use_,
                               .arguments = {data(), size_}},
                              &status_, &results));
     if (status == library_.success && has_base_) rebase(results, 1 - base_);

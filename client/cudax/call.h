@@ -154,6 +154,10 @@ class Call {
     }
   }
   void scalars_on_device(bool on) { scalars_ = on ? 1 : 0; }
+  // It leaves its stream alone, although it is posted.
+  void idle() { is_idle_ = true; }
+  // It puts work into its stream although it is asked.
+  void works() { use_ = Use::kWork; }
   // The first object works on the call's stream from now on.
   void binds() { binds_ = true; }
 
@@ -240,6 +244,8 @@ class Call {
   bool is_setting_ = false;
   bool binds_ = false;
   bool acts_ = false;
+  bool is_idle_ = false;
+  Use use_ = Use::kNothing;
   bool fills_ = false;
   bool keeps_ = false;
   uint32_t kept_ = 0;

@@ -128,6 +128,50 @@ void missing() {
   OK(cudaFree(a));
 }
 
+// A call that a capture forbids is not made and breaks it, as a launch would be and do. What only
+// sets something is no work.
+void captures() {
+  cublasHandle_t handle = nullptr;
+  OK(cublasCreate(&handle));
+  cudaStream_t stream = nullptr;
+  OK(cudaStreamCreate(&stream));
+  float* a = device({1, 2, 3, 4});
+  const float one = 1, zero = 0;
+  const auto product = [&] {
+    return cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a + 1, 1, &zero,
+                       a + 2, 1);
+  };
+  const auto end = [&] {
+    cudaGraph_t graph = nullptr;
+    const cudaError_t error = cudaStreamEndCapture(stream, &graph);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    return error;
+  };
+  OK(product());
+
+  OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  OK(cublasSetMathMode(handle, CUBLAS_DEFAULT_MATH));
+  OK(end());
+
+  // On the legacy stream, with which the captured one is ordered.
+  OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  EXPECT(product() == CUBLAS_STATUS_EXECUTION_FAILED);
+  EXPECT(end() == cudaErrorStreamCaptureInvalidated);
+
+  // A result in host memory would have to be waited for.
+  OK(cublasSetStream(handle, stream));
+  OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  float dot = -1;
+  EXPECT(cublasSdot(handle, 2, a, 1, a, 1, &dot) == CUBLAS_STATUS_EXECUTION_FAILED);
+  EXPECT(product() == CUBLAS_STATUS_EXECUTION_FAILED);
+  EXPECT(end() == cudaErrorStreamCaptureInvalidated);
+
+  cudaGetLastError();
+  OK(product());
+  OK(cudaStreamSynchronize(stream));
+  EXPECT(host(a + 2, 1)[0] == 2);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -138,8 +182,10 @@ int main(int argc, char** argv) {
     errors();
   } else if (std::strcmp(which, "missing") == 0) {
     missing();
+  } else if (std::strcmp(which, "captures") == 0) {
+    captures();
   } else {
-    std::printf("products, errors or missing\n");
+    std::printf("products, errors, missing or captures\n");
     return 2;
   }
   return 0;

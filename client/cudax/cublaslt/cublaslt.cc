@@ -78,6 +78,7 @@ cublasStatus_t set_attribute(uint32_t function, const char* name, void* desc, ui
   call.value(attr);
   call.in(buf, bytes);
   call.value(bytes);
+  call.idle();
   return static_cast<cublasStatus_t>(call.post());
 }
 

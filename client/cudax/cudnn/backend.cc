@@ -187,6 +187,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
 
   Call call(kLibrary, k_cudnnBackendSetAttribute, "cudnnBackendSetAttribute");
   call.object(descriptor, kBackend);
+  call.idle();
   call.value(attributeName);
   call.value(attributeType);
   call.value(elementCount);
@@ -312,6 +313,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   }
   // Programs try plans out: whether one runs at all is asked once.
   if ((plan->word & kRan) != 0) return static_cast<cudnnStatus_t>(call.post());
+  call.works();
   const auto status = static_cast<cudnnStatus_t>(call.ask(false));
   if (status == CUDNN_STATUS_SUCCESS) plan->word |= kRan;
   return status;

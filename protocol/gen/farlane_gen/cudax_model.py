@@ -50,6 +50,7 @@ class CudaxFunction(Function):
     ordered_with: str = ""          # the object whose stream the call's work is ordered with
     thunk: str = ""                 # the server's side is written by hand
     binds: bool = False             # the first object works on this stream from now on
+    is_idle: bool = False           # puts no work into a stream, although nothing else says so
     waits_for_host: bool = False    # asked only where its result goes to host memory
     mode_of: str = ""               # the expression that says whether scalars are in device memory
 
@@ -142,6 +143,8 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
             function.is_by_hand = True
         elif word == "binds":
             function.binds = True
+        elif word == "idle":
+            function.is_idle = True
         elif word == "undeclared":
             function.is_declared = False
         else:

@@ -55,6 +55,8 @@ def _client_function(library: CudaxLibrary, f: CudaxFunction) -> str:
         lines.append(f"call.scalars_on_device({f.mode_of});")
     if f.binds:
         lines.append("call.binds();")
+    if f.is_idle:
+        lines.append("call.idle();")
     posts = f.mode == "posted" or f.waits_for_host
     send = "call.post()" if posts else f"call.ask({str(f.is_pure).lower()})"
     lines.append(f"return static_cast<{f.returns}>({send});")
