@@ -333,8 +333,9 @@ def libraries_without(runner, *names):
     folder = tempfile.mkdtemp(dir=runner.folder)
     for source in filter(None, runner.arguments.libraries.split(":")):
         for file in Path(source).glob("*.so*"):
-            if not any(file.name.startswith(name) for name in names):
-                (Path(folder) / file.name).symlink_to(file)
+            link = Path(folder) / file.name
+            if not link.exists() and not any(file.name.startswith(name) for name in names):
+                link.symlink_to(file)
     return folder
 
 
