@@ -44,6 +44,16 @@ inline constexpr uint32_t launch_attributes_max = 32;
 // Nodes or edges of a graph in one record, a count: what is more goes in several.
 inline constexpr uint32_t graph_edges_max = 8192;
 
+// Host calls, or copies, of an instance's parts in one record, a count: what is more is asked for
+// again. Both lists together stay below record_bytes_max.
+inline constexpr uint32_t part_items_max = 4096;
+
+// Bodies of one conditional node, a count. CUDA has no limit but the node's `size`.
+inline constexpr uint32_t graph_bodies_max = 1024;
+
+// Options of compiling one module, a count. CUDA 13.0 defines 35 ids.
+inline constexpr uint32_t jit_options_max = 64;
+
 // Bytes of a graph's description as text in one record; the rest is asked for again.
 inline constexpr uint32_t graph_text_bytes_max = 64 * 1024;
 

@@ -27,7 +27,8 @@ template <class M>
 inline constexpr bool touches_nothing =
     is_one_of<M, message::ClientAlive, message::CudaxOpen, message::Echo, message::ExtentCreate,
               message::HostCallCopy, message::HostCallDone, message::HostMap, message::ImagePart,
-              message::KernelBind, message::KernelFactsGet, message::KernelsMore, message::LimitGet,
+              message::JitOptions, message::JitOutcome, message::KernelBind,
+              message::KernelFactsGet, message::KernelsMore, message::LimitGet,
               message::MemoryCreate, message::MemoryInfo, message::ModuleLoad,
               message::OccupancyBlocks, message::OccupancyClusters, message::OccupancyShared,
               message::TensorMapEncode, message::TensorMapMove, message::VariableFind,

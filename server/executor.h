@@ -160,6 +160,18 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::EventNodeGet& get);
   bool on(const RecordHeader& header, const message::NodeAttributeGet& get);
   bool on(const RecordHeader& header, const message::GraphDot& dot);
+  bool on(const RecordHeader& header, const message::HostNode& node);
+  bool on(const RecordHeader& header, const message::HostCaptured& captured);
+  bool on(const RecordHeader& header, const message::HostNodeGet& get);
+  bool on(const RecordHeader& header, const message::ExecParts& parts);
+  bool on(const RecordHeader& header, const message::PartLaunch& launch);
+  bool on(const RecordHeader& header, const message::MemoryNode& node);
+  bool on(const RecordHeader& header, const message::MemoryCaptured& captured);
+  bool on(const RecordHeader& header, const message::MemoryNodeGet& get);
+  bool on(const RecordHeader& header, const message::ConditionCreate& create);
+  bool on(const RecordHeader& header, const message::ConditionNode& node);
+  bool on(const RecordHeader& header, const message::JitOptions& options);
+  bool on(const RecordHeader& header, const message::JitOutcome& outcome);
   bool on(const RecordHeader& header, const message::WorkerTimes& times);
   bool on(const RecordHeader& header, const message::CudaxOpen& open);
   bool on(const RecordHeader& header, const message::CudaxCall& call);
@@ -336,6 +348,7 @@ class Executor final : private transport::FrameSink {
   void abandon_capture(CaptureRef capture);
   void hold_in_graph(Event& event, const Capture& capture);
   void reset_graphs(Device& device);
+  CUresult destroy_exec(GraphExec& exec);
   template <class M, class Add, class Change, class ChangeExec>
   bool put_node(const RecordHeader& header, const M& command, CUresult wrong, Add&& add,
                 Change&& change, ChangeExec&& change_exec, EventRef event = EventRef());
@@ -383,7 +396,9 @@ class Executor final : private transport::FrameSink {
   std::vector<std::unique_ptr<Wait>> waits_;  // in the order of the log
   std::vector<std::unique_ptr<Wait>> spare_waits_;
   std::vector<WaitingAsk> waiting_asks_;
-  std::vector<CUlaunchAttribute> launch_attributes_;   // of the launch at hand
+  std::vector<CUlaunchAttribute> launch_attributes_;  // of the launch at hand
+  // Of modules that are not loaded yet.
+  std::unordered_map<protocol::ModuleId, std::vector<message::JitOption>> jit_options_;
   std::unordered_map<uint64_t, Memory> memories_;      // by name
   std::unordered_map<uint64_t, HostCall> host_calls_;  // whose turn has come, by ticket
 

@@ -5,13 +5,12 @@
 #include <cstring>
 
 #include "server/executor.h"
+#include "server/graph_parts.h"
+#include "server/node_commands.h"
 
 namespace farlane::server {
 
 namespace {
-
-// What a command about a node does with it (`how` on the wire).
-enum class NodeChange : uint32_t { kAdd = 0, kInGraph = 1, kInExec = 2 };
 
 CUDA_KERNEL_NODE_PARAMS kernel_params(const message::KernelNode& node, CUfunction function,
                                       void** packed) {
@@ -62,74 +61,6 @@ Graph* Executor::find_node(const RecordHeader& header, protocol::GraphId id, uin
   return nullptr;
 }
 
-// Common to the commands that add a node or change one. `add(dependencies, count, &node)`,
-// `change(node)` and `change_exec(exec, node)` call the driver.
-template <class M, class Add, class Change, class ChangeExec>
-bool Executor::put_node(const RecordHeader& header, const M& command, CUresult wrong, Add&& add,
-                        Change&& change, ChangeExec&& change_exec, EventRef event) {
-  CUresult result = wrong;
-  const auto how = static_cast<NodeChange>(command.how);
-  if (how == NodeChange::kAdd) {
-    CUresult found = CUDA_SUCCESS;
-    Graph* graph = find_graph(header, command.graph, &found);
-    if (end_ != SessionEnd::kNotYet) return false;
-    if (graph == nullptr) {
-      result = found;
-    } else if (command.node != graph->nodes.size()) {
-      return fault(header, fmt::format("node {} of {} would be number {}", command.node,
-                                       describe(command.graph), graph->nodes.size()));
-    } else {
-      CUgraphNode node = nullptr;
-      if (result == CUDA_SUCCESS) {
-        result = add_node(*graph, command.dependencies, &node,
-                          [&](const CUgraphNode* on, size_t count, CUgraphNode* out) {
-                            return add(*graph, on, count, out);
-                          });
-      }
-      graph->add(node);  // the number is used up also when there is no node
-      if (event) graph->events.push_back(std::move(event));
-    }
-  } else {
-    CUgraphNode node = nullptr;
-    CUresult found = CUDA_SUCCESS;
-    Graph* graph = find_node(header, command.graph, command.node, &node, &found);
-    GraphExec* exec = nullptr;
-    if (graph != nullptr && how == NodeChange::kInExec) {
-      exec = find_exec(header, command.exec, &found);
-    }
-    if (end_ != SessionEnd::kNotYet) return false;
-    if (found != CUDA_SUCCESS) {
-      result = found;
-    } else if (result == CUDA_SUCCESS) {
-      result = exec != nullptr ? change_exec(*exec, node) : change(*graph, node);
-      if (event) (exec != nullptr ? exec->events : graph->events).push_back(std::move(event));
-    }
-  }
-  return posted(header, result, [&] {
-    return fmt::format("node {} of {}", command.node, describe(command.graph));
-  });
-}
-
-template <class Add>
-CUresult Executor::add_node(const Graph& graph,
-                            std::span<const message::GraphDependency> dependencies,
-                            CUgraphNode* node, Add&& add) {
-  Dependencies on;
-  if (!on.read(graph, dependencies)) return CUDA_ERROR_INVALID_VALUE;
-  if (!on.has_data) return add(on.nodes.data(), on.nodes.size(), node);
-  // Edges with data are drawn afterwards: the functions that add nodes know none.
-  CUresult result = add(nullptr, 0, node);
-  if (result != CUDA_SUCCESS) return result;
-  const std::vector<CUgraphNode> to(on.nodes.size(), *node);
-  result = driver_.cuGraphAddDependencies(graph.handle, on.nodes.data(), to.data(), on.data.data(),
-                                          on.nodes.size());
-  if (result != CUDA_SUCCESS) {
-    driver_.cuGraphDestroyNode(*node);
-    *node = nullptr;
-  }
-  return result;
-}
-
 bool Executor::on(const RecordHeader& header, const message::KernelNode& node) {
   CUresult result = CUDA_SUCCESS;
   const Kernel* kernel = find_kernel(header, node.kernel, &result);
@@ -151,7 +82,7 @@ bool Executor::on(const RecordHeader& header, const message::KernelNode& node) {
       [&](const Graph&, CUgraphNode one) {
         return driver_.cuGraphKernelNodeSetParams(one, &params);
       },
-      [&](const GraphExec& exec, CUgraphNode one) {
+      [&](const ExecPlace& exec, CUgraphNode one) {
         return driver_.cuGraphExecKernelNodeSetParams(exec.handle, one, &params);
       });
 }
@@ -179,9 +110,13 @@ bool Executor::on(const RecordHeader& header, const message::CopyNode& node) {
                                             graph.device->context());
       },
       [&](const Graph&, CUgraphNode one) { return driver_.cuGraphMemcpyNodeSetParams(one, &box); },
-      [&](const GraphExec& exec, CUgraphNode one) {
-        return driver_.cuGraphExecMemcpyNodeSetParams(exec.handle, one, &box,
-                                                      exec.device->context());
+      [&](const ExecPlace& exec, CUgraphNode one) {
+        const CUresult changed =
+            driver_.cuGraphExecMemcpyNodeSetParams(exec.handle, one, &box, exec.device->context());
+        if (changed == CUDA_SUCCESS && exec.parts != nullptr) {
+          exec.parts->copy_changed(node.node, box);
+        }
+        return changed;
       });
 }
 
@@ -208,7 +143,7 @@ bool Executor::on(const RecordHeader& header, const message::FillNode& node) {
       [&](const Graph&, CUgraphNode one) {
         return driver_.cuGraphMemsetNodeSetParams(one, &params);
       },
-      [&](const GraphExec& exec, CUgraphNode one) {
+      [&](const ExecPlace& exec, CUgraphNode one) {
         return driver_.cuGraphExecMemsetNodeSetParams(exec.handle, one, &params,
                                                       exec.device->context());
       });
@@ -235,7 +170,7 @@ bool Executor::on(const RecordHeader& header, const message::EventNode& node) {
         return waits ? driver_.cuGraphEventWaitNodeSetEvent(one, handle)
                      : driver_.cuGraphEventRecordNodeSetEvent(one, handle);
       },
-      [&](const GraphExec& exec, CUgraphNode one) {
+      [&](const ExecPlace& exec, CUgraphNode one) {
         return waits ? driver_.cuGraphExecEventWaitNodeSetEvent(exec.handle, one, handle)
                      : driver_.cuGraphExecEventRecordNodeSetEvent(exec.handle, one, handle);
       },
@@ -255,7 +190,7 @@ bool Executor::on(const RecordHeader& header, const message::ChildNode& node) {
         return driver_.cuGraphAddChildGraphNode(out, graph.handle, on, count, inside);
       },
       [&](const Graph&, CUgraphNode) { return CUDA_ERROR_NOT_SUPPORTED; },
-      [&](const GraphExec& exec, CUgraphNode one) {
+      [&](const ExecPlace& exec, CUgraphNode one) {
         return driver_.cuGraphExecChildGraphNodeSetParams(exec.handle, one, inside);
       });
   Graph* parent = nullptr;
@@ -266,20 +201,13 @@ bool Executor::on(const RecordHeader& header, const message::ChildNode& node) {
 }
 
 bool Executor::on(const RecordHeader& header, const message::EmptyNode& node) {
-  struct Added {
-    protocol::GraphId graph;
-    protocol::ExecId exec;
-    uint32_t node;
-    uint32_t how;
-    std::span<const message::GraphDependency> dependencies;
-  };
   return put_node(
-      header, Added{node.graph, {}, node.node, 0, node.dependencies}, CUDA_SUCCESS,
+      header, NewNode{node.graph, {}, node.node, 0, node.dependencies}, CUDA_SUCCESS,
       [&](const Graph& graph, const CUgraphNode* on, size_t count, CUgraphNode* out) {
         return driver_.cuGraphAddEmptyNode(out, graph.handle, on, count);
       },
       [](const Graph&, CUgraphNode) { return CUDA_ERROR_INVALID_VALUE; },
-      [](const GraphExec&, CUgraphNode) { return CUDA_ERROR_INVALID_VALUE; });
+      [](const ExecPlace&, CUgraphNode) { return CUDA_ERROR_INVALID_VALUE; });
 }
 
 bool Executor::on(const RecordHeader& header, const message::GraphEdges& edges) {
@@ -312,8 +240,7 @@ bool Executor::on(const RecordHeader& header, const message::NodeDestroy& destro
   Graph* graph = find_node(header, destroy.graph, destroy.node, &node, &result);
   if (graph != nullptr) {
     result = driver_.cuGraphDestroyNode(node);
-    graph->nodes[destroy.node] = nullptr;
-    graph->numbers.erase(node);
+    graph->forget(destroy.node);
   }
   return posted(header, result, [&] {
     return fmt::format("node {} of {}", destroy.node, describe(destroy.graph));
@@ -328,7 +255,11 @@ bool Executor::on(const RecordHeader& header, const message::NodeEnable& enable)
     exec = find_exec(header, enable.exec, &result);
   }
   if (exec != nullptr) {
-    result = driver_.cuGraphNodeSetEnabled(exec->handle, node, enable.enabled);
+    ExecPlace place;
+    result = place.find(*exec, enable.node, &node);
+    if (result == CUDA_SUCCESS) {
+      result = driver_.cuGraphNodeSetEnabled(place.handle, node, enable.enabled);
+    }
   }
   return posted(header, result,
                 [&] { return fmt::format("node {} of {}", enable.node, describe(enable.exec)); });

@@ -10,6 +10,7 @@
 
 #include "protocol/limits.h"
 #include "server/executor.h"
+#include "server/graph_parts.h"
 
 namespace farlane::server {
 
@@ -342,6 +343,10 @@ bool Executor::on(const RecordHeader& header, const message::GraphShape& shape) 
       CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
       if (graph->nodes[i] != nullptr) {
         result = driver_.cuGraphNodeGetType(graph->nodes[i], &type);
+        if (const auto memory = graph->memory.find(graph->nodes[i]);
+            memory != graph->memory.end()) {
+          type = memory->second.frees ? CU_GRAPH_NODE_TYPE_MEM_FREE : CU_GRAPH_NODE_TYPE_MEM_ALLOC;
+        }
       }
       types.push_back({graph->nodes[i] == nullptr ? UINT32_MAX : static_cast<uint32_t>(type)});
     }
@@ -425,9 +430,21 @@ bool Executor::on(const RecordHeader& header, const message::GraphInstantiate& i
     params.flags = instantiate.flags;
     exec.device = graph->device;
     exec.events = graph->events;
-    result = driver_.cuGraphInstantiateWithParams(&exec.handle, graph->handle, &params);
-    reply.outcome = static_cast<uint32_t>(params.result_out);
-    reply.error_node = graph->number_of(params.hErrNode_out) + 1;
+    bool cut = false;
+    result = has_host_nodes(driver_, graph->handle, &cut);
+    if (cut && result == CUDA_SUCCESS) {
+      exec.parts = std::make_shared<GraphParts>();
+      result = cut_graph(driver_, *graph, exec.parts.get());
+      if (result == CUDA_SUCCESS) {
+        result = instantiate_parts(driver_, instantiate.flags, exec.parts.get(), &reply.outcome,
+                                   &reply.error_node);
+        if (result != CUDA_SUCCESS) destroy_parts(driver_, exec.parts.get());
+      }
+    } else if (result == CUDA_SUCCESS) {
+      result = driver_.cuGraphInstantiateWithParams(&exec.handle, graph->handle, &params);
+      reply.outcome = static_cast<uint32_t>(params.result_out);
+      reply.error_node = graph->number_of(params.hErrNode_out) + 1;
+    }
   }
   if (result == CUDA_SUCCESS) {
     execs_.create(instantiate.exec, std::move(exec));
@@ -443,7 +460,9 @@ bool Executor::on(const RecordHeader& header, const message::GraphLaunch& launch
   const StreamRef* stream = exec == nullptr ? nullptr : find_stream(header, launch.stream, &result);
   if (stream != nullptr) result = (*stream)->device->use(**stream);
   if (stream != nullptr && result == CUDA_SUCCESS) {
-    result = driver_.cuGraphLaunch(exec->handle, (*stream)->handle);
+    // One with parts is launched part by part.
+    result = exec->parts == nullptr ? driver_.cuGraphLaunch(exec->handle, (*stream)->handle)
+                                    : CUDA_ERROR_INVALID_VALUE;
   }
   return posted(header, result,
                 [&] { return describe(launch.exec) + " on " + describe(launch.stream); });
@@ -455,7 +474,13 @@ bool Executor::on(const RecordHeader& header, const message::GraphUpload& upload
   const StreamRef* stream = exec == nullptr ? nullptr : find_stream(header, upload.stream, &result);
   if (stream != nullptr) result = (*stream)->device->use(**stream);
   if (stream != nullptr && result == CUDA_SUCCESS) {
-    result = driver_.cuGraphUpload(exec->handle, (*stream)->handle);
+    result = exec->parts == nullptr ? driver_.cuGraphUpload(exec->handle, (*stream)->handle)
+                                    : CUDA_SUCCESS;
+    if (exec->parts != nullptr) {
+      for (const GraphPart& part : exec->parts->parts) {
+        if (result == CUDA_SUCCESS) result = driver_.cuGraphUpload(part.exec, (*stream)->handle);
+      }
+    }
   }
   return posted(header, result,
                 [&] { return describe(upload.exec) + " on " + describe(upload.stream); });
@@ -468,10 +493,16 @@ bool Executor::on(const RecordHeader& header, const message::ExecDestroy& destro
   CUresult result = CUDA_SUCCESS;
   if (found == Lookup::kLive) {
     result = make_current(*exec->device);
-    if (result == CUDA_SUCCESS) result = driver_.cuGraphExecDestroy(exec->handle);
+    if (result == CUDA_SUCCESS) result = destroy_exec(*exec);
   }
   execs_.destroy(destroy.exec);
   return posted(header, result, [&] { return describe(destroy.exec); });
+}
+
+CUresult Executor::destroy_exec(GraphExec& exec) {
+  if (exec.parts == nullptr) return driver_.cuGraphExecDestroy(exec.handle);
+  destroy_parts(driver_, exec.parts.get());
+  return CUDA_SUCCESS;
 }
 
 bool Executor::on(const RecordHeader& header, const message::ExecUpdate& update) {
@@ -480,11 +511,20 @@ bool Executor::on(const RecordHeader& header, const message::ExecUpdate& update)
   const Graph* graph = find_graph(header, update.graph, &result);
   GraphExec* exec = graph == nullptr ? nullptr : find_exec(header, update.exec, &result);
   if (exec != nullptr) {
-    CUgraphExecUpdateResultInfo info{};
-    result = driver_.cuGraphExecUpdate(exec->handle, graph->handle, &info);
-    reply.outcome = static_cast<uint32_t>(info.result);
-    reply.error_node = graph->number_of(info.errorNode) + 1;
-    reply.error_from = graph->number_of(info.errorFromNode) + 1;
+    if (exec->parts != nullptr) {
+      GraphParts parts;
+      result = cut_graph(driver_, *graph, &parts);
+      if (result == CUDA_SUCCESS) {
+        result = update_parts(driver_, parts, exec->parts.get(), &reply);
+        destroy_parts(driver_, &parts);
+      }
+    } else {
+      CUgraphExecUpdateResultInfo info{};
+      result = driver_.cuGraphExecUpdate(exec->handle, graph->handle, &info);
+      reply.outcome = static_cast<uint32_t>(info.result);
+      reply.error_node = graph->number_of(info.errorNode) + 1;
+      reply.error_from = graph->number_of(info.errorFromNode) + 1;
+    }
     exec->events.insert(exec->events.end(), graph->events.begin(), graph->events.end());
   }
   return answer(header.sequence, reply, result);
@@ -499,7 +539,7 @@ void Executor::reset_graphs(Device& device) {
   });
   execs_.for_each([&](protocol::ExecId id, GraphExec& exec) {
     if (exec.device != &device) return;
-    driver_.cuGraphExecDestroy(exec.handle);
+    destroy_exec(exec);
     execs_.fail(id);
   });
   graphs_.for_each([&](protocol::GraphId id, Graph& graph) {

@@ -12,6 +12,11 @@ namespace farlane::server {
 
 namespace limits = protocol::limits;
 
+namespace {
+// A client loads soon what it has set options for; its threads may be at it at once.
+constexpr size_t kJitOptionsWaitingMax = 4096;
+}  // namespace
+
 bool Executor::on(const RecordHeader& header, const message::ImagePart& part,
                   std::span<std::byte> body) {
   std::string why;
@@ -46,7 +51,12 @@ bool Executor::on(const RecordHeader& header, const message::ModuleLoad& load) {
   Device* device = find_device(header, load.device, &result);
   if (device == nullptr) return answer(header.sequence, reply, result);
   module->device = device;
-  result = load_module(driver_, images, module.get(), &log);
+  std::vector<message::JitOption> options;
+  if (const auto found = jit_options_.find(load.module); found != jit_options_.end()) {
+    options = std::move(found->second);
+    jit_options_.erase(found);
+  }
+  result = load_module(driver_, images, options, module.get(), &log);
   if (result == CUDA_SUCCESS) {
     reply.kernels_total = static_cast<uint32_t>(module->functions.size());
     result = kernel_facts_page(driver_, *module, 0, &page);
@@ -61,6 +71,28 @@ bool Executor::on(const RecordHeader& header, const message::ModuleLoad& load) {
     modules_.create_failed(load.module);
   }
   reply.log = std::string_view(log).substr(0, limits::log_bytes_max);
+  return answer(header.sequence, reply, result);
+}
+
+bool Executor::on(const RecordHeader& header, const message::JitOptions& options) {
+  if (!modules_.can_create(options.module)) {
+    return fault(header, describe(options.module) + " cannot be created");
+  }
+  if (jit_options_.size() >= kJitOptionsWaitingMax) {
+    return fault(header, "options of too many modules that are not loaded");
+  }
+  jit_options_[options.module].assign(options.options.begin(), options.options.end());
+  return true;
+}
+
+bool Executor::on(const RecordHeader& header, const message::JitOutcome& outcome) {
+  message::JitOutcomeReply reply;
+  CUresult result = CUDA_SUCCESS;
+  const Module* module = find_module(header, outcome.module, &result);
+  if (module != nullptr) {
+    reply.wall_ms = module->jit_wall_ms;
+    reply.block_threads = module->jit_block_threads;
+  }
   return answer(header.sequence, reply, result);
 }
 

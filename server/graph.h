@@ -41,12 +41,25 @@ struct Graph {
   std::vector<CUgraphNode> nodes;        // by number; null: destroyed, or it could not be made
   std::unordered_map<CUgraphNode, uint32_t> numbers;
   std::vector<EventRef> events;  // that its nodes record or wait for
+  // Memory nodes, which are empty ones to the driver.
+  struct Memory {
+    uint64_t address = 0;
+    uint64_t bytes = 0;
+    bool frees = false;
+  };
+  std::unordered_map<CUgraphNode, Memory> memory;
 
   static constexpr uint32_t kNoNode = UINT32_MAX;
 
   void add(CUgraphNode node) {
     if (node != nullptr) numbers[node] = static_cast<uint32_t>(nodes.size());
     nodes.push_back(node);
+  }
+  // It is destroyed.
+  void forget(uint32_t number) {
+    numbers.erase(nodes[number]);
+    memory.erase(nodes[number]);
+    nodes[number] = nullptr;
   }
   CUgraphNode node(uint32_t number) const {
     return number < nodes.size() ? nodes[number] : nullptr;
@@ -59,10 +72,13 @@ struct Graph {
   CUresult number_new_nodes(const DriverTable& driver);
 };
 
+struct GraphParts;
+
 struct GraphExec {
-  CUgraphExec handle = nullptr;
+  CUgraphExec handle = nullptr;  // null: it has parts
   Device* device = nullptr;
   std::vector<EventRef> events;
+  std::shared_ptr<GraphParts> parts;
 };
 
 // Dependencies by number as the driver takes them.

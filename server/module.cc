@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <string_view>
 
+#include "protocol/jit_options.h"
 #include "protocol/kernel_pages.h"
 #include "protocol/limits.h"
 
@@ -17,6 +17,19 @@ namespace message = protocol::message;
 namespace limits = protocol::limits;
 
 namespace {
+
+// Numbers of the API that protocol/jit_options.h has to name without it.
+static_assert(protocol::is_plain_jit_option(CU_JIT_MAX_REGISTERS) &&
+              protocol::is_plain_jit_option(CU_JIT_FAST_COMPILE) &&
+              protocol::is_plain_jit_option(CU_JIT_LTO) &&
+              protocol::is_plain_jit_option(CU_JIT_FMA) &&
+              protocol::is_plain_jit_option(CU_JIT_SPLIT_COMPILE));
+static_assert(!protocol::is_plain_jit_option(CU_JIT_WALL_TIME) &&
+              !protocol::is_plain_jit_option(CU_JIT_INFO_LOG_BUFFER) &&
+              !protocol::is_plain_jit_option(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES) &&
+              !protocol::is_plain_jit_option(CU_JIT_GLOBAL_SYMBOL_NAMES) &&
+              !protocol::is_plain_jit_option(CU_JIT_REFERENCED_VARIABLE_COUNT));
+static_assert(CU_JIT_NUM_OPTIONS == 35, "look at the new options");
 
 constexpr uint32_t kFatbinMagic = 0xba55ed50;
 constexpr size_t kLogBytes = 16 * 1024;
@@ -36,10 +49,26 @@ CUjitInputType input_type(std::span<const std::byte> image) {
   return magic_of(image) == kFatbinMagic ? CU_JIT_INPUT_FATBINARY : CU_JIT_INPUT_PTX;
 }
 
-// The JIT's log buffers as the driver wants them passed.
-class JitLog {
+// What is told to the JIT and what it answers, as the driver wants it passed: the client's options,
+// and places for its logs. With options also for what else it may tell.
+class JitCall {
  public:
-  JitLog() : error_(kLogBytes), info_(kLogBytes) {}
+  explicit JitCall(std::span<const message::JitOption> options)
+      : error_(kLogBytes), info_(kLogBytes) {
+    add(CU_JIT_ERROR_LOG_BUFFER, error_.data());
+    add(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, reinterpret_cast<void*>(kLogBytes));
+    add(CU_JIT_INFO_LOG_BUFFER, info_.data());
+    add(CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, reinterpret_cast<void*>(kLogBytes));
+    if (options.empty()) return;
+    wall_ = values_.size();
+    add(CU_JIT_WALL_TIME, nullptr);
+    for (const message::JitOption& option : options) {
+      if (!protocol::is_plain_jit_option(option.id)) continue;
+      if (option.id == CU_JIT_THREADS_PER_BLOCK) threads_ = values_.size();
+      add(static_cast<CUjit_option>(option.id),
+          reinterpret_cast<void*>(static_cast<uintptr_t>(option.value)));
+    }
+  }
 
   unsigned count() const { return static_cast<unsigned>(options_.size()); }
   CUjit_option* options() { return options_.data(); }
@@ -52,20 +81,32 @@ class JitLog {
     }
     return text;
   }
+  void tell(Module* module) const {
+    // Values narrower than a pointer lie in its first bytes.
+    if (wall_ != 0) std::memcpy(&module->jit_wall_ms, &values_[wall_], sizeof(float));
+    if (threads_ != 0) {
+      std::memcpy(&module->jit_block_threads, &values_[threads_], sizeof(uint32_t));
+    }
+  }
 
  private:
+  void add(CUjit_option option, void* value) {
+    options_.push_back(option);
+    values_.push_back(value);
+  }
+
   std::vector<char> error_;
   std::vector<char> info_;
-  std::array<CUjit_option, 4> options_{CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
-                                       CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES};
-  std::array<void*, 4> values_{error_.data(), reinterpret_cast<void*>(kLogBytes), info_.data(),
-                               reinterpret_cast<void*>(kLogBytes)};
+  std::vector<CUjit_option> options_;
+  std::vector<void*> values_;
+  size_t wall_ = 0;  // places in values_; 0: it is not asked for
+  size_t threads_ = 0;
 };
 
-CUresult link_images(const DriverTable& driver, std::span<const ImageRef> images, JitLog& log,
+CUresult link_images(const DriverTable& driver, std::span<const ImageRef> images, JitCall& jit,
                      CUmodule* module) {
   CUlinkState link = nullptr;
-  CUresult result = driver.cuLinkCreate(log.count(), log.options(), log.values(), &link);
+  CUresult result = driver.cuLinkCreate(jit.count(), jit.options(), jit.values(), &link);
   if (result != CUDA_SUCCESS) return result;
   for (size_t i = 0; i < images.size() && result == CUDA_SUCCESS; ++i) {
     const std::span<const std::byte> image = images[i]->bytes();
@@ -118,7 +159,8 @@ bool may_print(std::span<const std::byte> image) {
   return text.find("vprintf") != text.npos || text.find("__assertfail") != text.npos;
 }
 
-CUresult load_module(const DriverTable& driver, std::span<const ImageRef> images, Module* module,
+CUresult load_module(const DriverTable& driver, std::span<const ImageRef> images,
+                     std::span<const message::JitOption> options, Module* module,
                      std::string* log) {
   for (const ImageRef& image : images) {
     if (std::string fault = image_fault(image->bytes()); !fault.empty()) {
@@ -126,7 +168,7 @@ CUresult load_module(const DriverTable& driver, std::span<const ImageRef> images
       return CUDA_ERROR_INVALID_IMAGE;
     }
   }
-  JitLog jit;
+  JitCall jit(options);
   CUresult result = CUDA_SUCCESS;
   if (images.size() == 1) {
     result = driver.cuModuleLoadDataEx(&module->handle, images[0]->bytes().data(), jit.count(),
@@ -135,6 +177,7 @@ CUresult load_module(const DriverTable& driver, std::span<const ImageRef> images
     result = link_images(driver, images, jit, &module->handle);
   }
   *log = jit.text();
+  jit.tell(module);
   if (result != CUDA_SUCCESS) return result;
   unsigned count = 0;
   result = driver.cuModuleGetFunctionCount(&count, module->handle);

@@ -30,6 +30,8 @@ struct Module {
   std::vector<CUfunction> functions;
   std::vector<protocol::KernelId> kernels;  // bound to it
   std::vector<uint64_t> variables;          // found in it
+  float jit_wall_ms = 0;                    // these two as the driver told them
+  uint32_t jit_block_threads = 0;
 };
 
 struct Kernel {
@@ -49,7 +51,8 @@ std::string image_fault(std::span<const std::byte> image);
 bool may_print(std::span<const std::byte> image);
 
 // Loads one image, or links several. `log` gets the driver's words. The context must be current.
-CUresult load_module(const DriverTable& driver, std::span<const ImageRef> images, Module* module,
+CUresult load_module(const DriverTable& driver, std::span<const ImageRef> images,
+                     std::span<const protocol::message::JitOption> options, Module* module,
                      std::string* log);
 
 // Adds the facts of one function to the page.

@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "client/core/graph_copies.h"
+#include "client/core/graph_memory.h"
+#include "client/core/host_functions.h"
 
 namespace farlane::client {
 
@@ -38,6 +40,8 @@ struct Capture {
   bool blocking = false;          // one of them is ordered with the legacy stream
   GraphCopies copies;             // between host memory and the device
   std::vector<uint64_t> events;   // that nodes of the graph record
+  std::vector<HostFunctionRef> functions;
+  GraphMemoryUse memory;
 };
 using CaptureRef = std::shared_ptr<Capture>;
 

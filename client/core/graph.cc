@@ -201,6 +201,9 @@ CUresult capture_end(CUstream stream, CUgraph* handle) {
     graph->nodes = std::max(graph->nodes, answer.reply.nodes);
     graph->copies.add_all(capture->copies);
     graph->events.insert(graph->events.end(), capture->events.begin(), capture->events.end());
+    graph->memory.add_all(capture->memory);
+    graph->functions.insert(graph->functions.end(), capture->functions.begin(),
+                            capture->functions.end());
   }
   s->graphs.publish(capture->graph);
   if (result == CUDA_SUCCESS) {
@@ -330,7 +333,8 @@ namespace {
 
 void destroy(Session* s, uint64_t bits, Graph* graph) {
   ObjectCounts objects;
-  GraphCopies copies;  // given back without the lock
+  GraphCopies copies;  // these two are given back without the lock
+  GraphMemoryUse memory;
   std::map<uint32_t, CUgraph> children;
   const protocol::GraphId id = graph->id;
   {
@@ -338,6 +342,7 @@ void destroy(Session* s, uint64_t bits, Graph* graph) {
     objects.swap(graph->objects);
     children.swap(graph->children);
     copies = std::exchange(graph->copies, {});
+    memory = std::exchange(graph->memory, {});
     for (const auto& [number, name] : graph->names) {
       s->graph_nodes.destroy(bits_of(name));
     }
@@ -376,6 +381,9 @@ CUresult graph_clone(CUgraph original, CUgraph* clone) {
   if (from == nullptr) {
     return error;
   }
+  if (!from->memory.empty()) {
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
   uint64_t bits = 0;
   Graph* made = s->graphs.create(&bits);
   if (made == nullptr) {
@@ -390,6 +398,7 @@ CUresult graph_clone(CUgraph original, CUgraph* clone) {
     made->destroyed = from->destroyed;
     made->copies = from->copies;
     made->events = from->events;
+    made->functions = from->functions;
     made->objects = from->objects;
   }
   retain_objects(s, made->objects);
@@ -489,6 +498,9 @@ CUresult change_edges(CUgraph handle, std::span<const Edge> edges, bool remove) 
   Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
   if (graph == nullptr) {
     return error;
+  }
+  if (remove && !graph->memory.empty()) {
+    return CUDA_ERROR_NOT_SUPPORTED;
   }
   std::vector<message::GraphEdge> numbers;
   for (const Edge& edge : edges) {

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "client/core/graph_copies.h"
+#include "client/core/graph_memory.h"
+#include "client/core/host_functions.h"
 #include "protocol/handles.h"
 
 namespace farlane::client {
@@ -39,7 +41,10 @@ struct Graph {
   uint64_t capture = 0;                   // the capture that adds to it
   std::map<uint32_t, CUgraphNode> names;  // handles that the program got
   GraphCopies copies;
-  std::vector<uint64_t> events;          // that its nodes record, or its children's
+  std::vector<uint64_t> events;            // that its nodes record, or its children's
+  std::vector<HostFunctionRef> functions;  // of its host nodes, or its children's
+  GraphMemoryUse memory;
+  uint32_t instances = 0;                // that exist, where it has memory nodes
   std::map<uint32_t, CUgraph> children;  // the insides of child graph nodes that were asked for
   bool is_inside = false;                // it is such an inside
   ObjectCounts objects;
@@ -51,6 +56,9 @@ struct Graph {
     names.clear();
     copies.clear();
     events.clear();
+    functions.clear();
+    memory = {};
+    instances = 0;
     children.clear();
     is_inside = false;
     objects.clear();
@@ -78,6 +86,10 @@ struct GraphExec {
   GraphCopies copies;
   std::vector<uint64_t> events;
   std::set<std::pair<uint64_t, uint32_t>> disabled;  // nodes: graph and number
+  uint32_t parts = 1;                                // launched one behind the other,
+  std::vector<PartCall> calls;                       // with these in between
+  GraphMemoryUse memory;
+  uint64_t graph = 0;  // that it was made of, where that has memory nodes
   ObjectCounts objects;
   uint64_t last_stream = 0;  // of its last launch, StreamId bits
   CUevent order = nullptr;   // launches with stand-ins follow each other, on whatever stream
@@ -86,6 +98,10 @@ struct GraphExec {
     copies.clear();
     events.clear();
     disabled.clear();
+    parts = 1;
+    calls.clear();
+    memory = {};
+    graph = 0;
     objects.clear();
     last_stream = 0;
     order = nullptr;

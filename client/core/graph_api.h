@@ -44,6 +44,9 @@ FARLANE_CORE_API CUresult capture_update_dependencies(CUstream stream,
                                                       std::span<const Dependency> dependencies,
                                                       unsigned flags);
 
+// In a stream, or as a node of its capture.
+FARLANE_CORE_API CUresult launch_host_function(CUstream stream, CUhostFn function, void* data);
+
 // ---- graphs
 
 FARLANE_CORE_API CUresult graph_create(int device, CUgraph* graph);
@@ -83,6 +86,14 @@ FARLANE_CORE_API CUresult node_put_fill(const NodePlace& place, CUdeviceptr to, 
                                         size_t height);
 FARLANE_CORE_API CUresult node_put_event(const NodePlace& place, CUevent event, bool wait);
 FARLANE_CORE_API CUresult node_put_child(const NodePlace& place, CUgraph child);
+// In an instance only what is called changes.
+FARLANE_CORE_API CUresult node_put_host(const NodePlace& place, CUhostFn function, void* data);
+// Memory of the device that is the program's from a launch on until it is freed; its address is the
+// same every time.
+FARLANE_CORE_API CUresult node_add_allocation(const NodePlace& place, int device, size_t bytes,
+                                              std::vector<CUmemAccessDesc> access,
+                                              CUdeviceptr* address);
+FARLANE_CORE_API CUresult node_add_free(const NodePlace& place, CUdeviceptr address);
 FARLANE_CORE_API CUresult node_add_empty(const NodePlace& place);
 FARLANE_CORE_API CUresult node_destroy(CUgraphNode node);
 FARLANE_CORE_API CUresult node_type(CUgraphNode node, CUgraphNodeType* type);
@@ -95,6 +106,9 @@ FARLANE_CORE_API CUresult node_find_in_clone(CUgraphNode original, CUgraph clone
 FARLANE_CORE_API CUresult node_kernel(CUgraphNode node, CUfunction* function, Launch* launch);
 FARLANE_CORE_API CUresult node_copy(CUgraphNode node, Copy* copy);
 FARLANE_CORE_API CUresult node_fill(CUgraphNode node, CUDA_MEMSET_NODE_PARAMS* params);
+FARLANE_CORE_API CUresult node_host(CUgraphNode node, CUhostFn* function, void** data);
+// Of nodes that allocate or free; the access list lives as long as the memory.
+FARLANE_CORE_API CUresult node_memory(CUgraphNode node, CUDA_MEM_ALLOC_NODE_PARAMS* params);
 FARLANE_CORE_API CUresult node_event(CUgraphNode node, CUevent* event);
 FARLANE_CORE_API CUresult node_child(CUgraphNode node, CUgraph* graph);
 FARLANE_CORE_API CUresult node_attribute(CUgraphNode node, CUkernelNodeAttrID id,
@@ -116,6 +130,13 @@ FARLANE_CORE_API CUresult exec_update(CUgraphExec exec, CUgraph graph,
 FARLANE_CORE_API CUresult exec_flags(CUgraphExec exec, uint64_t* flags);
 FARLANE_CORE_API CUresult exec_enable_node(CUgraphExec exec, CUgraphNode node, bool enabled);
 FARLANE_CORE_API CUresult exec_node_enabled(CUgraphExec exec, CUgraphNode node, bool* enabled);
+
+// ---- memory of graphs
+
+FARLANE_CORE_API bool is_graph_memory(CUdeviceptr address);
+FARLANE_CORE_API CUresult graph_memory_attribute(int device, CUgraphMem_attribute which,
+                                                 uint64_t* value);
+FARLANE_CORE_API CUresult graph_memory_reset(int device, CUgraphMem_attribute which);
 
 // ---- user objects: counted here; the destructor runs here, when the last reference goes
 

@@ -102,22 +102,46 @@ const HostCopy* GraphCopies::find(CUdeviceptr stand_in, bool to_host) const {
   return found == copies_.end() ? nullptr : &*found;
 }
 
-CUresult fill_stand_ins(const GraphCopies& copies, CUstream stream) {
+void GraphCopies::assign_parts(std::span<const Part> parts) {
+  // Two nodes may do the very same copy in different parts: each counts once.
+  std::vector<bool> used(parts.size(), false);
+  for (HostCopy& copy : copies_) {
+    const uint64_t bytes = copy.width * copy.height * copy.depth;
+    const auto address = [&](const Part& part) { return copy.to_host ? part.to : part.from; };
+    bool found = false;
+    for (size_t i = 0; !found && i < parts.size(); ++i) {
+      if (!used[i] && address(parts[i]) == copy.stand_in && parts[i].bytes == bytes) {
+        found = used[i] = true;
+        copy.part = parts[i].part;
+      }
+    }
+    // A captured box is a node for each of its slices, all in one part.
+    for (size_t i = 0; !found && i < parts.size(); ++i) {
+      const uint64_t at = address(parts[i]);
+      if (at >= copy.stand_in && at < copy.stand_in + bytes) {
+        found = true;
+        copy.part = parts[i].part;
+      }
+    }
+  }
+}
+
+CUresult fill_stand_ins(const GraphCopies& copies, uint32_t part, CUstream stream) {
   for (const HostCopy& one : copies.all()) {
-    if (one.to_host) {
+    if (one.to_host || one.part != part) {
       continue;
     }
-    Copy box{.to = one.stand_in,
-             .from = one.host,
-             .to_place = Place::kDevice,
-             .from_place = Place::kHost,
-             .width = one.width,
-             .height = one.height,
-             .depth = one.depth,
-             .to_pitch = one.width,
-             .from_pitch = one.pitch,
-             .to_slice = one.width * one.height,
-             .from_slice = one.slice};
+    const Copy box{.to = one.stand_in,
+                   .from = one.host,
+                   .to_place = Place::kDevice,
+                   .from_place = Place::kHost,
+                   .width = one.width,
+                   .height = one.height,
+                   .depth = one.depth,
+                   .to_pitch = one.width,
+                   .from_pitch = one.pitch,
+                   .to_slice = one.width * one.height,
+                   .from_slice = one.slice};
     if (const CUresult result = copy(box, stream, true); result != CUDA_SUCCESS) {
       return result;
     }
@@ -125,9 +149,9 @@ CUresult fill_stand_ins(const GraphCopies& copies, CUstream stream) {
   return CUDA_SUCCESS;
 }
 
-CUresult fetch_stand_ins(const GraphCopies& copies, CUstream stream) {
+CUresult fetch_stand_ins(const GraphCopies& copies, uint32_t part, CUstream stream) {
   for (const HostCopy& one : copies.all()) {
-    if (!one.to_host) {
+    if (!one.to_host || one.part != part) {
       continue;
     }
     const Copy box{.to = one.host,

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "client/core/api.h"
@@ -30,6 +31,7 @@ struct HostCopy {
   uint64_t host = 0;  // the box in host memory
   size_t width = 0, height = 1, depth = 1;
   size_t pitch = 0, slice = 0;
+  uint32_t part = 0;  // of the instance that it is made in
 
   uint64_t span_bytes() const { return slice * (depth - 1) + pitch * (height - 1) + width; }
   bool is_packed() const {
@@ -49,6 +51,13 @@ class GraphCopies {
   void add_all(const GraphCopies& other) {
     copies_.insert(copies_.end(), other.copies_.begin(), other.copies_.end());
   }
+  // Where the nodes are that copy from and to the stand-ins.
+  struct Part {
+    uint32_t part = 0;
+    uint64_t to = 0, from = 0;
+    uint64_t bytes = 0;
+  };
+  void assign_parts(std::span<const Part> parts);
   void clear() { copies_.clear(); }
   bool empty() const { return copies_.empty(); }
   const std::vector<HostCopy>& all() const { return copies_; }
@@ -58,8 +67,9 @@ class GraphCopies {
   std::vector<HostCopy> copies_;
 };
 
-// Around a launch on the stream.
-CUresult fill_stand_ins(const GraphCopies& copies, CUstream stream);
-CUresult fetch_stand_ins(const GraphCopies& copies, CUstream stream);
+// Around a launch of a part on the stream. As natively, pageable memory is read at the launch call,
+// and pinned memory when the stream gets there.
+CUresult fill_stand_ins(const GraphCopies& copies, uint32_t part, CUstream stream);
+CUresult fetch_stand_ins(const GraphCopies& copies, uint32_t part, CUstream stream);
 
 }  // namespace farlane::client

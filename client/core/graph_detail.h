@@ -33,6 +33,16 @@ struct Shape {
 };
 CUresult fetch_shape(Session* s, const Graph& graph, Shape* shape);
 
+// Asks which parts the instance has, what is called between them, and where copies are made.
+// With the instance's lock.
+CUresult fetch_parts(Session* s, GraphExec* exec);
+// Stream-ordered memory in a capture.
+CUresult capture_allocation(Session* s, const Stream& stream, Capture& capture, int device,
+                            size_t bytes, CUdeviceptr* address);
+CUresult capture_free(Session* s, const Stream& stream, Capture& capture, CUdeviceptr address);
+// The place of a node's function in a stream. The number of the command; 0: the session is lost.
+uint64_t call_in_stream(Session* s, Stream* stream, const HostFunctionRef& function);
+
 // From launch.cc: the configuration is possible, and the packed parameters.
 CUresult check_launch(const Function& function, const Launch& launch);
 CUresult pack_params(const Function& function, const Launch& launch, std::span<std::byte> storage,

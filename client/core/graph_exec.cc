@@ -14,6 +14,42 @@ GraphExec* find_exec(Session* s, CUgraphExec handle, CUresult* error) {
   return found;
 }
 
+CUresult fetch_parts(Session* s, GraphExec* exec) {
+  exec->calls.clear();
+  std::vector<GraphCopies::Part> copies;
+  uint32_t calls_total = 1;
+  uint32_t copies_total = 1;
+  while (exec->calls.size() < calls_total || copies.size() < copies_total) {
+    Answer<message::ExecParts> answer;
+    const CUresult result =
+        s->ask(message::ExecParts{.exec = exec->id,
+                                  .first_call = static_cast<uint32_t>(exec->calls.size()),
+                                  .first_copy = static_cast<uint32_t>(copies.size())},
+               &answer);
+    if (result != CUDA_SUCCESS) {
+      return result;
+    }
+    exec->parts = answer.reply.parts;
+    calls_total = answer.reply.calls;
+    copies_total = answer.reply.copies;
+    for (const message::PartCall& call : answer.reply.call_list) {
+      HostFunctionRef function = s->host_functions.find(call.function);
+      if (function == nullptr) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+      exec->calls.push_back({call.part, call.node, std::move(function)});
+    }
+    for (const message::PartCopy& copy : answer.reply.copy_list) {
+      copies.push_back({copy.part, copy.to, copy.from, copy.bytes});
+    }
+    if (answer.reply.call_list.empty() && answer.reply.copy_list.empty()) {
+      break;
+    }
+  }
+  exec->copies.assign_parts(copies);
+  return CUDA_SUCCESS;
+}
+
 CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
                            CUgraphInstantiateResult* outcome, CUgraphNode* error_node) {
   CUresult error = CUDA_SUCCESS;
@@ -34,6 +70,9 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
   }
   if ((flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH) != 0) {
     unsupported("graphs that are launched from the device");
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
+  if (!graph->memory.empty() && graph->instances != 0) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
   uint64_t bits = 0;
@@ -66,6 +105,18 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
   }
   made->copies = graph->copies;
   made->events = graph->events;
+  if (!graph->functions.empty()) {
+    if (const CUresult told = fetch_parts(s, made); told != CUDA_SUCCESS) {
+      s->graph_execs.destroy(bits);
+      s->post(message::ExecDestroy{.exec = protocol::ExecId::from_bits(bits)});
+      return told;
+    }
+  }
+  if (!graph->memory.empty()) {
+    made->memory = graph->memory;
+    made->graph = bits_of(handle);
+    ++graph->instances;
+  }
   made->objects = graph->objects;
   retain_objects(s, made->objects);
   s->graph_execs.publish(bits);
@@ -83,6 +134,7 @@ CUresult exec_destroy(CUgraphExec handle) {
   }
   ObjectCounts objects;
   GraphCopies copies;
+  GraphMemoryUse memory;
   CUevent order = nullptr;
   uint64_t last_stream = 0;
   const protocol::ExecId id = exec->id;
@@ -90,8 +142,13 @@ CUresult exec_destroy(CUgraphExec handle) {
     std::lock_guard lock(exec->mutex);
     objects.swap(exec->objects);
     copies = std::exchange(exec->copies, {});
+    memory = std::exchange(exec->memory, {});
     order = std::exchange(exec->order, nullptr);
     last_stream = exec->last_stream;
+  }
+  if (Graph* graph = exec->graph == 0 ? nullptr : s->graphs.find(exec->graph)) {
+    std::lock_guard lock(graph->mutex);
+    --graph->instances;
   }
   exec->device->memory_changed();
   s->graph_execs.destroy(bits_of(handle));
@@ -138,6 +195,31 @@ CUresult order_behind_last(Session* s, GraphExec* exec, const Stream& stream, CU
   return recorded == CUDA_SUCCESS ? stream_wait_event(handle, exec->order, 0) : recorded;
 }
 
+// One part of a launch, or all of one that has only this, and what the client does around it.
+CUresult launch_part(Session* s, GraphExec* exec, uint32_t part, Stream* found, CUstream stream,
+                     uint64_t* sequence) {
+  if (const CUresult result = fill_stand_ins(exec->copies, part, stream); result != CUDA_SUCCESS) {
+    return result;
+  }
+  *sequence =
+      exec->calls.empty()
+          ? s->post(message::GraphLaunch{.stream = found->id, .exec = exec->id})
+          : s->post(message::PartLaunch{.stream = found->id, .exec = exec->id, .part = part});
+  if (*sequence == 0) {
+    return kServerLost;
+  }
+  s->touch(found, *sequence);
+  if (const CUresult result = fetch_stand_ins(exec->copies, part, stream); result != CUDA_SUCCESS) {
+    return result;
+  }
+  for (const PartCall& call : exec->calls) {
+    if (call.part == part && call_in_stream(s, found, call.function) == 0) {
+      return kServerLost;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
 }  // namespace
 
 CUresult exec_launch(CUgraphExec handle, CUstream stream) {
@@ -161,34 +243,33 @@ CUresult exec_launch(CUgraphExec handle, CUstream stream) {
   if (capture != nullptr) {
     return s->captures.check_wait(*found);  // CUDA 13 does not capture launches of graphs
   }
-  const message::GraphLaunch command{.stream = found->id, .exec = exec->id};
   std::lock_guard lock(exec->mutex);
-  if (!exec->copies.empty()) {
-    error = order_behind_last(s, exec, *found, stream);
-    if (error == CUDA_SUCCESS) {
-      error = fill_stand_ins(exec->copies, stream);
-    }
+  if (!exec->memory.empty()) {
+    error = s->graph_memories.launch(
+        exec->memory, (exec->flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0);
     if (error != CUDA_SUCCESS) {
       return error;
     }
   }
-  const uint64_t sequence = s->post(command);
-  if (sequence == 0) {
-    return kServerLost;
+  if (!exec->copies.empty() || !exec->calls.empty()) {
+    error = order_behind_last(s, exec, *found, stream);
+    if (error != CUDA_SUCCESS) {
+      return error;
+    }
   }
-  s->touch(found, sequence);
+  uint64_t sequence = 0;
+  for (uint32_t part = 0; part < exec->parts; ++part) {
+    error = launch_part(s, exec, part, found, stream, &sequence);
+    if (error != CUDA_SUCCESS) {
+      return error;
+    }
+  }
   exec->last_stream = found->id.bits();
   for (const uint64_t bits : exec->events) {
     if (Event* event = s->events.find(bits)) {
       event->capture.store(0, std::memory_order_release);
       event->recorded_stream.store(found->id.bits(), std::memory_order_release);
       event->recorded_sequence.store(sequence, std::memory_order_release);
-    }
-  }
-  if (!exec->copies.empty()) {
-    error = fetch_stand_ins(exec->copies, stream);
-    if (error != CUDA_SUCCESS) {
-      return error;
     }
   }
   return s->launch_blocking ? stream_synchronize(stream) : CUDA_SUCCESS;
@@ -232,11 +313,12 @@ CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdate
   info->result = static_cast<CUgraphExecUpdateResult>(answer.reply.outcome);
   info->errorNode = node(answer.reply.error_node);
   info->errorFromNode = node(answer.reply.error_from);
-  if (result == CUDA_SUCCESS) {
-    exec->copies = graph->copies;
-    exec->events = graph->events;
+  if (result != CUDA_SUCCESS) {
+    return result;
   }
-  return result;
+  exec->copies = graph->copies;
+  exec->events = graph->events;
+  return exec->calls.empty() ? CUDA_SUCCESS : fetch_parts(s, exec);
 }
 
 CUresult exec_flags(CUgraphExec handle, uint64_t* flags) {

@@ -46,6 +46,7 @@ struct Put {
     command->dependencies = dependencies;
   }
   GraphCopies& copies() { return exec != nullptr ? exec->copies : graph->copies; }
+  std::vector<HostFunctionRef>& functions() { return graph->functions; }
   std::vector<uint64_t>& events() { return exec != nullptr ? exec->events : graph->events; }
 };
 
@@ -202,7 +203,10 @@ CUresult node_put_copy(const NodePlace& place, const Copy& copy) {
   command.width = box.width;
   command.height = box.height;
   command.depth = box.depth;
-  return end(place, &put, s->post(command));
+  const CUresult result = end(place, &put, s->post(command));
+  return result == CUDA_SUCCESS && put.exec != nullptr && put.exec->parts > 1
+             ? fetch_parts(s, put.exec)
+             : result;
 }
 
 CUresult node_put_fill(const NodePlace& place, CUdeviceptr to, size_t pitch, uint32_t value,
@@ -263,10 +267,15 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
   }
   GraphCopies copies;
   std::vector<uint64_t> events;
+  std::vector<HostFunctionRef> functions;
   {
     std::lock_guard lock(inside->mutex);
+    if (!inside->memory.empty()) {
+      return CUDA_ERROR_NOT_SUPPORTED;
+    }
     copies = inside->copies;
     events = inside->events;
+    functions = inside->functions;
   }
   Put put;
   error = begin(place, &put);
@@ -281,7 +290,102 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
   command.child = inside->id;
   put.copies().add_all(copies);
   put.events().insert(put.events().end(), events.begin(), events.end());
+  put.functions().insert(put.functions().end(), functions.begin(), functions.end());
   return end(place, &put, s->post(command));
+}
+
+CUresult node_put_host(const NodePlace& place, CUhostFn function, void* data) {
+  Put put;
+  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
+    return result;
+  }
+  if (function == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const HostFunctionRef made = put.s->host_functions.add(function, data);
+  if (put.how == NodeChange::kInExec) {
+    std::lock_guard lock(put.exec->mutex);
+    for (PartCall& call : put.exec->calls) {
+      if (call.node == put.number) {
+        call.function = made;
+        return CUDA_SUCCESS;
+      }
+    }
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  put.functions().push_back(made);
+  return end(place, &put,
+             put.s->post(message::HostNode{.graph = put.graph->id,
+                                           .node = put.number,
+                                           .how = static_cast<uint32_t>(put.how),
+                                           .function = made->number,
+                                           .dependencies = put.dependencies}));
+}
+
+CUresult node_add_allocation(const NodePlace& place, int device, size_t bytes,
+                             std::vector<CUmemAccessDesc> access, CUdeviceptr* address) {
+  Put put;
+  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
+    return result;
+  }
+  GraphMemoryRef made;
+  if (bytes == 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (const CUresult result =
+          put.s->graph_memories.allocate(device, bytes, std::move(access), &made);
+      result != CUDA_SUCCESS) {
+    return result;
+  }
+  *address = made->address;
+  put.graph->memory.allocated.push_back(std::move(made));
+  return end(place, &put,
+             put.s->post(message::MemoryNode{.graph = put.graph->id,
+                                             .node = put.number,
+                                             .address = *address,
+                                             .bytes = bytes,
+                                             .dependencies = put.dependencies}));
+}
+
+CUresult node_add_free(const NodePlace& place, CUdeviceptr address) {
+  Put put;
+  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
+    return result;
+  }
+  GraphMemoryRef found = put.s->graph_memories.find(address);
+  if (found == nullptr || put.graph->memory.has_freed(address)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const size_t bytes = found->bytes;
+  put.graph->memory.freed.push_back(std::move(found));
+  return end(place, &put,
+             put.s->post(message::MemoryNode{.graph = put.graph->id,
+                                             .node = put.number,
+                                             .frees = 1,
+                                             .address = address,
+                                             .bytes = bytes,
+                                             .dependencies = put.dependencies}));
+}
+
+CUresult node_memory(CUgraphNode handle, CUDA_MEM_ALLOC_NODE_PARAMS* params) {
+  Session* s = nullptr;
+  Graph* graph = nullptr;
+  Answer<message::MemoryNodeGet> answer;
+  if (const CUresult result = ask_node(handle, &s, &graph, &answer); result != CUDA_SUCCESS) {
+    return result;
+  }
+  const GraphMemoryRef found = s->graph_memories.find(answer.reply.address);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *params = {};
+  params->poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+  params->poolProps.location = {CU_MEM_LOCATION_TYPE_DEVICE, found->device};
+  params->accessDescs = found->access.empty() ? nullptr : found->access.data();
+  params->accessDescCount = found->access.size();
+  params->bytesize = found->bytes;
+  params->dptr = found->address;
+  return CUDA_SUCCESS;
 }
 
 CUresult node_add_empty(const NodePlace& place) {
@@ -301,6 +405,9 @@ CUresult node_destroy(CUgraphNode handle) {
   const GraphNode* node = s == nullptr ? nullptr : find_node(s, handle, &graph, &error);
   if (node == nullptr) {
     return error;
+  }
+  if (!graph->memory.empty()) {
+    return CUDA_ERROR_NOT_SUPPORTED;
   }
   const uint32_t number = node->number;
   if (!graph->copies.empty()) {
@@ -478,6 +585,22 @@ CUresult node_fill(CUgraphNode handle, CUDA_MEMSET_NODE_PARAMS* params) {
   }
   *params = {answer.reply.to,    answer.reply.pitch, answer.reply.value, answer.reply.element_bytes,
              answer.reply.width, answer.reply.height};
+  return CUDA_SUCCESS;
+}
+
+CUresult node_host(CUgraphNode handle, CUhostFn* function, void** data) {
+  Session* s = nullptr;
+  Graph* graph = nullptr;
+  Answer<message::HostNodeGet> answer;
+  if (const CUresult result = ask_node(handle, &s, &graph, &answer); result != CUDA_SUCCESS) {
+    return result;
+  }
+  const HostFunctionRef found = s->host_functions.find(answer.reply.function);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *function = found->function;
+  *data = found->data;
   return CUDA_SUCCESS;
 }
 

@@ -207,13 +207,15 @@ CUresult host_function(CUstream stream, std::function<void(CUresult status)> fun
     return error;
   }
   if (const CaptureRef capture = s->captures.admit(*found, &error); capture != nullptr) {
-    unsupported("a host function in a capture");
-    s->captures.check_wait(*found);
-    return CUDA_ERROR_NOT_SUPPORTED;
+    return s->captures.check_wait(*found);  // as CUDA has it for callbacks
   }
   if (error != CUDA_SUCCESS) {
     return error;
   }
+  return post_host_call(s, found, std::move(function)) == 0 ? kServerLost : CUDA_SUCCESS;
+}
+
+uint64_t post_host_call(Session* s, Stream* stream, std::function<void(CUresult status)> function) {
   if (!s->host_calls().pending()) {
     // A fence posted behind the function would make all streams wait for it.
     for (auto& device : s->devices) {
@@ -223,12 +225,11 @@ CUresult host_function(CUstream stream, std::function<void(CUresult status)> fun
   }
   HostCalls::Call call;
   call.work = [function = std::move(function)](CUresult status, uint64_t) { function(status); };
-  const uint64_t sequence = s->host_calls().add(found->id, std::move(call));
-  if (sequence == 0) {
-    return kServerLost;
+  const uint64_t sequence = s->host_calls().add(stream->id, std::move(call));
+  if (sequence != 0) {
+    s->touch(stream, sequence);
   }
-  s->touch(found, sequence);
-  return CUDA_SUCCESS;
+  return sequence;
 }
 
 bool in_host_function() {

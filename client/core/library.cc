@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "client/core/image.h"
+#include "client/core/jit.h"
 #include "client/core/session.h"
 
 namespace farlane::client {
@@ -17,7 +18,11 @@ CUresult module_on(Library* library, int device, CUmodule* module) {
     return CUDA_SUCCESS;
   }
   known = nullptr;
-  const CUresult result = module_load(device, library->images, module, nullptr);
+  std::vector<JitOption> options;
+  for (const message::JitOption& one : library->jit_options) {
+    options.push_back({one.id, one.value});
+  }
+  const CUresult result = module_load_with(device, library->images, options, module, nullptr);
   if (result == CUDA_SUCCESS) {
     known = *module;
   }
@@ -41,6 +46,11 @@ HandleTable<LibraryKernel, LocalKind::kLibraryKernel>& library_kernels() {
 }
 
 CUresult library_load(std::span<const void* const> images, bool copy, CUlibrary* library) {
+  return library_load_with(images, copy, {}, library);
+}
+
+CUresult library_load_with(std::span<const void* const> images, bool copy,
+                           std::vector<JitOption> options, CUlibrary* library) {
   if (images.empty()) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -61,6 +71,9 @@ CUresult library_load(std::span<const void* const> images, bool copy, CUlibrary*
     }
     made->owned.emplace_back(bytes.begin(), bytes.end());
     made->images.push_back(made->owned.back().data());
+  }
+  for (const JitOption& one : options) {
+    made->jit_options.push_back({one.id, one.value});
   }
   *library = handle_of<CUlibrary>(bits);
   return CUDA_SUCCESS;

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 
+#include "client/core/graph_detail.h"
 #include "client/core/session.h"
 
 namespace farlane::client {
@@ -64,6 +65,9 @@ CUresult memory_free(CUdeviceptr address) {
   if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
     return refused;
   }
+  if (s->graph_memories.free(address, &error)) {
+    return error;
+  }
   Device* owner = s->device_of(address);
   if (owner == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -88,9 +92,7 @@ CUresult memory_allocate_async(int device, size_t bytes, CUstream stream, CUdevi
     return error;
   }
   if (const CaptureRef capture = s->captures.admit(*user, &error); capture != nullptr) {
-    unsupported("stream-ordered memory in a capture");
-    s->captures.check_wait(*user);
-    return CUDA_ERROR_NOT_SUPPORTED;
+    return capture_allocation(s, *user, *capture, device, bytes, address);
   }
   if (error != CUDA_SUCCESS) {
     return error;
@@ -118,15 +120,16 @@ CUresult memory_free_async(CUdeviceptr address, CUstream stream) {
     return error;
   }
   if (const CaptureRef capture = s->captures.admit(*user, &error); capture != nullptr) {
-    unsupported("stream-ordered memory in a capture");
-    s->captures.check_wait(*user);
-    return CUDA_ERROR_NOT_SUPPORTED;
+    return capture_free(s, *user, *capture, address);
   }
   if (error != CUDA_SUCCESS) {
     return error;
   }
   if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
     return refused;
+  }
+  if (s->graph_memories.free(address, &error)) {
+    return error;
   }
   Device* owner = s->device_of(address);
   if (owner == nullptr) {

@@ -1,5 +1,7 @@
 #include "client/core/memory_pool.h"
 
+#include "client/core/graph_api.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -198,11 +200,14 @@ CUresult allocate(CUmemoryPool pool, size_t bytes, CUstream stream, CUdeviceptr*
       result != CUDA_SUCCESS) {
     return result;
   }
+  *address = made;
+  if (is_graph_memory(made)) {
+    return CUDA_SUCCESS;  // captured: no pool has it
+  }
   const std::lock_guard lock(books().mutex);
   if (Pool* const found = books().find(pool); found != nullptr) {
     books().take(*found, made, bytes);
   }
-  *address = made;
   return CUDA_SUCCESS;
 }
 

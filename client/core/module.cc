@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "client/core/image.h"
+#include "client/core/jit.h"
 #include "client/core/log_line.h"
 #include "client/core/session.h"
 #include "protocol/limits.h"
@@ -113,6 +114,24 @@ void KernelFacts::assign(const message::KernelFacts& told) {
 
 CUresult module_load(int device, std::span<const void* const> images, CUmodule* module,
                      std::string* log) {
+  return module_load_with(device, images, {}, module, log);
+}
+
+CUresult module_jit_outcome(CUmodule module, JitOutcome* outcome) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  const Module* found = s == nullptr ? nullptr : s->modules.find(bits_of(module));
+  if (found == nullptr) {
+    return s == nullptr ? error : CUDA_ERROR_INVALID_HANDLE;
+  }
+  Answer<message::JitOutcome> answer;
+  const CUresult result = s->ask(message::JitOutcome{.module = found->id}, &answer);
+  *outcome = {answer.reply.wall_ms, answer.reply.block_threads};
+  return result;
+}
+
+CUresult module_load_with(int device, std::span<const void* const> images,
+                          std::span<const JitOption> options, CUmodule* module, std::string* log) {
   CUresult error = CUDA_SUCCESS;
   Session* s = session(&error);
   if (s == nullptr) {
@@ -135,6 +154,9 @@ CUresult module_load(int device, std::span<const void* const> images, CUmodule* 
   if (hashes.empty() || hashes.size() > limits::link_images_max) {
     return CUDA_ERROR_INVALID_IMAGE;
   }
+  if (options.size() > limits::jit_options_max) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
   uint64_t bits = 0;
   Module* made = s->modules.create(&bits);
   if (made == nullptr) {
@@ -142,6 +164,13 @@ CUresult module_load(int device, std::span<const void* const> images, CUmodule* 
   }
   made->id = protocol::ModuleId::from_bits(bits);
   made->device = found;
+  if (!options.empty()) {
+    std::vector<message::JitOption> numbers;
+    for (const JitOption& one : options) {
+      numbers.push_back({one.id, one.value});
+    }
+    s->post(message::JitOptions{.module = made->id, .options = numbers});
+  }
   const CUresult result = load(s, made, hashes, contents, log);
   if (result != CUDA_SUCCESS) {
     s->modules.destroy(bits);

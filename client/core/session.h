@@ -27,8 +27,10 @@
 #include "client/core/command_log.h"
 #include "client/core/courier.h"
 #include "client/core/graph.h"
+#include "client/core/graph_memory.h"
 #include "client/core/handle_table.h"
 #include "client/core/host_calls.h"
+#include "client/core/host_functions.h"
 #include "client/core/inbox.h"
 #include "client/core/lanes.h"
 #include "client/core/loss.h"
@@ -134,12 +136,14 @@ struct Function {
 struct Library {
   std::vector<const void*> images;
   std::vector<std::vector<std::byte>> owned;  // copies of them, if asked for
-  std::mutex mutex;                           // guards the rest
-  std::map<int, CUmodule> modules;            // by device
+  std::vector<message::JitOption> jit_options;
+  std::mutex mutex;                 // guards the rest
+  std::map<int, CUmodule> modules;  // by device
   std::map<std::string, CUkernel, std::less<>> kernels;
   void reset() {
     images.clear();
     owned.clear();
+    jit_options.clear();
     modules.clear();
     kernels.clear();
   }
@@ -349,6 +353,8 @@ class Session {
   HandleTable<GraphNode, LocalKind::kGraphNode> graph_nodes;
   HandleTable<UserObject, LocalKind::kUserObject> user_objects;
   Captures captures;
+  HostFunctions host_functions;  // of graphs
+  GraphMemories graph_memories;
 
   std::mutex peers_mutex;
   std::set<std::pair<int, int>> peers;  // who was given access to whose memory; guarded by it
@@ -411,6 +417,9 @@ void peer_access_reset(Session* s, int device);
 
 // A copy's ends are where they may be; which are the device's.
 CUresult check_copy_ends(Session* s, const Copy& box, bool* to_device, bool* from_device);
+// The place of a function of the program in a stream that is not captured. Its number; 0 when the
+// session is lost.
+uint64_t post_host_call(Session* s, Stream* stream, std::function<void(CUresult status)> function);
 // From device to host memory of any kind, without waiting.
 CUresult copy_to_host_later(const Copy& box, CUstream stream);
 

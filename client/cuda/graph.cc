@@ -324,28 +324,3 @@ CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned in
 CUresult cuGraphReleaseUserObject(CUgraph graph, CUuserObject object, unsigned int count) {
   return enter_release([&]() { return core::graph_release_object(graph, object, count); });
 }
-
-// ---- memory of graphs: there are no memory nodes, so it is none
-
-CUresult cuDeviceGetGraphMemAttribute(CUdevice device, CUgraphMem_attribute attr, void* value) {
-  return enter_device(device, [&]() -> CUresult {
-    if (value == nullptr || attr < CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT ||
-        attr > CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    *static_cast<cuuint64_t*>(value) = 0;
-    return CUDA_SUCCESS;
-  });
-}
-CUresult cuDeviceSetGraphMemAttribute(CUdevice device, CUgraphMem_attribute attr, void* value) {
-  return enter_device(device, [&]() -> CUresult {
-    const bool high =
-        attr == CU_GRAPH_MEM_ATTR_USED_MEM_HIGH || attr == CU_GRAPH_MEM_ATTR_RESERVED_MEM_HIGH;
-    return value != nullptr && high && *static_cast<const cuuint64_t*>(value) == 0
-               ? CUDA_SUCCESS
-               : CUDA_ERROR_INVALID_VALUE;
-  });
-}
-CUresult cuDeviceGraphMemTrim(CUdevice device) {
-  return enter_device(device, [] { return CUDA_SUCCESS; });
-}

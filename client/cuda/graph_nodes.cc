@@ -9,32 +9,6 @@ namespace {
 
 using core::NodePlace;
 
-// A new node of `graph`: put(place).
-template <typename Put>
-CUresult add(CUgraphNode* node, CUgraph graph, const CUgraphNode* dependencies,
-             const CUgraphEdgeData* data, size_t count, Put&& put) {
-  return enter_context([&](int) -> CUresult {
-    std::vector<core::Dependency> after;
-    if (node == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    const CUresult result = dependencies_of(dependencies, data, count, &after);
-    return result == CUDA_SUCCESS
-               ? put(NodePlace{.graph = graph, .dependencies = after, .added = node})
-               : result;
-  });
-}
-
-// An old node, in its graph or in an instance.
-template <typename Put>
-CUresult change(CUgraphNode node, CUgraphExec exec, bool in_exec, Put&& put) {
-  return enter_context([&](int) -> CUresult {
-    return node == nullptr || (in_exec && exec == nullptr)
-               ? CUDA_ERROR_INVALID_VALUE
-               : put(NodePlace{.node = node, .exec = exec});
-  });
-}
-
 // The older struct has the same first members and neither kernel handle nor context.
 template <typename Params>
 CUresult put_kernel(const NodePlace& place, const Params* params) {
@@ -90,7 +64,7 @@ CUresult put_event(const NodePlace& place, CUevent event, bool wait) {
   return event == nullptr ? CUDA_ERROR_INVALID_HANDLE : core::node_put_event(place, event, wait);
 }
 
-CUresult put_any(const NodePlace& place, const CUgraphNodeParams* params) {
+CUresult put_any(const NodePlace& place, CUgraphNodeParams* params) {
   if (params == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -109,27 +83,16 @@ CUresult put_any(const NodePlace& place, const CUgraphNodeParams* params) {
       return put_event(place, params->eventWait.event, true);
     case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
       return put_event(place, params->eventRecord.event, false);
+    case CU_GRAPH_NODE_TYPE_HOST:
+      return core::put_host(place, &params->host);
+    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+      return core::add_allocation(place, &params->alloc);
+    case CU_GRAPH_NODE_TYPE_MEM_FREE:
+      return place.added == nullptr ? CUDA_ERROR_INVALID_VALUE
+                                    : core::node_add_free(place, params->free.dptr);
     default:
       return not_supported("cuGraphAddNode of this type");
   }
-}
-
-CUresult check_type(CUgraphNode node, CUgraphNodeType wanted) {
-  CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
-  const CUresult result = core::node_type(node, &type);
-  return result != CUDA_SUCCESS || type == wanted ? result : CUDA_ERROR_INVALID_VALUE;
-}
-
-// ask() about a node of this type.
-template <typename Answer, typename Ask>
-CUresult get(CUgraphNode node, CUgraphNodeType wanted, const Answer* answer, Ask&& ask) {
-  return enter_context([&](int) -> CUresult {
-    if (answer == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    const CUresult result = check_type(node, wanted);
-    return result == CUDA_SUCCESS ? ask() : result;
-  });
 }
 
 template <typename Params>

@@ -1,4 +1,5 @@
 // Functions of the program in a stream.
+#include "client/core/graph_api.h"
 #include "client/cuda/driver.h"
 
 using namespace farlane::cuda;
@@ -10,11 +11,7 @@ CUresult launch(CUstream stream, CUhostFn function, void* data) {
     if (function == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    return core::host_function(stream, [function, data](CUresult status) {
-      if (status == CUDA_SUCCESS) {
-        function(data);
-      }
-    });
+    return core::launch_host_function(stream, function, data);
   });
 }
 

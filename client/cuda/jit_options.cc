@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+
+#include "protocol/jit_options.h"
 
 namespace farlane::cuda {
 
@@ -10,7 +13,7 @@ JitOptions::JitOptions(unsigned count, CUjit_option* options, void** values) {
     return;
   }
   for (unsigned i = 0; i < count; i++) {
-    // Sizes are values in the pointer's place, 32 bits wide.
+    // Numbers stand in the pointer's place, 32 bits wide.
     const auto size = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(values[i]));
     switch (static_cast<int>(options[i])) {
       case CU_JIT_INFO_LOG_BUFFER:
@@ -27,9 +30,31 @@ JitOptions::JitOptions(unsigned count, CUjit_option* options, void** values) {
         error_.bytes = size;
         error_.size_value = &values[i];
         break;
+      case CU_JIT_WALL_TIME:
+        wall_ms_ = &values[i];
+        break;
       default:
+        if (options[i] == CU_JIT_THREADS_PER_BLOCK) {
+          block_threads_ = &values[i];
+        }
+        if (protocol::is_plain_jit_option(static_cast<uint32_t>(options[i]))) {
+          numbers_.push_back({static_cast<uint32_t>(options[i]), size});
+        }
         break;
     }
+  }
+}
+
+void JitOptions::add_numbers(const JitOptions& others) {
+  numbers_.insert(numbers_.end(), others.numbers_.begin(), others.numbers_.end());
+}
+
+void JitOptions::give_outcome(const client::JitOutcome& outcome) {
+  if (wall_ms_ != nullptr) {
+    std::memcpy(wall_ms_, &outcome.wall_ms, sizeof outcome.wall_ms);
+  }
+  if (block_threads_ != nullptr && outcome.block_threads != 0) {
+    std::memcpy(block_threads_, &outcome.block_threads, sizeof outcome.block_threads);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "client/cuda/driver.h"
+#include "client/cuda/jit_options.h"
 #include "client/cuda/link_set.h"
 #include "client/cudart/file_bytes.h"
 
@@ -21,6 +22,14 @@ bool is_preserved(const CUlibraryOption* options, void* const* values, unsigned 
   return false;
 }
 
+// A library is compiled when a device first needs it, so that it can have the options but gives
+// back neither log nor times.
+CUresult load(CUlibrary* library, const void* code, bool copy, const JitOptions& options) {
+  std::vector<core::JitOption> numbers = jit_numbers_of(code);
+  numbers.insert(numbers.end(), options.numbers().begin(), options.numbers().end());
+  return core::library_load_with(images_of(code), copy, std::move(numbers), library);
+}
+
 // The function of a kernel on a device. A library needs no context, its functions' facts do.
 CUresult function_of(CUkernel kernel, int device, CUfunction* function) {
   return core::kernel_function(kernel, device, function);
@@ -28,21 +37,23 @@ CUresult function_of(CUkernel kernel, int device, CUfunction* function) {
 
 }  // namespace
 
-CUresult cuLibraryLoadData(CUlibrary* library, const void* code, CUjit_option*, void**,
-                           unsigned int, CUlibraryOption* libraryOptions,
-                           void** libraryOptionValues, unsigned int numLibraryOptions) {
+CUresult cuLibraryLoadData(CUlibrary* library, const void* code, CUjit_option* jitOptions,
+                           void** jitOptionsValues, unsigned int numJitOptions,
+                           CUlibraryOption* libraryOptions, void** libraryOptionValues,
+                           unsigned int numLibraryOptions) {
   return enter([&]() -> CUresult {
     if (library == nullptr || code == nullptr ||
         (numLibraryOptions > 0 && libraryOptions == nullptr)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     const bool copy = !is_preserved(libraryOptions, libraryOptionValues, numLibraryOptions);
-    return core::library_load(images_of(code), copy, library);
+    return load(library, code, copy, JitOptions(numJitOptions, jitOptions, jitOptionsValues));
   });
 }
 
-CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* fileName, CUjit_option*, void**,
-                               unsigned int, CUlibraryOption*, void**, unsigned int) {
+CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* fileName, CUjit_option* jitOptions,
+                               void** jitOptionsValues, unsigned int numJitOptions,
+                               CUlibraryOption*, void**, unsigned int) {
   return enter([&]() -> CUresult {
     if (library == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
@@ -52,7 +63,8 @@ CUresult cuLibraryLoadFromFile(CUlibrary* library, const char* fileName, CUjit_o
         result != CUDA_SUCCESS) {
       return result;
     }
-    return core::library_load(images_of(image.data()), /*copy=*/true, library);
+    return load(library, image.data(), /*copy=*/true,
+                JitOptions(numJitOptions, jitOptions, jitOptionsValues));
   });
 }
 

@@ -88,8 +88,13 @@ CUresult add_image(CUlinkState handle, CUjitInputType type, std::vector<char> im
   return CUDA_SUCCESS;
 }
 
-CUresult add_data(CUlinkState handle, CUjitInputType type, const void* data, size_t bytes) {
+// The server links with one set of options: those of an input join the link's.
+CUresult add_data(CUlinkState handle, CUjitInputType type, const void* data, size_t bytes,
+                  JitOptions options) {
   return enter_context([&](int) -> CUresult {
+    if (LinkState* const state = link_states().find(handle)) {
+      state->jit.add_numbers(options);
+    }
     if (data == nullptr || bytes == 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
@@ -98,8 +103,11 @@ CUresult add_data(CUlinkState handle, CUjitInputType type, const void* data, siz
   });
 }
 
-CUresult add_file(CUlinkState handle, CUjitInputType type, const char* path) {
+CUresult add_file(CUlinkState handle, CUjitInputType type, const char* path, JitOptions options) {
   return enter_context([&](int) -> CUresult {
+    if (LinkState* const state = link_states().find(handle)) {
+      state->jit.add_numbers(options);
+    }
     std::vector<char> image;
     if (const CUresult result = read_image_file(path, &image); result != CUDA_SUCCESS) {
       return result;
@@ -113,8 +121,14 @@ CUresult try_linking(int device, LinkState* state) {
   const std::vector<const void*> images = images_of(state->packed.data());
   CUmodule module = nullptr;
   std::string log;
-  const CUresult result = core::module_load(device, images, &module, &log);
+  const CUresult result =
+      core::module_load_with(device, images, state->jit.numbers(), &module, &log);
   state->jit.give_log(log, result != CUDA_SUCCESS);
+  core::JitOutcome outcome;
+  if (result == CUDA_SUCCESS && state->jit.wants_outcome() &&
+      core::module_jit_outcome(module, &outcome) == CUDA_SUCCESS) {
+    state->jit.give_outcome(outcome);
+  }
   return result == CUDA_SUCCESS ? core::module_unload(module) : result;
 }
 
@@ -133,21 +147,22 @@ CUresult cuLinkCreate_v2(unsigned int numOptions, CUjit_option* options, void** 
 }
 
 CUresult cuLinkAddData(CUlinkState state, CUjitInputType type, void* data, size_t size, const char*,
-                       unsigned int, CUjit_option*, void**) {
-  return add_data(state, type, data, size);
+                       unsigned int numOptions, CUjit_option* options, void** optionValues) {
+  return add_data(state, type, data, size, JitOptions(numOptions, options, optionValues));
 }
 CUresult cuLinkAddData_v2(CUlinkState state, CUjitInputType type, void* data, size_t size,
-                          const char*, unsigned int, CUjit_option*, void**) {
-  return add_data(state, type, data, size);
+                          const char*, unsigned int numOptions, CUjit_option* options,
+                          void** optionValues) {
+  return add_data(state, type, data, size, JitOptions(numOptions, options, optionValues));
 }
 
-CUresult cuLinkAddFile(CUlinkState state, CUjitInputType type, const char* path, unsigned int,
-                       CUjit_option*, void**) {
-  return add_file(state, type, path);
+CUresult cuLinkAddFile(CUlinkState state, CUjitInputType type, const char* path,
+                       unsigned int numOptions, CUjit_option* options, void** optionValues) {
+  return add_file(state, type, path, JitOptions(numOptions, options, optionValues));
 }
-CUresult cuLinkAddFile_v2(CUlinkState state, CUjitInputType type, const char* path, unsigned int,
-                          CUjit_option*, void**) {
-  return add_file(state, type, path);
+CUresult cuLinkAddFile_v2(CUlinkState state, CUjitInputType type, const char* path,
+                          unsigned int numOptions, CUjit_option* options, void** optionValues) {
+  return add_file(state, type, path, JitOptions(numOptions, options, optionValues));
 }
 
 CUresult cuLinkComplete(CUlinkState state, void** cubinOut, size_t* sizeOut) {
@@ -159,7 +174,7 @@ CUresult cuLinkComplete(CUlinkState state, void** cubinOut, size_t* sizeOut) {
     if (cubinOut == nullptr || found->images.empty()) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    found->packed = pack_link_set(found->images);
+    found->packed = pack_link_set(found->images, found->jit.numbers());
     if (const CUresult result = try_linking(device, found); result != CUDA_SUCCESS) {
       return result;
     }

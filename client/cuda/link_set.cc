@@ -15,9 +15,16 @@ struct Header {
   char magic[sizeof(kMagic)];
   uint64_t images;
   uint64_t bytes;
+  uint64_t options;
+  uint64_t options_at;
 };
 static_assert(sizeof(Header) % kPadding == 0);
 static_assert(sizeof(uint64_t) * 2 == kPadding);
+
+bool is_link_set(const void* image) {
+  // The magic ends in a NUL, so comparing stops inside any shorter text.
+  return std::strncmp(static_cast<const char*>(image), kMagic, sizeof(kMagic)) == 0;
+}
 
 size_t padded(size_t bytes) {
   return (bytes + kPadding - 1) / kPadding * kPadding;
@@ -25,7 +32,8 @@ size_t padded(size_t bytes) {
 
 }  // namespace
 
-std::vector<std::byte> pack_link_set(std::span<const std::vector<char>> images) {
+std::vector<std::byte> pack_link_set(std::span<const std::vector<char>> images,
+                                     std::span<const client::JitOption> options) {
   Header header = {};
   std::memcpy(header.magic, kMagic, sizeof(kMagic));
   header.images = images.size();
@@ -33,6 +41,9 @@ std::vector<std::byte> pack_link_set(std::span<const std::vector<char>> images) 
   for (const auto& image : images) {
     header.bytes += kPadding + padded(image.size());
   }
+  header.options = options.size();
+  header.options_at = header.bytes;
+  header.bytes += padded(options.size_bytes());
   std::vector<std::byte> packed(header.bytes);
   std::memcpy(packed.data(), &header, sizeof(header));
   size_t at = sizeof(header);
@@ -42,12 +53,28 @@ std::vector<std::byte> pack_link_set(std::span<const std::vector<char>> images) 
     std::memcpy(packed.data() + at + kPadding, image.data(), image.size());
     at += kPadding + padded(image.size());
   }
+  if (!options.empty()) {
+    std::memcpy(packed.data() + header.options_at, options.data(), options.size_bytes());
+  }
   return packed;
 }
 
+std::vector<client::JitOption> jit_numbers_of(const void* image) {
+  Header header;
+  if (!is_link_set(image)) {
+    return {};
+  }
+  std::memcpy(&header, image, sizeof(header));
+  std::vector<client::JitOption> options(header.options);
+  if (!options.empty()) {
+    std::memcpy(options.data(), static_cast<const std::byte*>(image) + header.options_at,
+                options.size() * sizeof(client::JitOption));
+  }
+  return options;
+}
+
 std::vector<const void*> images_of(const void* image) {
-  // The magic ends in a NUL, so comparing stops inside any shorter text.
-  if (std::strncmp(static_cast<const char*>(image), kMagic, sizeof(kMagic)) != 0) {
+  if (!is_link_set(image)) {
     return {image};
   }
   const auto* const packed = static_cast<const std::byte*>(image);

@@ -16,11 +16,21 @@ namespace {
 
 CUresult load(int device, const void* image, JitOptions* options, CUmodule* module) {
   const std::vector<const void*> images = images_of(image);
+  std::vector<core::JitOption> numbers = jit_numbers_of(image);
+  if (options != nullptr) {
+    numbers.insert(numbers.end(), options->numbers().begin(), options->numbers().end());
+  }
   std::string log;
   const bool wants_log = options != nullptr && options->wants_log();
-  const CUresult result = core::module_load(device, images, module, wants_log ? &log : nullptr);
+  const CUresult result =
+      core::module_load_with(device, images, numbers, module, wants_log ? &log : nullptr);
   if (wants_log) {
     options->give_log(log, result != CUDA_SUCCESS);
+  }
+  core::JitOutcome outcome;
+  if (result == CUDA_SUCCESS && options != nullptr && options->wants_outcome() &&
+      core::module_jit_outcome(*module, &outcome) == CUDA_SUCCESS) {
+    options->give_outcome(outcome);
   }
   return result;
 }

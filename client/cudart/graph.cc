@@ -335,38 +335,3 @@ cudaError_t cudaGraphReleaseUserObject(cudaGraph_t graph, cudaUserObject_t objec
   return enter_release(
       [&](int) -> Error { return core::graph_release_object(graph, object, count); });
 }
-
-// ---- memory of graphs: there are no memory nodes, so it is none
-
-cudaError_t cudaDeviceGetGraphMemAttribute(int device, cudaGraphMemAttributeType attr,
-                                           void* value) {
-  return enter([&]() -> Error {
-    if (Error error = check_device(device)) {
-      return error;
-    }
-    if (value == nullptr || attr < cudaGraphMemAttrUsedMemCurrent ||
-        attr > cudaGraphMemAttrReservedMemHigh) {
-      return cudaErrorInvalidValue;
-    }
-    *static_cast<uint64_t*>(value) = 0;
-    return {};
-  });
-}
-
-cudaError_t cudaDeviceSetGraphMemAttribute(int device, cudaGraphMemAttributeType attr,
-                                           void* value) {
-  return enter([&]() -> Error {
-    if (Error error = check_device(device)) {
-      return error;
-    }
-    const bool high =
-        attr == cudaGraphMemAttrUsedMemHigh || attr == cudaGraphMemAttrReservedMemHigh;
-    return value != nullptr && high && *static_cast<const uint64_t*>(value) == 0
-               ? Error()
-               : Error(cudaErrorInvalidValue);
-  });
-}
-
-cudaError_t cudaDeviceGraphMemTrim(int device) {
-  return enter([&]() -> Error { return check_device(device); });
-}

@@ -11,33 +11,6 @@ namespace {
 
 using core::NodePlace;
 
-// A new node of `graph`: put(place).
-template <typename Put>
-cudaError_t add(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
-                const cudaGraphEdgeData* data, size_t count, Put&& put) {
-  return enter_context([&](int) -> Error {
-    std::vector<core::Dependency> after;
-    if (node == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    if (Error error = dependencies_of(dependencies, data, count, &after)) {
-      return error;
-    }
-    return put(NodePlace{.graph = graph, .dependencies = after, .added = node});
-  });
-}
-
-// An old node, in its graph or in an instance.
-template <typename Put>
-cudaError_t change(cudaGraphNode_t node, cudaGraphExec_t exec, bool in_exec, Put&& put) {
-  return enter_context([&](int) -> Error {
-    if (node == nullptr || (in_exec && exec == nullptr)) {
-      return cudaErrorInvalidValue;
-    }
-    return put(NodePlace{.node = node, .exec = exec});
-  });
-}
-
 template <typename Params>
 Error put_kernel(const NodePlace& place, const Params* params) {
   if (params == nullptr || (params->kernelParams != nullptr && params->extra != nullptr)) {
@@ -134,7 +107,7 @@ Error put_event(const NodePlace& place, cudaEvent_t event, bool wait) {
   return event == nullptr ? CUDA_ERROR_INVALID_HANDLE : core::node_put_event(place, event, wait);
 }
 
-Error put_any(const NodePlace& place, const cudaGraphNodeParams* params) {
+Error put_any(const NodePlace& place, cudaGraphNodeParams* params) {
   if (params == nullptr) {
     return cudaErrorInvalidValue;
   }
@@ -154,18 +127,17 @@ Error put_any(const NodePlace& place, const cudaGraphNodeParams* params) {
       return put_event(place, params->eventWait.event, true);
     case cudaGraphNodeTypeEventRecord:
       return put_event(place, params->eventRecord.event, false);
+    case cudaGraphNodeTypeHost:
+      return core::put_host(place, &params->host);
+    case cudaGraphNodeTypeMemAlloc:
+      return core::add_allocation(place, &params->alloc);
+    case cudaGraphNodeTypeMemFree:
+      return place.added == nullptr
+                 ? CUDA_ERROR_INVALID_VALUE
+                 : core::node_add_free(place, reinterpret_cast<CUdeviceptr>(params->free.dptr));
     default:
       return not_supported("cudaGraphAddNode of this type");
   }
-}
-
-// Whether the node is of the type that a call is about; without asking twice.
-Error check_type(cudaGraphNode_t node, CUgraphNodeType wanted) {
-  CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
-  if (const CUresult result = core::node_type(node, &type); result != CUDA_SUCCESS) {
-    return result;
-  }
-  return type == wanted ? Error() : Error(cudaErrorInvalidValue);
 }
 
 cudaError_t get_event(cudaGraphNode_t node, cudaEvent_t* event, CUgraphNodeType wanted) {

@@ -1,4 +1,5 @@
 // Functions of the program in a stream.
+#include "client/core/graph_api.h"
 #include "client/cudart/runtime.h"
 
 using namespace farlane::cudart;
@@ -10,11 +11,7 @@ cudaError_t launch(CUstream stream, cudaHostFn_t function, void* data) {
     if (function == nullptr) {
       return cudaErrorInvalidValue;
     }
-    return core::host_function(stream, [function, data](CUresult status) {
-      if (status == CUDA_SUCCESS) {
-        function(data);
-      }
-    });
+    return core::launch_host_function(stream, function, data);
   });
 }
 

@@ -41,6 +41,7 @@ CUresult cuModuleLoadDataEx(CUmodule* handle, const void* image, unsigned int op
     if (handle == nullptr || image == nullptr || !log.read(option_count, options, values)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
+    const JitClock clock(log.wall_ms());
     Image opened;
     std::string error;
     std::unique_ptr<Module> engine;
@@ -218,6 +219,7 @@ CUresult cuLinkCreate_v2(unsigned int option_count, CUjit_option* options, void*
     link->context_id = context->id;
     link->error_log = log.error_buffer();
     link->error_log_bytes = log.error_buffer_bytes();
+    link->wall_ms = log.wall_ms();
     *state = Driver::instance().links.add(std::move(link));
     return CUDA_SUCCESS;
   });
@@ -278,6 +280,7 @@ CUresult cuLinkComplete(CUlinkState state, void** cubin, size_t* bytes) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     // Linked here once, so that errors come out here and not when the result is loaded.
+    const JitClock clock(link->wall_ms);
     std::unique_ptr<Module> engine;
     std::string error;
     const CUresult result = load_engine(link->texts, &engine, &error);

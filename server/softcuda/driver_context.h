@@ -160,6 +160,7 @@ struct LinkObject {
   std::vector<char> result;
   char* error_log = nullptr;
   size_t error_log_bytes = 0;
+  void** wall_ms = nullptr;  // takes a float: how long linking took
 };
 
 struct PoolObject {

@@ -12,7 +12,7 @@ constexpr unsigned kRegisterUnit = 8;  // a thread's registers are given out in 
 
 }  // namespace
 
-bool JitLog::read(unsigned count, const CUjit_option* options, void* const* values) {
+bool JitLog::read(unsigned count, const CUjit_option* options, void** values) {
   if (count > 0 && (options == nullptr || values == nullptr)) {
     return false;
   }
@@ -28,6 +28,8 @@ bool JitLog::read(unsigned count, const CUjit_option* options, void* const* valu
       info_ = static_cast<char*>(values[i]);
     } else if (options[i] == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES) {
       info_bytes_ = static_cast<unsigned>(number);
+    } else if (options[i] == CU_JIT_WALL_TIME) {
+      wall_ms_ = &values[i];
     } else if (options[i] < 0 || options[i] >= CU_JIT_NUM_OPTIONS) {
       return false;
     }
@@ -35,6 +37,15 @@ bool JitLog::read(unsigned count, const CUjit_option* options, void* const* valu
   write(error_, error_bytes_, "");
   write(info_, info_bytes_, "");
   return true;
+}
+
+JitClock::~JitClock() {
+  if (wall_ms_ != nullptr) {
+    const std::chrono::duration<float, std::milli> passed =
+        std::chrono::steady_clock::now() - begin_;
+    const float value = passed.count();
+    std::memcpy(wall_ms_, &value, sizeof value);
+  }
 }
 
 void JitLog::write(char* buffer, size_t bytes, const std::string& text) {

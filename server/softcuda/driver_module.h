@@ -1,6 +1,7 @@
 // Modules, libraries and kernels on top of the PTX engine.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -9,14 +10,17 @@
 
 namespace farlane::softcuda {
 
-// The JIT options that this device honours: where messages go. Others are hints it does not need.
+// The JIT options that this device honours: where messages go, and the time it took. Others are
+// hints it does not need.
 class JitLog {
  public:
   // False when an option is unknown or its buffer is missing.
-  bool read(unsigned count, const CUjit_option* options, void* const* values);
+  bool read(unsigned count, const CUjit_option* options, void** values);
   void write_error(const std::string& text) const { write(error_, error_bytes_, text); }
   char* error_buffer() const { return error_; }
   size_t error_buffer_bytes() const { return error_bytes_; }
+  // Where a float goes, if the caller wants to know how long it took.
+  void** wall_ms() const { return wall_ms_; }
 
  private:
   static void write(char* buffer, size_t bytes, const std::string& text);
@@ -24,6 +28,19 @@ class JitLog {
   size_t error_bytes_ = 0;
   char* info_ = nullptr;
   size_t info_bytes_ = 0;
+  void** wall_ms_ = nullptr;
+};
+
+// From here until its end, where the caller wants to know.
+class JitClock {
+ public:
+  explicit JitClock(void** wall_ms) : wall_ms_(wall_ms) {}
+  JitClock(const JitClock&) = delete;
+  ~JitClock();
+
+ private:
+  void** const wall_ms_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
 // Parses and links. On failure *error says why and the code is what cuModuleLoadData returns.

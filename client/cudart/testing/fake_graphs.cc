@@ -1,5 +1,6 @@
-// A core without graphs: what the façades' tests link, which use none.
+// A core without graphs and compiler options: what the façades' tests link, which use none.
 #include "client/core/graph_api.h"
+#include "client/core/jit.h"
 
 namespace farlane::client {
 
@@ -63,6 +64,38 @@ CUresult node_put_copy(const NodePlace&, const Copy&) {
 }
 CUresult node_put_fill(const NodePlace&, CUdeviceptr, size_t, uint32_t, unsigned, size_t, size_t) {
   return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult node_add_allocation(const NodePlace&, int, size_t, std::vector<CUmemAccessDesc>,
+                             CUdeviceptr*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult node_add_free(const NodePlace&, CUdeviceptr) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult node_memory(CUgraphNode, CUDA_MEM_ALLOC_NODE_PARAMS*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+bool is_graph_memory(CUdeviceptr) {
+  return false;
+}
+CUresult graph_memory_attribute(int, CUgraphMem_attribute, uint64_t*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult graph_memory_reset(int, CUgraphMem_attribute) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult node_put_host(const NodePlace&, CUhostFn, void*) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult node_host(CUgraphNode, CUhostFn*, void**) {
+  return CUDA_ERROR_NOT_SUPPORTED;
+}
+CUresult launch_host_function(CUstream stream, CUhostFn function, void* data) {
+  return host_function(stream, [=](CUresult status) {
+    if (status == CUDA_SUCCESS) {
+      function(data);
+    }
+  });
 }
 CUresult node_put_event(const NodePlace&, CUevent, bool) {
   return CUDA_ERROR_NOT_SUPPORTED;
@@ -151,6 +184,19 @@ CUresult graph_retain_object(CUgraph, CUuserObject, unsigned, bool) {
 }
 CUresult graph_release_object(CUgraph, CUuserObject, unsigned) {
   return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+CUresult library_load_with(std::span<const void* const> images, bool copy, std::vector<JitOption>,
+                           CUlibrary* library) {
+  return library_load(images, copy, library);
+}
+CUresult module_load_with(int device, std::span<const void* const> images,
+                          std::span<const JitOption>, CUmodule* module, std::string* log) {
+  return module_load(device, images, module, log);
+}
+CUresult module_jit_outcome(CUmodule, JitOutcome* outcome) {
+  *outcome = {1.5f, 128};
+  return CUDA_SUCCESS;
 }
 
 }  // namespace farlane::client
