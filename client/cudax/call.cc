@@ -161,9 +161,9 @@ void Call::inresult(void* data, size_t bytes) {
 }
 
 // False with *status set: the call goes no further.
-bool Call::begin(int* status) {
+bool Call::begin(int* status, bool is_posted) {
   const CUresult opened = open(library_.number, library_.name, library_.soname, library_.major);
-  if (opened != CUDA_SUCCESS) {
+  if (opened != CUDA_SUCCESS && !(is_posted && is_left_unsaid(opened))) {
     *status = opened == CUDA_ERROR_NOT_FOUND ? library_.not_initialized : sent(opened);
   } else if (failed_ != library_.success) {
     *status = failed_;
@@ -175,6 +175,13 @@ bool Call::begin(int* status) {
   }
   finish(false);
   return false;
+}
+
+// A server that is lost in the middle of things is told by the program's next CUDA call: programs
+// make an exception of its error's text, which says what happened. A library's status has none. No
+// result of posted calls reaches a program but by a CUDA call.
+bool Call::is_left_unsaid(CUresult result) {
+  return result == kServerLost && session_is_started();
 }
 
 int Call::sent(CUresult result) {
@@ -289,20 +296,21 @@ int Call::post() {
     return ask(false);
   }
   int status = library_.success;
-  if (!begin(&status)) return status;
+  if (!begin(&status, true)) return status;
   set_recipes();
-  status = sent(cudax::post({.function = library_.number << 16 | function_,
-                             .name = name_,
-                             .stream = stream_,
-                             .use = use_,
-                             .arguments = {data(), size_}}));
+  const CUresult posted = cudax::post({.function = library_.number << 16 | function_,
+                                       .name = name_,
+                                       .stream = stream_,
+                                       .use = use_,
+                                       .arguments = {data(), size_}});
+  status = is_left_unsaid(posted) ? library_.success : sent(posted);
   finish(status == library_.success);
   return status;
 }
 
 int Call::ask(bool pure) {
   int status = library_.success;
-  if (!begin(&status)) return status;
+  if (!begin(&status, false)) return status;
   set_recipes();
   std::vector<std::byte> results;
   std::string known;

@@ -208,7 +208,8 @@ class Call {
   void fail(int status) {
     if (failed_ == library_.success) failed_ = status;
   }
-  bool begin(int* status);
+  bool begin(int* status, bool is_posted);
+  static bool is_left_unsaid(CUresult result);
   int sent(CUresult result);
   void finish(bool succeeded);
   void set_recipes();

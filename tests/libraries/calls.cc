@@ -2,10 +2,13 @@
 // Says what failed; exits with 0 when all is well. The argument says which case.
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
+#include <signal.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <vector>
 
 #define EXPECT(condition)                                                 \
@@ -172,6 +175,30 @@ void captures() {
   EXPECT(host(a + 2, 1)[0] == 2);
 }
 
+// Kills the server's workers.
+void end_sessions() {
+  const std::string server = std::getenv("FARLANE_TEST_SERVER_PID");
+  std::ifstream children("/proc/" + server + "/task/" + server + "/children");
+  for (pid_t pid = 0; children >> pid;) OK(::kill(pid, SIGKILL));
+}
+
+// A lost server: a posted call leaves it to CUDA's next call to say so, whose error has a text.
+void lost() {
+  cublasHandle_t handle = nullptr;
+  OK(cublasCreate(&handle));
+  float* a = device({1, 2, 3, 4});
+  const float one = 1;
+  end_sessions();
+  cudaError_t error = cudaSuccess;
+  while (error == cudaSuccess) error = cudaMemcpy(a, &one, sizeof one, cudaMemcpyHostToDevice);
+  EXPECT(error == cudaErrorSystemNotReady);
+  OK(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &one, a, 1));
+  EXPECT(cudaDeviceSynchronize() == cudaErrorSystemNotReady);
+  EXPECT(std::strstr(cudaGetErrorString(cudaErrorSystemNotReady), "the connection to the server"));
+  float dot = -1;
+  EXPECT(cublasSdot(handle, 2, a, 1, a, 1, &dot) == CUBLAS_STATUS_EXECUTION_FAILED);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -184,8 +211,10 @@ int main(int argc, char** argv) {
     missing();
   } else if (std::strcmp(which, "captures") == 0) {
     captures();
+  } else if (std::strcmp(which, "lost") == 0) {
+    lost();
   } else {
-    std::printf("products, errors, missing or captures\n");
+    std::printf("products, errors, missing, captures or lost\n");
     return 2;
   }
   return 0;
