@@ -112,6 +112,8 @@ FARLANE_CORE_API CUresult memory_info(int device, size_t* free_bytes, size_t* to
 FARLANE_CORE_API CUresult memory_trim(int device);
 // Bytes in live blocks of one device, made by either pair above, now and at most so far.
 FARLANE_CORE_API void memory_in_use(int device, size_t* now_bytes, size_t* high_bytes);
+// Bytes of physical memory that the program has made on the device (memory_create).
+FARLANE_CORE_API size_t memory_created(int device);
 
 FARLANE_CORE_API CUresult host_allocate(size_t bytes, unsigned flags,
                                         void** address);  // CU_MEMHOSTALLOC_*

@@ -171,6 +171,15 @@ void VirtualMemory::keep(Physical physical) {
   physicals_[name] = std::make_shared<Physical>(std::move(physical));
 }
 
+uint64_t VirtualMemory::created_bytes(int device) {
+  std::lock_guard lock(mutex_);
+  uint64_t bytes = 0;
+  for (const auto& [name, physical] : physicals_) {
+    if (physical->device == device) bytes += physical->bytes;
+  }
+  return bytes;
+}
+
 VirtualMemory::Physical* VirtualMemory::held(uint64_t name) {
   auto found = physicals_.find(name);
   return found == physicals_.end() || found->second->handles == 0 ? nullptr : found->second.get();

@@ -81,6 +81,8 @@ class VirtualMemory {
   bool find(uint64_t address, Mapping* out);
   // Mapped without a gap, and some device may read and write it all.
   bool is_accessible(uint64_t address, uint64_t bytes);
+  // Of all physical memory that there is on the device.
+  uint64_t created_bytes(int device);
   // Everything of a device is gone.
   void forget(int device);
 

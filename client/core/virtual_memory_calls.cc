@@ -8,6 +8,11 @@ CUresult memory_granularity(size_t* bytes) {
   return session_start();
 }
 
+size_t memory_created(int device) {
+  Session* s = session_if_any();
+  return s == nullptr ? 0 : s->virtual_memory.created_bytes(device);
+}
+
 CUresult address_reserve(int device, size_t bytes, size_t alignment, CUdeviceptr hint,
                          CUdeviceptr* address) {
   CUresult error = CUDA_SUCCESS;

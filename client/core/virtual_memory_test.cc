@@ -85,6 +85,17 @@ TEST_F(Virtual, OnlyWholeReservationsAreFreed) {
   EXPECT_EQ(memory_.free(at, 4 * kGranule), CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_F(Virtual, WhatIsThereIsCounted) {
+  EXPECT_EQ(memory_.created_bytes(0), 0u);
+  const uint64_t one = make(3);
+  make(2);
+  EXPECT_EQ(memory_.created_bytes(0), 5 * kGranule);
+  EXPECT_EQ(memory_.created_bytes(1), 0u);
+  bool gone = false;
+  EXPECT_EQ(memory_.release(one, &gone), CUDA_SUCCESS);
+  EXPECT_EQ(memory_.created_bytes(0), 2 * kGranule);
+}
+
 TEST_F(Virtual, MappingsAreChecked) {
   const uint64_t at = reserve(4);
   const uint64_t memory = make(2);

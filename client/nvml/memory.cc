@@ -38,7 +38,7 @@ nvmlReturn_t own_process(nvmlDevice_t handle, unsigned* count, Info* infos) {
     core::memory_in_use(ordinal, &now, &high);
     infos[0] = {};
     infos[0].pid = static_cast<unsigned>(::getpid());
-    infos[0].usedGpuMemory = now;
+    infos[0].usedGpuMemory = now + core::memory_created(ordinal);
     if constexpr (requires { infos[0].gpuInstanceId; }) {
       infos[0].gpuInstanceId = 0xffffffff;
       infos[0].computeInstanceId = 0xffffffff;
