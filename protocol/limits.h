@@ -95,6 +95,10 @@ inline constexpr uint32_t command_kinds_max = 192;
 // and half a record.
 inline constexpr uint32_t cudax_bytes_max = 128 * 1024;
 
+// Streams, or objects, of one group of library calls, a count. A group has a call for each of a
+// session's devices and peers at most, or so.
+inline constexpr uint32_t cudax_group_max = 2048;
+
 // Host memory of the server that one CUDA-X library call may have for the library's own use, bytes.
 inline constexpr uint64_t cudax_scratch_bytes_max = uint64_t{1} << 30;
 

@@ -25,9 +25,9 @@ inline constexpr bool is_one_of = (std::is_same_v<M, Ms> || ...);
 // Makes names that nothing before it can refer to, or asks about what no stream changes.
 template <class M>
 inline constexpr bool touches_nothing =
-    is_one_of<M, message::ClientAlive, message::CudaxOpen, message::Echo, message::ExtentCreate,
-              message::HostCallCopy, message::HostCallDone, message::HostMap, message::ImagePart,
-              message::JitOptions, message::JitOutcome, message::KernelBind,
+    is_one_of<M, message::ClientAlive, message::CudaxAbort, message::CudaxOpen, message::Echo,
+              message::ExtentCreate, message::HostCallCopy, message::HostCallDone, message::HostMap,
+              message::ImagePart, message::JitOptions, message::JitOutcome, message::KernelBind,
               message::KernelFactsGet, message::KernelsMore, message::LimitGet,
               message::MemoryCreate, message::MemoryInfo, message::ModuleLoad,
               message::OccupancyBlocks, message::OccupancyClusters, message::OccupancyShared,
@@ -74,6 +74,16 @@ struct Reader {
       touches.blocking = !command.stream.is_legacy() && is_blocking(command.stream);
       named = true;
     }
+    if constexpr (requires { command.objects; }) {
+      for (const message::StreamName& name : command.streams) {
+        touches.more_streams.push_back(name.stream);
+        touches.blocking |= !name.stream.is_legacy() && is_blocking(name.stream);
+      }
+      for (const message::ObjectName& object : command.objects) {
+        touches.objects.push_back(object.name);
+      }
+      named = true;
+    }
     if constexpr (requires { command.event; }) {
       constexpr bool reads =
           is_one_of<M, message::StreamWait, message::EventSynchronize, message::EventQuery>;
@@ -108,11 +118,13 @@ struct Reader {
   }
 };
 
-bool is_host_call(const protocol::Record& record) {
-  return record.header.op == static_cast<uint16_t>(protocol::Op::kHostCall);
-}
-
 }  // namespace
+
+bool Backlog::may_take_long(const protocol::Record& record) {
+  return record.header.op == static_cast<uint16_t>(protocol::Op::kHostCall) ||
+         record.header.op == static_cast<uint16_t>(protocol::Op::kCudaxGroup) ||
+         record.header.op == static_cast<uint16_t>(protocol::Op::kCudaxGroupAsk);
+}
 
 bool Backlog::meet(const std::vector<uint32_t>& some, const std::unordered_set<uint32_t>& held) {
   return std::any_of(some.begin(), some.end(),
@@ -128,28 +140,38 @@ Touches Backlog::touches_of(const protocol::Record& record) const {
   return std::move(reader.touches);
 }
 
+bool Backlog::Held::conflicts(protocol::StreamId stream, bool is_blocking) const {
+  if (stream.is_legacy()) return legacy || blocking;
+  return streams.contains(stream.index()) || (is_blocking && legacy);
+}
+
 bool Backlog::Held::conflicts(const Touches& touches) const {
   if (everything || (anything && touches.passes_nothing) || (memory && touches.memory)) return true;
-  if (touches.stream) {
-    if (touches.stream->is_legacy()) {
-      if (legacy || blocking) return true;
-    } else if (streams.contains(touches.stream->index()) || (touches.blocking && legacy)) {
-      return true;
-    }
+  if (touches.stream && conflicts(*touches.stream, touches.blocking)) return true;
+  for (const protocol::StreamId stream : touches.more_streams) {
+    if (conflicts(stream, touches.blocking)) return true;
+  }
+  if (std::any_of(touches.objects.begin(), touches.objects.end(),
+                  [&](uint64_t object) { return objects.contains(object); })) {
+    return true;
   }
   return meet(touches.events_read, events_written) ||
          meet(touches.events_written, events_written) || meet(touches.events_written, events_read);
+}
+
+void Backlog::Held::add(protocol::StreamId stream, bool is_blocking) {
+  legacy |= stream.is_legacy();
+  blocking |= is_blocking;
+  if (!stream.is_legacy()) streams.insert(stream.index());
 }
 
 void Backlog::Held::add(const Touches& touches) {
   anything = true;
   everything |= touches.passed_by_nothing;
   memory |= touches.memory;
-  if (touches.stream) {
-    legacy |= touches.stream->is_legacy();
-    blocking |= touches.blocking;
-    if (!touches.stream->is_legacy()) streams.insert(touches.stream->index());
-  }
+  if (touches.stream) add(*touches.stream, touches.blocking);
+  for (const protocol::StreamId stream : touches.more_streams) add(stream, touches.blocking);
+  objects.insert(touches.objects.begin(), touches.objects.end());
   events_read.insert(touches.events_read.begin(), touches.events_read.end());
   events_written.insert(touches.events_written.begin(), touches.events_written.end());
   if (touches.records) {
@@ -170,7 +192,7 @@ Turn Backlog::turn_of(const protocol::Record& record) const {
 }
 
 bool Backlog::keep(const protocol::Record& record, std::span<const std::byte> body, bool tried) {
-  const bool host_call = is_host_call(record);
+  const bool host_call = may_take_long(record);
   const size_t bytes_max = host_call || has_host_calls() ? kBytesMaxForHostCalls : kBytesMax;
   if (bytes_ + record.header.bytes + body.size() > bytes_max) return false;
   Entry entry;
@@ -194,7 +216,7 @@ bool Backlog::keep(const protocol::Record& record, std::span<const std::byte> bo
 std::list<Backlog::Entry>::iterator Backlog::erase(std::list<Entry>::iterator entry) {
   bytes_ -= entry->record.header.bytes + entry->body.size();
   tried_ -= entry->tried ? 1 : 0;
-  host_calls_ -= is_host_call(entry->record) ? 1 : 0;
+  host_calls_ -= may_take_long(entry->record) ? 1 : 0;
   return entries_.erase(entry);
 }
 

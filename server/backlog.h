@@ -28,7 +28,9 @@ struct Touches {
   bool passed_by_nothing = false;
   bool memory = false;  // physical memory comes or goes
   std::optional<protocol::StreamId> stream;
-  bool blocking = false;                 // the stream is ordered with the legacy stream
+  bool blocking = false;  // a stream is ordered with the legacy stream
+  std::vector<protocol::StreamId> more_streams;
+  std::vector<uint64_t> objects;         // of a library whose calls go in groups, by name
   std::vector<uint32_t> events_read;     // by index
   std::vector<uint32_t> events_written;  // made, recorded, destroyed
   bool records = false;                  // the written one is recorded
@@ -55,8 +57,10 @@ class Backlog {
   // no room.
   bool keep(const protocol::Record& record, std::span<const std::byte> body, bool tried);
   // While the client's own work is waited for, its answer must get through, so that the log itself
-  // may not wait: there is more room then.
+  // may not wait: there is more room then. The same while other ranks are waited for: the client
+  // may end that.
   bool has_host_calls() const { return host_calls_ != 0; }
+  static bool may_take_long(const protocol::Record& record);
   // Commands kept since the start.
   uint64_t kept() const { return kept_; }
 
@@ -82,11 +86,14 @@ class Backlog {
     bool blocking = false;
     // By index: a name whose object is on its way out may not be made again meanwhile.
     std::unordered_set<uint32_t> streams;
+    std::unordered_set<uint64_t> objects;
     std::unordered_set<uint32_t> events_read;
     std::unordered_set<uint32_t> events_written;
     std::unordered_set<uint32_t> events_recorded;
 
     bool conflicts(const Touches& touches) const;
+    bool conflicts(protocol::StreamId stream, bool is_blocking) const;
+    void add(protocol::StreamId stream, bool is_blocking);
     void add(const Touches& touches);
   };
 
@@ -99,7 +106,7 @@ class Backlog {
   Held held_;
   size_t bytes_ = 0;
   size_t tried_ = 0;       // entries that were
-  size_t host_calls_ = 0;  // entries that are
+  size_t host_calls_ = 0;  // entries that may take long
   uint64_t kept_ = 0;
 };
 

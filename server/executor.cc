@@ -34,7 +34,7 @@ constexpr size_t kWaitsMax = 4096;
 // late by a small part of what it took.
 constexpr auto kSleepMin = std::chrono::microseconds(10);
 constexpr auto kSleepMax = std::chrono::milliseconds(1);
-constexpr int kSleepPart = 16;
+constexpr int kSleepPart = 64;
 // A slower network than this is none: how long the largest frame may take, beside the time that a
 // client may be silent.
 constexpr auto kLargestFrameTime = std::chrono::seconds(64);  // 8 MiB at 1 Mb/s
@@ -101,6 +101,7 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
 Executor::~Executor() {
   current_ = nullptr;  // run() may have been on another thread
   lanes_.close();
+  communicators_.reset();
   outbox_.abandon();
   for (const auto& device : host_.devices) {
     if (device->is_active()) reset_device(*device);
@@ -190,7 +191,8 @@ bool Executor::look_again() {
 }
 
 bool Executor::may_receive() const {
-  return !is_stalled() && !outbox_.is_full() && waits_.size() + waiting_asks_.size() < kWaitsMax;
+  return !is_stalled() && !outbox_.is_full() &&
+         waits_.size() + waiting_asks_.size() + groups_.size() < kWaitsMax;
 }
 
 bool Executor::receive() {
@@ -298,8 +300,7 @@ bool Executor::execute_record(const protocol::Record& record, std::span<std::byt
   if (turn == Turn::kNow && !stall_) return false;
   // Where its data lie in the frame's body, the frame waits with it; but nothing may stand in the
   // way of the client's answer to a host call.
-  const bool for_host_call = backlog_.has_host_calls() ||
-                             record.header.op == static_cast<uint16_t>(protocol::Op::kHostCall);
+  const bool for_host_call = backlog_.has_host_calls() || Backlog::may_take_long(record);
   if (!about_host_call && (for_host_call || (settings_.overtaking && body.empty())) &&
       backlog_.keep(record, body, stall_)) {
     stall_ = false;
@@ -376,7 +377,8 @@ void Executor::wait_for_something() {
     deadline = std::min(deadline, outbox_.held_since() + limit);
   }
   const bool devices_work = !waits_.empty() || copies_.has_pieces() || is_stalled() ||
-                            !backlog_.is_empty() || body_has_no_place_ || bulk_.is_active();
+                            !backlog_.is_empty() || body_has_no_place_ || bulk_.is_active() ||
+                            !groups_.empty();
   if (devices_work) {
     const auto sleep =
         std::clamp<Clock::duration>((now - last_progress_) / kSleepPart, kSleepMin, kSleepMax);

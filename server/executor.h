@@ -23,6 +23,7 @@
 #include "server/bulk_engine.h"
 #include "server/command_clocks.h"
 #include "server/copy_engine.h"
+#include "server/cudax/communicators.h"
 #include "server/cudax/host.h"
 #include "server/graph.h"
 #include "server/handle_table.h"
@@ -176,6 +177,9 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::CudaxOpen& open);
   bool on(const RecordHeader& header, const message::CudaxCall& call);
   bool on(const RecordHeader& header, const message::CudaxAsk& ask);
+  bool on(const RecordHeader& header, const message::CudaxGroup& group);
+  bool on(const RecordHeader& header, const message::CudaxGroupAsk& ask);
+  bool on(const RecordHeader& header, const message::CudaxAbort& abort);
   bool on(const RecordHeader& header, const message::HostCall& call);
   bool on(const RecordHeader& header, const message::HostCallDone& done);
   bool on(const RecordHeader& header, const message::HostCallCopy& copy, std::span<std::byte> body);
@@ -362,6 +366,24 @@ class Executor final : private transport::FrameSink {
   bool call_library(const RecordHeader& header, const Command& command, cudax::Outcome* outcome,
                     CUresult* result);
 
+  // --- executor_groups.cc: calls that other threads make
+  struct Group {
+    uint64_t sequence = 0;
+    protocol::Op op = protocol::Op::kCudaxGroup;
+    bool tells = false;     // success, too
+    bool holds_up = false;  // its streams: it is looked at when its command's turn comes again
+    cudax::Communicators::WorkRef work;
+  };
+  cudax::Communicators& communicators();
+  template <class Command>
+  bool read_group(const RecordHeader& header, const Command& command,
+                  cudax::Communicators::Request* request, CUresult* result);
+  template <class Command>
+  bool make_group(const RecordHeader& header, const Command& command);
+  bool settle(const Group& group, const std::vector<uint64_t>& objects,
+              const cudax::Outcome& outcome);
+  bool progress_groups();
+
   // --- executor_bulk.cc: what comes and goes on the bulk lanes
   bool progress_bulk();
   void check_lanes();
@@ -403,6 +425,10 @@ class Executor final : private transport::FrameSink {
   std::unordered_map<uint64_t, HostCall> host_calls_;  // whose turn has come, by ticket
 
   std::unique_ptr<cudax::Host> cudax_;  // made at the first call of a library
+  std::unique_ptr<cudax::Communicators> communicators_;
+  std::vector<Group> groups_;                // under way
+  cudax::Communicators::Request group_request_;  // of the group at hand
+  std::atomic<bool> groups_changed_{false};  // one of them is done, or there is news
 
   Device* current_ = nullptr;  // whose context is this thread's
   uint32_t device_count_ = 0;  // of this session

@@ -72,6 +72,7 @@ bool Executor::progress() {
   }
   if (copies_.has_pieces()) any |= deliver_copies();
   any |= progress_bulk();
+  if (groups_changed_.load(std::memory_order_relaxed)) any |= progress_groups();
   if (!waiting_asks_.empty()) any |= retry_waiting_asks();
   return any;
 }

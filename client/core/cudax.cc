@@ -39,6 +39,8 @@ struct State {
   std::array<Opened, kLibrariesMax> opened;
   std::shared_mutex answers_mutex;
   std::unordered_map<std::string, Answered> answers;  // guarded by answers_mutex
+  std::mutex text_mutex;
+  std::string text;  // guarded by text_mutex
 };
 
 State& state() {
@@ -109,6 +111,10 @@ void Object::reset() {
   scalar_bytes = 0;
   scalar_mode = 0;
   word = 0;
+  status = 0;
+  for (std::atomic<int32_t>& number : numbers) {
+    number = 0;
+  }
   const std::lock_guard lock(mutex_);
   parts_.clear();
   recipe_ = 0;
@@ -297,6 +303,184 @@ void remember(const std::string& key, int64_t status, std::span<const std::byte>
     all.answers.clear();
   }
   all.answers.insert_or_assign(key, Answered{status, {results.begin(), results.end()}});
+}
+
+namespace {
+
+// The request's streams and objects as they travel.
+struct Travelling {
+  explicit Travelling(const GroupRequest& request) {
+    for (const NamedStream& stream : request.streams) {
+      streams.push_back({protocol::StreamId::from_bits(stream.name)});
+    }
+    for (const uint64_t object : request.objects) {
+      objects.push_back({object});
+    }
+  }
+  template <class M>
+  M message(const GroupRequest& request) const {
+    return M{.library = request.library,
+             .flags = request.flags,
+             .streams = streams,
+             .objects = objects,
+             .calls = request.calls};
+  }
+  std::vector<message::StreamName> streams;
+  std::vector<message::ObjectName> objects;
+};
+
+bool is_too_large(const GroupRequest& request) {
+  return request.calls.size() > protocol::limits::cudax_bytes_max ||
+         request.streams.size() > protocol::limits::cudax_group_max ||
+         request.objects.size() > protocol::limits::cudax_group_max;
+}
+
+// Whether captures allow it on all its streams.
+CUresult admit_all(Session* s, const GroupRequest& request, Use use, bool* is_captured) {
+  for (const NamedStream& named : request.streams) {
+    bool captured = false;
+    const CUresult error = admit(s, *static_cast<const Stream*>(named.stream), use, &captured);
+    if (error != CUDA_SUCCESS) {
+      return error;
+    }
+    *is_captured |= captured;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult touch_all(Session* s, const GroupRequest& request, uint64_t sequence, bool is_captured) {
+  for (const NamedStream& named : request.streams) {
+    s->touch(static_cast<Stream*>(named.stream), sequence);
+  }
+  for (const NamedStream& named : request.streams) {
+    if (!s->launch_blocking || is_captured) {
+      break;
+    }
+    const auto* stream = static_cast<const Stream*>(named.stream);
+    const CUresult result = stream->is_legacy()
+                                ? device_synchronize(stream->device->ordinal)
+                                : stream_synchronize(handle_of<CUstream>(named.name));
+    if (result != CUDA_SUCCESS) {
+      return result;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+NamedStream named_stream(CUstream stream) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  Stream* found = s == nullptr ? nullptr : find_stream(s, stream, &error);
+  return found == nullptr ? NamedStream{} : NamedStream{found->id.bits(), found};
+}
+
+CUresult post_group(const GroupRequest& request) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  if (is_too_large(request)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  bool is_captured = false;
+  error = admit_all(s, request, Use::kWork, &is_captured);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  const uint64_t sequence = s->post(Travelling(request).message<message::CudaxGroup>(request));
+  return sequence == 0 ? kServerLost : touch_all(s, request, sequence, is_captured);
+}
+
+CUresult ask_group(const GroupRequest& request, int64_t* status, std::vector<std::byte>* results,
+                   std::string* what) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  if (is_too_large(request)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  bool is_captured = false;
+  error = admit_all(s, request, Use::kWorkAndWait, &is_captured);
+  if (error != CUDA_SUCCESS) {
+    return error;
+  }
+  Answer<message::CudaxGroupAsk> answer;
+  const CUresult asked =
+      s->ask(Travelling(request).message<message::CudaxGroupAsk>(request), &answer, request.name);
+  if (asked != CUDA_SUCCESS) {
+    return asked;
+  }
+  *status = answer.reply.status;
+  results->assign(answer.reply.results.begin(), answer.reply.results.end());
+  *what = answer.reply.what;
+  return touch_all(s, request, answer.waiter.sequence, is_captured);
+}
+
+CUresult abort(uint32_t library, uint32_t function, uint64_t object, int64_t* status,
+               std::string* what) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  Answer<message::CudaxAbort> answer;
+  const CUresult asked = s->ask(
+      message::CudaxAbort{.library = library, .function = function, .object = object}, &answer);
+  if (asked != CUDA_SUCCESS) {
+    return asked;
+  }
+  *status = answer.reply.status;
+  *what = answer.reply.what;
+  return CUDA_SUCCESS;
+}
+
+bool listen() {
+  Session* s = session_if_any();
+  if (s == nullptr || s->lost()) {
+    return false;
+  }
+  s->inbox().drain();
+  return !s->lost();
+}
+
+CUresult device_on_server(int device, uint32_t* ordinal) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  const Device* found = s->device(device >= 0 ? device : std::max(current_device(), 0));
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  *ordinal = found->server_ordinal;
+  return CUDA_SUCCESS;
+}
+
+std::string last_text() {
+  State& all = state();
+  const std::lock_guard lock(all.text_mutex);
+  return all.text;
+}
+
+void note_text(const std::string& text) {
+  State& all = state();
+  const std::lock_guard lock(all.text_mutex);
+  all.text = text;
+}
+
+void note_status(uint64_t object, int status, std::string_view what) {
+  if (Object* found = object_find(object, 0); found != nullptr) {
+    found->status = status;
+  }
+  if (!what.empty()) {
+    note_text(std::string(what));
+  }
 }
 
 uint64_t stream_name(CUstream stream) {

@@ -7,6 +7,7 @@
 
 #include <cuda.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -23,12 +24,14 @@ namespace farlane::client::cudax {
 // A handle, descriptor or plan of a library.
 struct Object {
   uint64_t name = 0;
-  uint16_t kind = 0;                            // of protocol/api: the library's number, its kind
-  std::atomic<CUstream> stream = nullptr;       // that its work is ordered with
-  std::atomic<bool> scalars_on_device = false;  // its calls' scalars lie in device memory
-  std::atomic<uint32_t> scalar_bytes = 0;       // of one scalar, where the object decides that
-  std::atomic<uint32_t> scalar_mode = 0;        // the library's own word for where scalars lie
-  std::atomic<uint32_t> word = 0;               // what else the library's façade keeps with it
+  uint16_t kind = 0;                              // of protocol/api: the library's number, its kind
+  std::atomic<CUstream> stream = nullptr;         // that its work is ordered with
+  std::atomic<bool> scalars_on_device = false;    // its calls' scalars lie in device memory
+  std::atomic<uint32_t> scalar_bytes = 0;         // of one scalar, where the object decides that
+  std::atomic<uint32_t> scalar_mode = 0;          // the library's own word for where scalars lie
+  std::atomic<uint32_t> word = 0;                 // what else the library's façade keeps with it
+  std::array<std::atomic<int32_t>, 4> numbers{};  // and more of that
+  std::atomic<int32_t> status = 0;                // what the server said last about it
 
   // Everything that was ever set in it, as one number: two objects with equal recipes answer the
   // same questions alike. Any thread.
@@ -90,6 +93,39 @@ FARLANE_CORE_API bool recall(const std::string& key, const char* name, int64_t* 
                              std::vector<std::byte>* results);
 FARLANE_CORE_API void remember(const std::string& key, int64_t status,
                                std::span<const std::byte> results);
+
+// Groups of calls, which the worker makes on threads of its own (client/cudax/group_call.h).
+// A stream as it stands in the log. `stream` null: there is none such.
+struct NamedStream {
+  uint64_t name = 0;
+  void* stream = nullptr;
+  friend bool operator==(const NamedStream&, const NamedStream&) = default;
+};
+FARLANE_CORE_API NamedStream named_stream(CUstream stream);
+struct GroupRequest {
+  uint32_t library = 0;
+  uint32_t flags = 0;
+  const char* name = "";  // lives for ever
+  std::span<const NamedStream> streams;
+  std::span<const uint64_t> objects;  // that it is ordered by
+  std::span<const std::byte> calls;
+};
+FARLANE_CORE_API CUresult post_group(const GroupRequest& request);
+// `results`, `what` and `status` are set when the server answered.
+FARLANE_CORE_API CUresult ask_group(const GroupRequest& request, int64_t* status,
+                                    std::vector<std::byte>* results, std::string* what);
+FARLANE_CORE_API CUresult abort(uint32_t library, uint32_t function, uint64_t object,
+                                int64_t* status, std::string* what);
+// Takes in what the server has said unasked, without waiting. False: the session is lost.
+FARLANE_CORE_API bool listen();
+// The server's ordinal of a device; the current one's for -1, which is the first for a thread that
+// has none.
+FARLANE_CORE_API CUresult device_on_server(int device, uint32_t* ordinal);
+// What was said last about objects that fared badly.
+FARLANE_CORE_API std::string last_text();
+FARLANE_CORE_API void note_text(const std::string& text);
+// The server says how an object fares.
+void note_status(uint64_t object, int status, std::string_view what);
 
 // The event or stream that a program's handle means, as it stands in the log. 0: none such.
 FARLANE_CORE_API uint64_t stream_name(CUstream stream);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "client/core/cudax.h"
 #include "client/core/log_line.h"
 #include "client/core/stats.h"
 #include "generated/protocol/dispatch.h"
@@ -412,6 +413,13 @@ void Inbox::on(const protocol::RecordHeader&, const protocol::message::PostedErr
 void Inbox::on(const protocol::RecordHeader&, const protocol::message::CudaxError& error) {
   log_line(LogLevel::kInfo, error.what);
   errors_->note_library(error.function >> 16, error.status);
+}
+
+void Inbox::on(const protocol::RecordHeader&, const protocol::message::CudaxState& state) {
+  if (!state.what.empty()) {
+    log_line(LogLevel::kInfo, state.what);
+  }
+  cudax::note_status(state.object, state.status, state.what);
 }
 
 void Inbox::on(const protocol::RecordHeader&, const protocol::message::Output& output) {

@@ -177,6 +177,7 @@ class Inbox final : public transport::FrameSink {
   void on(const protocol::RecordHeader&, const protocol::message::Ack& ack);
   void on(const protocol::RecordHeader&, const protocol::message::PostedError& error);
   void on(const protocol::RecordHeader&, const protocol::message::CudaxError& error);
+  void on(const protocol::RecordHeader&, const protocol::message::CudaxState& state);
   void on(const protocol::RecordHeader&, const protocol::message::Output& output);
   bool on(const protocol::RecordHeader&, const protocol::message::CopyOutData& data,
           std::span<std::byte> body);

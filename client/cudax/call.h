@@ -183,7 +183,7 @@ class Call {
     }
   }
 
- private:
+ protected:
   struct Place {
     void* to;
     size_t bytes;

@@ -86,7 +86,7 @@ def make_coverage(out: Path) -> None:
 
 
 FACADES = ("cudart", "cuda", "nvml")
-CUDAX = ("cublas", "cublaslt", "cudnn", "cufft", "curand", "cusparse", "cusolver")
+CUDAX = ("cublas", "cublaslt", "cudnn", "cufft", "curand", "cusparse", "cusolver", "nccl")
 # Files that a library's client functions are spread over, to compile side by side.
 CUDAX_PARTS = 4
 MAKERS = {"wire": make_wire, "driver": make_driver, "facades": make_facades,

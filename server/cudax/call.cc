@@ -142,7 +142,20 @@ void* Arguments::scratch(uint64_t count) {
   return first_->scratch.back().get();
 }
 
+void* Arguments::memory(size_t bytes) {
+  lists_.push_back(std::make_unique<uint64_t[]>((bytes + 7) / 8));
+  return lists_.back().get();
+}
+
+uint64_t Arguments::either(uint16_t kind) {
+  constexpr int kNameShift = 56;  // where a name has the kind of its table, which is not 0
+  uint64_t next = 0;
+  if (left_ >= sizeof next) std::memcpy(&next, at_, sizeof next);
+  return next >> kNameShift == 0 ? word() : object(kind);
+}
+
 bool Arguments::complete() {
+  if (lock_ != nullptr) lock_->unlock();
   if (left_ != 0) fail(fmt::format("{} bytes of arguments too many", left_));
   return fault_.empty() && !stale_;
 }

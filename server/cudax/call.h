@@ -20,6 +20,8 @@
 //   inresult          as `inout`, or kAddress and a device address
 //   scratch           a count of bytes of host memory that only the library uses, or kNull
 //   null              nothing: the parameter is always null
+//   either            below 2^56 a value, else the name of an object
+//   config            of NCCL's: server/cudax/nccl_config.h
 #pragma once
 
 #include <cuda.h>
@@ -30,6 +32,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <tuple>
@@ -63,12 +66,13 @@ struct Names {
 class Arguments {
  public:
   Arguments(std::span<const std::byte> packed, Objects& objects, const Names& names,
-            size_t results_max)
+            size_t results_max, std::unique_lock<std::mutex>* lock = nullptr)
       : at_(packed.data()),
         left_(packed.size()),
         objects_(objects),
         names_(names),
-        results_left_(results_max) {}
+        results_left_(results_max),
+        lock_(lock) {}
 
   uint64_t word();
   // Copies out a value.
@@ -84,8 +88,12 @@ class Arguments {
   // Handles of the library's, which the answer has the names of.
   void* out_objects(uint64_t count, uint16_t kind);
   void* scratch(uint64_t count);
+  // Zeros, for as long as these arguments.
+  void* memory(size_t bytes);
+  uint64_t either(uint16_t kind);
 
-  // After the last argument. False: the call may not be made.
+  // After the last argument. False: the call may not be made. Opens the lock, which the objects
+  // need and the call does not.
   bool complete();
   // After the call: names that were made stand for something now, ended ones for nothing.
   void settle(bool succeeded);
@@ -127,6 +135,7 @@ class Arguments {
   };
   std::vector<Result> results_;
   std::vector<std::unique_ptr<uint64_t[]>> lists_;
+  std::unique_lock<std::mutex>* lock_ = nullptr;
 };
 
 namespace role {
@@ -264,6 +273,13 @@ struct Scratch {
     return count == kNull ? nullptr : reinterpret_cast<T>(arguments.scratch(count));
   }
 };
+template <uint16_t kKind>
+struct Either {
+  template <class T>
+  static T take(Arguments& arguments) {
+    return static_cast<T>(arguments.either(kKind));
+  }
+};
 struct Null {
   template <class T>
   static T take(Arguments&) {
@@ -298,6 +314,7 @@ struct Function {
   uint32_t number = 0;
   const char* name = "";
   Thunk thunk = nullptr;
+  bool is_prompt = false;  // of a grouped library: it never waits for other ranks
 };
 
 struct Library {
@@ -307,6 +324,9 @@ struct Library {
   const char* property = "";  // the function that tells the version
   int success = 0;
   std::span<const Function> functions;  // sorted by number
+  // Its calls are made in groups and on other threads (server/cudax/communicators.h); `property` is
+  // a function that tells the version as one number.
+  bool is_grouped = false;
 };
 
 // All that are described.

@@ -34,6 +34,23 @@ void* open_library(const std::string& path, const char* soname, std::string* tex
   return nullptr;
 }
 
+bool tell_version(const Library& library, void* function, std::array<int, 3>* version) {
+  if (library.is_grouped) {
+    // 2.28.9 is 22809.
+    int code = 0;
+    if (reinterpret_cast<int (*)(int*)>(function)(&code) != 0) return false;
+    *version = {code / 10'000, code / 100 % 100, code % 100};
+  } else {
+    const auto property = reinterpret_cast<int (*)(libraryPropertyType, int*)>(function);
+    if (property(MAJOR_VERSION, version->data()) != 0 ||
+        property(MINOR_VERSION, version->data() + 1) != 0 ||
+        property(PATCH_LEVEL, version->data() + 2) != 0) {
+      return false;
+    }
+  }
+  return (*version)[0] > 0;
+}
+
 }  // namespace
 
 Host::Loaded& Host::load(uint32_t number) {
@@ -52,12 +69,9 @@ Host::Loaded& Host::load(uint32_t number) {
     spdlog::warn("no {}: {}", library.title, loaded.version.text);
     return loaded;
   }
-  using Property = int (*)(libraryPropertyType, int*);
-  const auto property = reinterpret_cast<Property>(::dlsym(loaded.handle, library.property));
   std::array<int, 3> version{};
-  if (property == nullptr || property(MAJOR_VERSION, &version[0]) != 0 ||
-      property(MINOR_VERSION, &version[1]) != 0 || property(PATCH_LEVEL, &version[2]) != 0 ||
-      version[0] <= 0) {
+  void* const property = ::dlsym(loaded.handle, library.property);
+  if (property == nullptr || !tell_version(library, property, &version)) {
     loaded.version.text += fmt::format(" does not tell its version ({})", library.property);
     return loaded;
   }
@@ -75,31 +89,49 @@ const Host::Version& Host::open(uint32_t library) {
   return load(library).version;
 }
 
-Outcome Host::call(uint32_t function, std::span<const std::byte> arguments) {
-  Outcome outcome;
+bool Host::find(uint32_t function, Found* found, std::string* fault) {
   Loaded& loaded = load(function >> 16);
   if (loaded.library == nullptr) {
-    outcome.fault = fmt::format("a call of library {}, which was not opened", function >> 16);
-    return outcome;
+    *fault = fmt::format("a call of library {}, which was not opened", function >> 16);
+    return false;
   }
   const auto functions = loaded.library->functions;
   const auto row =
       std::lower_bound(functions.begin(), functions.end(), function & 0xffff,
                        [](const Function& f, uint32_t number) { return f.number < number; });
   if (row == functions.end() || row->number != (function & 0xffff)) {
-    outcome.fault = fmt::format("{} has no function {}", loaded.library->title, function & 0xffff);
-    return outcome;
+    *fault = fmt::format("{} has no function {}", loaded.library->title, function & 0xffff);
+    return false;
   }
   void*& address = loaded.functions[static_cast<size_t>(row - functions.begin())];
   if (address == nullptr) address = ::dlsym(loaded.handle, row->name);
-  if (address == nullptr) {
+  *found = {loaded.library, &*row, address};
+  return true;
+}
+
+void* Host::symbol(uint32_t library, const char* name) {
+  const Loaded& loaded = load(library);
+  return loaded.library == nullptr ? nullptr : ::dlsym(loaded.handle, name);
+}
+
+Outcome Host::call(uint32_t function, std::span<const std::byte> arguments) {
+  Outcome outcome;
+  Found found;
+  if (!find(function, &found, &outcome.fault)) return outcome;
+  const Function* const row = found.function;
+  if (found.library->is_grouped) {
+    outcome.fault = fmt::format("{} outside of a group", row->name);
+    return outcome;
+  }
+  if (found.address == nullptr) {
+    const Version& version = load(function >> 16).version;
     outcome.status = -1;
-    outcome.what = fmt::format("{} {}.{} has no {}", loaded.library->title, loaded.version.major,
-                               loaded.version.minor, row->name);
+    outcome.what = fmt::format("{} {}.{} has no {}", found.library->title, version.major,
+                               version.minor, row->name);
     return outcome;
   }
   Arguments taken(arguments, objects_, names_, results_max_);
-  outcome.status = row->thunk(address, taken);
+  outcome.status = row->thunk(found.address, taken);
   outcome.fault = taken.fault();
   if (!outcome.fault.empty()) {
     outcome.fault = fmt::format("{}: {}", row->name, outcome.fault);
@@ -110,7 +142,7 @@ Outcome Host::call(uint32_t function, std::span<const std::byte> arguments) {
     outcome.what = fmt::format("{}: one of its objects was never made", row->name);
     return outcome;
   }
-  outcome.succeeded = outcome.status == loaded.library->success;
+  outcome.succeeded = outcome.status == found.library->success;
   taken.settle(outcome.succeeded);
   outcome.results = taken.results();
   if (!outcome.succeeded) {

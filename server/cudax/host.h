@@ -36,6 +36,17 @@ class Host {
   const Version& open(uint32_t library);
   Outcome call(uint32_t function, std::span<const std::byte> arguments);
 
+  struct Found {
+    const Library* library = nullptr;
+    const Function* function = nullptr;
+    void* address = nullptr;  // null: this version of the library lacks it
+  };
+  // A function of an opened library; false with *fault set: there is none.
+  bool find(uint32_t function, Found* found, std::string* fault);
+  const Names& names() const { return names_; }
+  // What the library exports beside what is described. Null: it does not, or is not open.
+  void* symbol(uint32_t library, const char* name);
+
  private:
   struct Loaded {
     const Library* library = nullptr;

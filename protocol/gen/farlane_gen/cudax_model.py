@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from .api_model import Function, Library
+from .api_model import Abi, Function, Library
 from .wire_model import ApiError
 
 MODES = ("local", "posted", "asked", "unsupported")
 ROLES = ("value", "address", "base", "object", "objects", "made", "ended", "stream", "event", "in",
          "in_bytes", "scalar", "scalar_bytes", "out", "out_bytes", "out_in_base", "out_object",
          "inout", "inout_bytes", "result", "result_bytes", "inresult", "inresult_bytes", "string",
-         "scratch", "null")
-OBJECT_ROLES = ("object", "objects", "made", "ended", "out_object")
+         "scratch", "null", "config", "either")
+OBJECT_ROLES = ("object", "objects", "made", "ended", "out_object", "either")
 OUT_ROLES = ("out", "out_bytes", "out_in_base", "out_object", "inout", "inout_bytes")
 STATUSES = ("success", "not_initialized", "invalid_value", "not_supported", "out_of_memory",
             "failed")
@@ -52,6 +52,7 @@ class CudaxFunction(Function):
     binds: bool = False             # the first object works on this stream from now on
     is_idle: bool = False           # puts no work into a stream, although nothing else says so
     waits_for_host: bool = False    # asked only where its result goes to host memory
+    is_prompt: bool = False         # of a grouped library: it never waits for other ranks
     mode_of: str = ""               # the expression that says whether scalars are in device memory
 
 
@@ -63,6 +64,8 @@ class CudaxLibrary(Library):
     version: str = ""               # the major version of the headers, a macro
     pointers: str = ""              # what a pointer is that nothing is said about: device or none
     names_in_structs: bool = False
+    is_grouped: bool = False        # calls travel in groups, and are made on threads of their own
+    also_with: str = ""             # every function has a second name, with this before the first
     helpers: list[str] = field(default_factory=list)    # our headers that expressions need
     thunks: str = ""                # the server's header of thunks written by hand
     statuses: dict[str, str] = field(default_factory=dict)
@@ -96,6 +99,10 @@ def _parameters(text: str, where: str) -> list[Parameter]:
         type_ = match.group(1).strip() + ("*" if is_array else "")
         parameters.append(Parameter(match.group(2), type_))
     return parameters
+
+
+def parameters_of(function: Function) -> list[Parameter]:
+    return _parameters(function.parameters, function.where)
 
 
 def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> None:
@@ -139,6 +146,8 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
             function.mode_of = items
         elif word == "pure":
             function.is_pure = True
+        elif word == "prompt":
+            function.is_prompt = True
         elif word == "by_hand":
             function.is_by_hand = True
         elif word == "binds":
@@ -154,7 +163,7 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
 def _default_role(library: CudaxLibrary, p: Parameter, where: str) -> None:
     bare = re.sub(r"\bconst\b", "", p.type).strip()
     if p.role in OBJECT_ROLES:
-        type_ = bare if p.role in ("ended", "object") else re.sub(r"\s*\*$", "", bare)
+        type_ = bare if p.role in ("ended", "object", "either") else re.sub(r"\s*\*$", "", bare)
         p.kind = p.kind.strip() or library.kinds.get(type_, "")
         p.count = p.count.strip()
         if p.kind not in library.kind_names:
@@ -218,7 +227,8 @@ def read_cudax(text: str, file: str) -> CudaxLibrary:
             continue
         word, _, rest = line.partition(" ")
         rest = rest.strip()
-        if word in ("title", "node", "soname", "property", "version", "pointers", "thunks"):
+        if word in ("title", "node", "soname", "property", "version", "pointers", "thunks",
+                    "also_with"):
             setattr(library, word, rest)
         elif word == "library":
             library.name = rest
@@ -228,6 +238,8 @@ def read_cudax(text: str, file: str) -> CudaxLibrary:
             library.headers.append(rest)
         elif word == "names_in_structs":
             library.names_in_structs = True
+        elif word == "grouped":
+            library.is_grouped = True
         elif word == "helper":
             library.helpers.append(rest)
         elif word == "status":
@@ -253,6 +265,8 @@ def read_cudax(text: str, file: str) -> CudaxLibrary:
                 raise ApiError(f"{where}: {function.name} or its number stands already at "
                                f"{names.get(function.name) or numbers[function.number]}")
             names[function.name] = numbers[function.number] = where
+            if library.also_with:
+                function.also.append(Abi(library.also_with + function.name))
             library.functions.append(function)
     numbered = {f.name for f in library.functions if f.number}
     for function in library.functions:

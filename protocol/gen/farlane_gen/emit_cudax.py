@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cudax_model import OBJECT_ROLES, CudaxFunction, CudaxLibrary, Parameter
+from .cudax_model import OBJECT_ROLES, CudaxFunction, CudaxLibrary, Parameter, parameters_of
 from .output import banner
 
 
@@ -20,11 +20,12 @@ def _kind(library: CudaxLibrary, p: Parameter) -> str:
 
 def _client_line(library: CudaxLibrary, p: Parameter) -> str:
     name = p.name
-    if p.role in ("object", "ended", "made", "out_object"):
+    if p.role in ("object", "ended", "made", "out_object", "either"):
         return f"call.{p.role}({name}, {_kind(library, p)});"
     if p.role == "objects":
         return f"call.objects({name}, {p.count}, {_kind(library, p)});"
-    if p.role in ("value", "address", "base", "string", "stream", "event", "out_in_base"):
+    if p.role in ("value", "address", "base", "string", "stream", "event", "out_in_base",
+                  "config"):
         return f"call.{p.role}({name});"
     if p.role == "null":
         return f"static_cast<void>({name});"
@@ -35,11 +36,26 @@ def _client_line(library: CudaxLibrary, p: Parameter) -> str:
     return f"call.{p.role}({name}, ({p.count or '1'}) * sizeof *{name});"
 
 
+def _caller(library: CudaxLibrary) -> str:
+    return "GroupCall" if library.is_grouped else "Call"
+
+
+def _second_name(library: CudaxLibrary, f: CudaxFunction) -> str:
+    """The same function under its second name."""
+    names = ", ".join(p.name for p in parameters_of(f))
+    call = f"  return {f.name}({names});\n"
+    return "".join(f"{f.returns} {other.symbol}({f.parameters}) {{\n{call}}}\n\n"
+                   for other in f.also)
+
+
 def _client_function(library: CudaxLibrary, f: CudaxFunction) -> str:
     lines = []
-    if f.needs:
+    if f.needs and not library.is_grouped:
         lines.append(f"if (!({f.needs})) return static_cast<{f.returns}>(kLibrary.invalid_value);")
-    lines.append(f"Call call(kLibrary, {f.number}, \"{f.name}\");")
+    lines.append(f"{_caller(library)} call(kLibrary, {f.number}, \"{f.name}\");")
+    if f.needs and library.is_grouped:
+        # The group that it belongs to fails too.
+        lines.append(f"if (!({f.needs})) call.refuse();")
     lines += [line for p in f.arguments if (line := _client_line(library, p))]
     if f.sets is not None:
         keys = "".join(f", static_cast<uint64_t>({key})" for key in f.sets)
@@ -68,17 +84,21 @@ def client_parts(library: CudaxLibrary, parts: int) -> list[str]:
     """The generated functions, cut into files that compile side by side."""
     functions = [f for f in library.functions if f.number and not f.is_by_hand]
     helpers = "".join(f"#include \"{helper}\"\n" for helper in library.helpers)
+    caller = _caller(library)
+    header = f"{library.name}/group_call.h" if library.is_grouped else "call.h"
+    seconds = [f for f in library.functions if f.also and f.is_supported]
     head = banner(_source(library)) + f"""{_includes(library)}
-#include "client/cudax/call.h"
+#include "client/cudax/{header}"
 {helpers}#include "generated/client/{library.name}_facts.h"
 
-using farlane::client::cudax::Call;
+using farlane::client::cudax::{caller};
 using namespace farlane::client::cudax::{library.name};
 
 extern "C" {{
 
 """
     return [head + "".join(_client_function(library, f) for f in functions[i::parts]) +
+            "".join(_second_name(library, f) for f in seconds[i::parts]) +
             "}  // extern \"C\"\n" for i in range(parts)]
 
 
@@ -118,8 +138,8 @@ def _camel(name: str) -> str:
 def unsupported_c(library: CudaxLibrary) -> str:
     """What is exported and does nothing but say so. No header is included: see emit_facade."""
     status = f"farlane_{library.name}_unsupported"
-    stubs = "".join(f"EXPORTED int {f.name}() {{ return {status}(\"{f.name}\"); }}\n"
-                    for f in library.functions if not f.is_supported)
+    stubs = "".join(f"EXPORTED int {abi.symbol}() {{ return {status}(\"{f.name}\"); }}\n"
+                    for f in library.functions if not f.is_supported for abi in f.abis)
     by_hand = [f.name for f in library.functions
                if f.mode == "local" or f.is_supported and f.is_by_hand]
     declarations = "".join(f"void {name}();\n" for name in by_hand)
@@ -170,13 +190,14 @@ def server_cc(library: CudaxLibrary) -> str:
             continue
         roles = ", ".join(_server_role(library, p) for p in f.arguments)
         rows += (f"    {{{f.number}, \"{f.name}\",\n     &Invoke<{f.returns}({f.parameters})>::call"
-                 f"<{roles}>}},\n")
+                 f"<{roles}>{', true' if f.is_prompt else ''}}},\n")
     thunks = f"#include \"{library.thunks}\"\n" if library.thunks else ""
     # What thunks written by hand need.
     kinds = "".join(f"extern const uint16_t k{_camel(kind)};\n"
                     f"const uint16_t k{_camel(kind)} = {library.kind_number(kind):#x};\n"
                     for kind in library.kind_names)
     space = f"namespace {library.name}"
+    grouped = "    .is_grouped = true,\n" if library.is_grouped else ""
     kinds = f"{space} {{\n{kinds}}}  // {space}\n" if thunks else ""
     return banner(_source(library)) + f"""{_includes(library)}
 #include "server/cudax/call.h"
@@ -196,7 +217,7 @@ extern const Library k{_camel(library.name)} = {{
     .property = "{library.property}",
     .success = {library.statuses["success"]},
     .functions = kFunctions,
-}};
+{grouped}}};
 
 }}  // namespace farlane::server::cudax
 """
