@@ -1,0 +1,295 @@
+// Graphs with nodes whose work is the client's: how instances are cut, what is told about that, and
+// what a client may not do.
+#include "server/graph_parts.h"
+
+#include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
+
+#include <optional>
+#include <vector>
+
+#include "server/worker_test_client.h"
+
+namespace farlane::server {
+namespace {
+
+using protocol::ExecId;
+using protocol::GraphId;
+using protocol::StreamId;
+
+constexpr StreamId kLegacy = StreamId::legacy(0);
+constexpr GraphId kGraph = GraphId::make(0, 0);
+constexpr GraphId kOther = GraphId::make(1, 0);
+constexpr ExecId kExec = ExecId::make(0, 0);
+
+class GraphPartsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    spdlog::set_level(spdlog::level::off);
+    settings_.window_base = static_cast<int64_t>(kWindowBase);
+    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
+    std::string error;
+    ASSERT_TRUE(load_driver(FARLANE_SOFTCUDA, &driver_, &error)) << error;
+    host_ = Host::start(driver_, settings_, 0, &error);
+    ASSERT_NE(host_, nullptr) << error;
+    client_ = std::make_unique<TestClient>(*host_, settings_, nullptr);
+    ASSERT_EQ(client_->hello().devices.size(), 1u);
+    ASSERT_EQ(c().ask(message::ExtentCreate{0, base(), 2u << 20}).result, CUDA_SUCCESS);
+    c().post(message::GraphCreate{kGraph, 0});
+  }
+
+  TestClient& c() { return *client_; }
+  uint64_t base() const { return host_->window_base; }
+
+  // Nodes that follow one another, each behind the one before it.
+  std::vector<message::GraphDependency> behind(uint32_t node) const {
+    return node == 0 ? std::vector<message::GraphDependency>()
+                     : std::vector<message::GraphDependency>{{node - 1, 0}};
+  }
+  void fill(GraphId graph, uint32_t node, uint32_t value, uint32_t how = 0) {
+    c().post(message::FillNode{graph, kExec, node, how, base(), 16, value, 1, 16, 1,
+                               how == 0 ? behind(node) : behind(0)});
+  }
+  void call(GraphId graph, uint32_t node, uint64_t function) {
+    c().post(message::HostNode{graph, node, 0, function, behind(node)});
+  }
+  uint8_t value() {
+    const uint64_t ticket = ++ticket_;
+    c().post(message::CopyOut{kLegacy, base(), 0, 16, 1, ticket});
+    c().pump_until([&] { return c().tickets[ticket].last; });
+    return static_cast<uint8_t>(c().tickets[ticket].bytes.at(0));
+  }
+  std::vector<std::pair<uint32_t, uint64_t>> calls() {
+    const message::ExecPartsReply reply = c().ask(message::ExecParts{kExec, 0, 0});
+    std::vector<std::pair<uint32_t, uint64_t>> found;
+    for (const message::PartCall& one : reply.call_list) found.push_back({one.part, one.function});
+    return found;
+  }
+  uint32_t parts() { return c().ask(message::ExecParts{kExec, 0, 0}).parts; }
+  CUresult instantiate(GraphId graph) {
+    return static_cast<CUresult>(c().ask(message::GraphInstantiate{kExec, graph, 0}).result);
+  }
+  void expect_error(CUresult result) {
+    c().settle();
+    ASSERT_FALSE(c().errors.empty());
+    EXPECT_EQ(c().errors.back().result, result);
+    c().errors.clear();
+  }
+  void expect_fault(const std::string& text) {
+    c().settle();
+    EXPECT_EQ(c().executor->end(), SessionEnd::kProtocol);
+    EXPECT_NE(c().executor->end_text().find(text), std::string::npos) << c().executor->end_text();
+  }
+
+  DriverTable driver_;
+  ServerSettings settings_;
+  std::unique_ptr<Host> host_;
+  std::unique_ptr<TestClient> client_;
+  uint64_t ticket_ = 100;
+};
+
+using Calls = std::vector<std::pair<uint32_t, uint64_t>>;
+
+TEST_F(GraphPartsTest, PartsFollowOneAnotherAroundTheClientsWork) {
+  fill(kGraph, 0, 1);
+  call(kGraph, 1, 77);
+  fill(kGraph, 2, 2);
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  EXPECT_EQ(parts(), 2u);
+  EXPECT_EQ(calls(), (Calls{{0, 77}}));
+  EXPECT_EQ(c().ask(message::HostNodeGet{kGraph, 1}).function, 77u);
+  const StreamId stream = StreamId::make(0, 0);
+  c().post(message::StreamCreate{stream, 0, CU_STREAM_NON_BLOCKING, 0});
+  c().post(message::PartLaunch{stream, kExec, 0});
+  c().post(message::HostCall{stream, 1});
+  c().post(message::PartLaunch{stream, kExec, 1});
+  ASSERT_TRUE(c().pump_until([&] { return c().due.contains(1); }));
+  EXPECT_EQ(value(), 1);  // the second part waits, and nobody else
+  c().post(message::HostCallDone{1});
+  EXPECT_EQ(c().ask(message::StreamSynchronize{stream}).result, CUDA_SUCCESS);
+  EXPECT_EQ(value(), 2);
+
+  // As a whole it cannot be launched, and it has no third part.
+  c().post(message::GraphLaunch{stream, kExec});
+  expect_error(CUDA_ERROR_INVALID_VALUE);
+  c().post(message::PartLaunch{stream, kExec, 2});
+  expect_error(CUDA_ERROR_INVALID_VALUE);
+  c().post(message::ExecDestroy{kExec});
+  c().settle();
+  EXPECT_EQ(c().executor->end(), SessionEnd::kNotYet);
+}
+
+TEST_F(GraphPartsTest, AGraphWithoutHostNodesIsOnePart) {
+  fill(kGraph, 0, 3);
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  EXPECT_EQ(parts(), 1u);
+  EXPECT_EQ(calls(), Calls());
+  c().post(message::PartLaunch{kLegacy, kExec, 0});
+  expect_error(CUDA_ERROR_INVALID_VALUE);
+  c().post(message::GraphLaunch{kLegacy, kExec});
+  EXPECT_EQ(value(), 3);
+}
+
+TEST_F(GraphPartsTest, ANodesPartIsTheMostHostNodesBeforeIt) {
+  fill(kGraph, 0, 1);
+  call(kGraph, 1, 10);
+  call(kGraph, 2, 20);
+  fill(kGraph, 3, 4);
+  // Beside all that; and a host node that follows both.
+  c().post(message::CopyNode{
+      kGraph, kExec, 4, 0, base() + 512, 16, 16, base() + 1024, 16, 16, 16, 1, 1, {}});
+  const std::vector<message::GraphDependency> both = {{3, 0}, {4, 0}};
+  c().post(message::HostNode{kGraph, 5, 0, 30, both});
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  EXPECT_EQ(parts(), 4u);
+  EXPECT_EQ(calls(), (Calls{{0, 10}, {1, 20}, {2, 30}}));
+  const message::ExecPartsReply reply = c().ask(message::ExecParts{kExec, 1, 0});
+  ASSERT_EQ(reply.call_list.size(), 2u);
+  EXPECT_EQ(reply.call_list[0].node, 2u);
+  ASSERT_EQ(reply.copy_list.size(), 1u);
+  EXPECT_EQ(reply.copy_list[0].part, 0u);
+  EXPECT_EQ(reply.copy_list[0].to, base() + 512);
+  EXPECT_EQ(reply.copy_list[0].from, base() + 1024);
+  EXPECT_EQ(reply.copy_list[0].bytes, 16u);
+  EXPECT_EQ(c().ask(message::ExecParts{kExec, 100, 100}).call_list.size(), 0u);
+}
+
+TEST_F(GraphPartsTest, ChildGraphsAreCutWhereTheyAre) {
+  fill(kGraph, 0, 1);
+  call(kGraph, 1, 10);
+  fill(kGraph, 2, 2);
+  c().post(message::GraphCreate{kOther, 0});
+  call(kOther, 0, 5);
+  c().post(message::ChildNode{kOther, kExec, 1, 0, kGraph, behind(1)});
+  call(kOther, 2, 6);
+  fill(kOther, 3, 3);
+  ASSERT_EQ(instantiate(kOther), CUDA_SUCCESS);
+  EXPECT_EQ(parts(), 4u);
+  EXPECT_EQ(calls(), (Calls{{0, 5}, {1, 10}, {2, 6}}));
+  EXPECT_EQ(c().ask(message::ExecParts{kExec, 1, 0}).call_list[0].node, UINT32_MAX);
+  for (uint32_t part = 0; part < 4; ++part) {
+    c().post(message::PartLaunch{kLegacy, kExec, part});
+    EXPECT_EQ(value(), part);
+  }
+}
+
+TEST_F(GraphPartsTest, AnInstanceIsChangedInTheRightPart) {
+  fill(kGraph, 0, 1);
+  call(kGraph, 1, 10);
+  fill(kGraph, 2, 2);
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  fill(kGraph, 2, 9, 2);
+  c().post(message::PartLaunch{kLegacy, kExec, 0});
+  EXPECT_EQ(value(), 1);
+  c().post(message::PartLaunch{kLegacy, kExec, 1});
+  EXPECT_EQ(value(), 9);
+  // Disabled in its part.
+  c().post(message::NodeEnable{kExec, kGraph, 0, 0});
+  c().post(message::PartLaunch{kLegacy, kExec, 0});
+  EXPECT_EQ(value(), 9);
+  EXPECT_TRUE(c().errors.empty());
+}
+
+TEST_F(GraphPartsTest, UpdatesFromWhatIsCutAlike) {
+  fill(kGraph, 0, 1);
+  call(kGraph, 1, 10);
+  fill(kGraph, 2, 2);
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  c().post(message::GraphClone{kOther, kGraph});
+  c().post(message::HostNode{kOther, 1, 1, 11, {}});
+  fill(kOther, 2, 8, 1);
+  message::ExecUpdateReply reply = c().ask(message::ExecUpdate{kExec, kOther});
+  EXPECT_EQ(reply.result, CUDA_SUCCESS);
+  EXPECT_EQ(calls(), (Calls{{0, 11}}));
+  c().post(message::PartLaunch{kLegacy, kExec, 1});
+  EXPECT_EQ(value(), 8);
+
+  call(kOther, 3, 12);
+  reply = c().ask(message::ExecUpdate{kExec, kOther});
+  EXPECT_EQ(reply.result, CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE);
+  EXPECT_EQ(reply.outcome, static_cast<uint32_t>(CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED));
+  EXPECT_EQ(calls(), (Calls{{0, 11}}));
+}
+
+TEST_F(GraphPartsTest, MemoryNodesKeepTheirPlaceOnly) {
+  c().post(message::MemoryNode{kGraph, 0, 0, base() + 4096, 64, {}});
+  fill(kGraph, 1, 1);
+  c().post(message::MemoryNode{kGraph, 2, 1, base() + 4096, 64, behind(2)});
+  const message::GraphShapeReply shape = c().ask(message::GraphShape{kGraph, 0, 0});
+  ASSERT_EQ(shape.types.size(), 3u);
+  EXPECT_EQ(shape.types[0].type, static_cast<uint32_t>(CU_GRAPH_NODE_TYPE_MEM_ALLOC));
+  EXPECT_EQ(shape.types[2].type, static_cast<uint32_t>(CU_GRAPH_NODE_TYPE_MEM_FREE));
+  const message::MemoryNodeGetReply memory = c().ask(message::MemoryNodeGet{kGraph, 2});
+  EXPECT_EQ(memory.address, base() + 4096);
+  EXPECT_EQ(memory.bytes, 64u);
+  EXPECT_EQ(c().ask(message::MemoryNodeGet{kGraph, 1}).result, CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  c().post(message::GraphLaunch{kLegacy, kExec});
+  EXPECT_EQ(value(), 1);
+}
+
+TEST_F(GraphPartsTest, CapturedNodesOfTheClientStandInOrder) {
+  const StreamId stream = StreamId::make(0, 0);
+  c().post(message::StreamCreate{stream, 0, CU_STREAM_NON_BLOCKING, 0});
+  c().post(message::CaptureBegin{stream, kOther, 0, {}});
+  c().post(message::MemoryCaptured{stream, base() + 4096, 64, 0});
+  c().post(message::Fill{stream, base(), 0, 5, 1, 16, 1});
+  c().post(message::HostCaptured{stream, 42});
+  c().post(message::Fill{stream, base(), 0, 6, 1, 16, 1});
+  c().post(message::MemoryCaptured{stream, base() + 4096, 64, 1});
+  ASSERT_EQ(c().ask(message::CaptureEnd{stream, kOther, 0}).nodes, 5u);
+  const message::GraphShapeReply shape = c().ask(message::GraphShape{kOther, 0, 0});
+  EXPECT_EQ(shape.edges, 4u);
+  EXPECT_EQ(shape.types[0].type, static_cast<uint32_t>(CU_GRAPH_NODE_TYPE_MEM_ALLOC));
+  EXPECT_EQ(shape.types[2].type, static_cast<uint32_t>(CU_GRAPH_NODE_TYPE_HOST));
+  ASSERT_EQ(instantiate(kOther), CUDA_SUCCESS);
+  EXPECT_EQ(calls(), (Calls{{0, 42}}));
+  c().post(message::PartLaunch{kLegacy, kExec, 0});
+  EXPECT_EQ(value(), 5);
+  c().post(message::PartLaunch{kLegacy, kExec, 1});
+  EXPECT_EQ(value(), 6);
+  // Outside of a capture these are nothing.
+  c().post(message::HostCaptured{stream, 1});
+  expect_error(CUDA_ERROR_ILLEGAL_STATE);
+  c().post(message::MemoryCaptured{stream, base(), 64, 0});
+  expect_error(CUDA_ERROR_ILLEGAL_STATE);
+}
+
+TEST_F(GraphPartsTest, AHostileClientsNodes) {
+  fill(kGraph, 0, 1);
+  c().post(message::HostNode{kGraph, 0, 1, 5, {}});  // no host node
+  expect_error(CUDA_ERROR_INVALID_VALUE);
+  c().post(message::HostNode{kGraph, 4'000'000'000u, 1, 5, {}});
+  expect_error(CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(c().ask(message::HostNodeGet{kGraph, 0}).result, CUDA_ERROR_INVALID_VALUE);
+  // The software device has no conditions.
+  EXPECT_EQ(c().ask(message::ConditionCreate{kGraph, 1, 1}).result, CUDA_ERROR_NOT_SUPPORTED);
+  const std::vector<message::GraphBody> body = {{kOther.bits()}};
+  c().post(message::ConditionNode{kGraph, 1, 0, 1, body, {}});
+  expect_error(CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(c().ask(message::GraphShape{kOther, 0, 0}).result, CUDA_ERROR_INVALID_VALUE);
+  const std::vector<message::GraphBody> twice = {{GraphId::make(7, 0).bits()},
+                                                 {GraphId::make(7, 0).bits()}};
+  c().post(message::ConditionNode{kGraph, 2, 0, 1, twice, {}});
+  expect_fault("cannot be created");
+}
+
+TEST_F(GraphPartsTest, OptionsAreForModulesToCome) {
+  const std::vector<message::JitOption> options = {{CU_JIT_MAX_REGISTERS, 32}, {9999, 1}};
+  const auto module = protocol::ModuleId::make(0, 0);
+  c().post(message::JitOptions{module, options});
+  const std::string ptx =
+      ".version 7.0\n.target sm_75\n.address_size 64\n.visible .entry k() { ret; }\n";
+  const auto image = std::as_bytes(std::span(ptx));
+  const message::ImageHash hash = hash_image(image);
+  c().ask(message::ModuleLoad{module, 0, {&hash, 1}});
+  c().append(message::ImagePart{hash, image.size(), 0});
+  c().send(image);
+  ASSERT_EQ(c().ask(message::ModuleLoad{module, 0, {&hash, 1}}).result, CUDA_SUCCESS);
+  EXPECT_GT(c().ask(message::JitOutcome{module}).wall_ms, 0.f);
+  c().post(message::JitOptions{module, options});
+  expect_fault("cannot be created");
+}
+
+}  // namespace
+}  // namespace farlane::server
