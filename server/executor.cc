@@ -446,11 +446,11 @@ void Executor::tell_latched() {
   if (latched_ == CUDA_SUCCESS) [[likely]] {
     return;
   }
-  const bool sticky = is_sticky(latched_);
+  const CUresult result = latched_;
+  const bool sticky = is_sticky(result);
   spdlog::info("{}", latched_text_);
-  outbox_.append(
-      message::PostedError{latched_sequence_, latched_, sticky ? 1u : 0u, latched_text_});
-  note_sticky(latched_);
+  note_sticky(result);
+  outbox_.append(message::PostedError{latched_sequence_, result, sticky ? 1u : 0u, latched_text_});
   latched_ = CUDA_SUCCESS;
 }
 
@@ -458,6 +458,11 @@ void Executor::tell_latched() {
 void Executor::note_sticky(CUresult result) {
   if (result == CUDA_SUCCESS || !is_sticky(result)) [[likely]] {
     return;
+  }
+  if (sticky_ == CUDA_SUCCESS) {
+    // What a kernel said as it died is told before that it died; nothing is waited for any more.
+    driver_.cuCtxSynchronize();
+    tell_output(nullptr);
   }
   sticky_ = result;
   if (latched_ == result) latched_ = CUDA_SUCCESS;
