@@ -376,6 +376,7 @@ struct ncclComm {
   std::atomic<int> fd{-1};
   std::atomic<int> state{ncclSuccess};
   std::atomic<uint64_t> number{0};
+  std::mutex say_mutex;
   std::mutex mutex;
   std::condition_variable changed;
   std::map<std::pair<int, uint64_t>, std::vector<char>> answers;  // by operation and number
@@ -410,11 +411,17 @@ struct ncclComm {
     changed.notify_all();
   }
 
+  // Any thread: streams' host functions run side by side.
+  bool say(const Header& header, const std::vector<char>& data) {
+    const std::lock_guard lock(say_mutex);
+    return send_message(fd, header, data);
+  }
+
   // False: another rank is gone, or this communicator is.
   bool exchange(Header header, const std::vector<char>& data, std::vector<char>* answer) {
     header.kind = Kind::kOp;
     header.rank = rank;
-    if (!send_message(fd, header, data)) return false;
+    if (!say(header, data)) return false;
     return take(header, answer);
   }
   bool take(const Header& header, std::vector<char>* answer) {
@@ -509,7 +516,7 @@ void run_part(void* data) {
     }
     work.header.kind = Kind::kOp;
     work.header.rank = part->comm->rank;
-    well = well && send_message(part->comm->fd, work.header, bytes);
+    well = well && part->comm->say(work.header, bytes);
   }
   for (const Work& work : part->work) {
     std::vector<char> answer;
@@ -637,7 +644,7 @@ EXPORTED ncclResult_t ncclCommAbort(ncclComm_t comm) {
 
 // In order: the other ranks are not told of a failure.
 EXPORTED ncclResult_t ncclCommDestroy(ncclComm_t comm) {
-  if (is_live(comm)) send_message(comm->fd, {.kind = Kind::kLeave}, {});
+  if (is_live(comm)) comm->say({.kind = Kind::kLeave}, {});
   return ncclCommAbort(comm);
 }
 
