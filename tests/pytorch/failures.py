@@ -357,23 +357,43 @@ def no_cudnn(runner, _):
     return wrong
 
 
-@case
-def another_version(runner, _):
-    """A server whose cuBLAS is of another major version."""
+def with_other_version(runner, program, *names, major, wanted):
+    """What `program` says on a server whose libraries are of another major version."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        return SKIPPED + "there is no C compiler to make the other version with"
-    folder = libraries_without(runner, "libcublas")
-    for name in ("cublas", "cublasLt"):
+        return None, None
+    folder = libraries_without(runner, *(f"lib{name}" for name in names))
+    for name in names:
         source = (f"int {name}GetProperty(int which, int* value)"
-                  " { *value = which == 0 ? 12 : 3; return 0; }")
+                  " { *value = which == 0 ? %d : 3; return 0; }" % major)
         subprocess.run([compiler, "-shared", "-fPIC", "-xc", "-", "-o",
-                        f"{folder}/lib{name}.so.13"], input=source, text=True, check=True)
+                        f"{folder}/lib{name}.so.{wanted}"], input=source, text=True, check=True)
     server = runner.server(libraries=folder)
     try:
-        remote = runner.run("product", server)
+        return runner.run(program, server), server
     finally:
         server.kill()
+
+
+@case
+def another_cudnn(runner, _):
+    remote, server = with_other_version(runner, "convolution", "cudnn", major=8, wanted=9)
+    if remote is None:
+        return SKIPPED + "there is no C compiler to make the other version with"
+    wrong = said(remote, r'"a convolution", "RuntimeError", ".*libcudnn\.so\.9 on the server '
+                 + re.escape(server.where) + r" is version 8\.3\.3")
+    for what in ("a product", "without cuDNN"):
+        if not wrong and noted(remote, what) != ["went well"]:
+            wrong = f"{what}: {noted(remote, what)}"
+    return wrong
+
+
+@case
+def another_cublas(runner, _):
+    remote, server = with_other_version(runner, "product", "cublas", "cublasLt", major=12,
+                                        wanted=13)
+    if remote is None:
+        return SKIPPED + "there is no C compiler to make the other version with"
     wrong = said(remote, r"the program uses cuBLAS\w* 13, and libcublas\w*\.so\.13 on the server "
                  + re.escape(server.where) + r" is version 12\.3\.3")
     if not wrong and noted(remote, "a product")[0] != "RuntimeError":

@@ -128,8 +128,10 @@ class Measuring:
         native = middle["native"]
         for key, limit in (("cold", native[0] + 0.3), ("warm", native[0])):
             parts = " + ".join(f"{part:.2f}" for part in middle[key][1:])
+            least, most = (end(row[0] for row in samples[key]) for end in (min, max))
             self.row(f"first tensor, {key} module cache", "s", native[0], middle[key][0], limit,
-                     f"import + tensor {parts}, native {native[1]:.2f} + {native[2]:.2f}")
+                     f"import + tensor {parts}, native {native[1]:.2f} + {native[2]:.2f};"
+                     f" {least:.2f} to {most:.2f}")
 
     def round_trip_us(self, server):
         """A bare round trip over loopback, spinning: farlane-bench's."""
