@@ -63,12 +63,6 @@ void* number(unsigned value) {
   return reinterpret_cast<void*>(static_cast<uintptr_t>(value));
 }
 
-float as_float(void* const& place) {
-  float value = 0;
-  std::memcpy(&value, &place, sizeof value);
-  return value;
-}
-
 unsigned run(CUfunction function, CUdeviceptr out) {
   void* arguments[] = {&out};
   unsigned value = 0;
@@ -90,7 +84,7 @@ int main() {
   CU_CHECK(cuCtxSetCurrent(context));
   CU_CHECK(cuMemAlloc(&out, 4));
 
-  // 1. Numbers in, a time and logs out.
+  // 1. Numbers in, logs out. (How long it took is 0 where the driver has compiled it before.)
   std::string plain(kPtx);
   plain.erase(plain.find(".extern"),
               plain.find('\n', plain.find(".extern")) - plain.find(".extern"));
@@ -123,8 +117,8 @@ int main() {
   CU_CHECK(cuModuleLoadDataEx(&module, plain.c_str(), count, options, values));
   CU_CHECK(cuModuleGetFunction(&function, module, "plain"));
   CU_CHECK(cuFuncGetAttribute(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, function));
-  std::printf("loaded: %u, at most 32 registers: %d, it took time: %d, no error text: %d\n",
-              run(function, out), registers <= 32, as_float(values[2]) > 0, error[0] == '\0');
+  std::printf("loaded: %u, at most 32 registers: %d, no error text: %d\n", run(function, out),
+              registers <= 32, error[0] == '\0');
   CU_CHECK(cuModuleUnload(module));
 
   // 2. What does not compile says why.
