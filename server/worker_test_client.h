@@ -186,6 +186,10 @@ class TestClient final : public transport::FrameSink {
     arrived.push_back("library error " + std::to_string(error.status));
     return true;
   }
+  bool on(const RecordHeader&, const message::CudaxState& state) {
+    arrived.push_back("library state " + std::to_string(state.status));
+    return true;
+  }
   bool on(const RecordHeader&, const message::Output& output) {
     outputs[output.fd].append(reinterpret_cast<const char*>(output.text.data()),
                               output.text.size());
