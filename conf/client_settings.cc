@@ -26,7 +26,10 @@ constexpr conf::Setting kSettings[] = {
                            "brackets: [::1]:4713. A server on this machine may also be given by "
                            "its socket: unix:/run/farlane/farlane-4713.sock."),
     conf::integer<&S::devices>("devices", "FARLANE_DEVICES", 0, 64,
-                               "How many of the server's GPUs the program sees. 0 is all of them."),
+                               "How many of the server's GPUs the program sees. 0, and more than "
+                               "there are, is all of them; CUDA_VISIBLE_DEVICES then chooses among "
+                               "these. One by default: a pool's GPUs are for several programs, and "
+                               "most programs use the first they see."),
 
     conf::choice<&S::transport>(
         "connection.transport", "FARLANE_TRANSPORT", kTransports,

@@ -42,10 +42,54 @@ CUresult PhysicalMemory::create(const DriverTable& driver, CUdevice device, uint
                                 uint8_t compression, std::shared_ptr<PhysicalMemory>* out) {
   CUmemAllocationProp prop = properties(device);
   prop.allocFlags.compressionType = compression;
+  int shareable = 0;
+  if (driver.cuMemExportToShareableHandle != nullptr &&
+      driver.cuDeviceGetAttribute(&shareable,
+                                  CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
+                                  device) == CUDA_SUCCESS &&
+      shareable != 0) {
+    prop.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  }
   CUmemGenericAllocationHandle handle = 0;
-  const CUresult result = driver.cuMemCreate(&handle, bytes, &prop, 0);
+  CUresult result = driver.cuMemCreate(&handle, bytes, &prop, 0);
+  if (result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY &&
+      prop.requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE) {
+    prop.requestedHandleTypes = CU_MEM_HANDLE_TYPE_NONE;  // some containers do not permit it
+    result = driver.cuMemCreate(&handle, bytes, &prop, 0);
+  }
   if (result == CUDA_SUCCESS) *out = std::make_shared<PhysicalMemory>(driver, handle, bytes);
   return result;
+}
+
+CUresult PhysicalMemory::open(const DriverTable& driver, const transport::Fd& shared,
+                              uint64_t bytes, std::shared_ptr<PhysicalMemory>* out) {
+  if (driver.cuMemImportFromShareableHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  CUmemGenericAllocationHandle handle = 0;
+  // The driver takes the number as if it were a pointer.
+  void* const number = reinterpret_cast<void*>(static_cast<uintptr_t>(shared.get()));
+  const CUresult result = driver.cuMemImportFromShareableHandle(
+      &handle, number, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+  if (result == CUDA_SUCCESS) *out = std::make_shared<PhysicalMemory>(driver, handle, bytes);
+  return result;
+}
+
+PhysicalMemory::~PhysicalMemory() {
+  if (forget_) forget_(shared_as_);
+  driver_.cuMemRelease(handle_);
+}
+
+CUresult PhysicalMemory::share(transport::Fd* out) const {
+  if (driver_.cuMemExportToShareableHandle == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+  int fd = -1;
+  const CUresult result = driver_.cuMemExportToShareableHandle(
+      &fd, handle_, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+  if (result == CUDA_SUCCESS) *out = transport::Fd(fd);
+  return result;
+}
+
+void PhysicalMemory::set_shared(std::string name, std::function<void(const std::string&)> forget) {
+  shared_as_ = std::move(name);
+  forget_ = std::move(forget);
 }
 
 CUresult AddressSpace::granularity(uint64_t* bytes) {
@@ -80,15 +124,11 @@ bool AddressSpace::overlaps(uint64_t address, uint64_t bytes) const {
 
 CUresult AddressSpace::create(uint64_t address, uint64_t bytes, const CUdevice* peers,
                               size_t peer_count) {
-  Extent extent{bytes, 0, false, nullptr};
-  const CUmemAllocationProp prop = properties(device_);
-  CUresult result = driver_.cuMemCreate(&extent.memory, bytes, &prop, 0);
+  Extent extent{bytes, nullptr, false, false};
+  CUresult result = PhysicalMemory::create(driver_, device_, bytes, 0, &extent.memory);
   if (result != CUDA_SUCCESS) return result;
-  result = driver_.cuMemMap(address, bytes, 0, extent.memory, 0);
-  if (result != CUDA_SUCCESS) {
-    driver_.cuMemRelease(extent.memory);
-    return result;
-  }
+  result = driver_.cuMemMap(address, bytes, 0, extent.memory->handle(), 0);
+  if (result != CUDA_SUCCESS) return result;
   std::vector<CUmemAccessDesc> access(1 + peer_count);
   for (size_t i = 0; i < access.size(); ++i) {
     access[i].location.type = CU_MEM_LOCATION_TYPE_DEVICE;
@@ -98,17 +138,16 @@ CUresult AddressSpace::create(uint64_t address, uint64_t bytes, const CUdevice* 
   result = driver_.cuMemSetAccess(address, bytes, access.data(), access.size());
   if (result != CUDA_SUCCESS) {
     driver_.cuMemUnmap(address, bytes);
-    driver_.cuMemRelease(extent.memory);
     return result;
   }
-  extents_.emplace(address, extent);
+  extents_.emplace(address, std::move(extent));
   return CUDA_SUCCESS;
 }
 
 bool AddressSpace::retire(uint64_t address, uint64_t bytes) {
   const auto found = extents_.find(address);
   if (found == extents_.end() || found->second.bytes != bytes || found->second.retired ||
-      found->second.mapped != nullptr) {
+      found->second.is_program_owned) {
     return false;
   }
   found->second.retired = true;
@@ -121,23 +160,32 @@ CUresult AddressSpace::release(uint64_t address) {
   FARLANE_CHECK(found != extents_.end() && found->second.retired,
                 "only a retired extent is released");
   const CUresult unmapped = driver_.cuMemUnmap(address, found->second.bytes);
-  const CUresult released = driver_.cuMemRelease(found->second.memory);
   extents_.erase(found);
-  return unmapped != CUDA_SUCCESS ? unmapped : released;
+  return unmapped;
 }
 
 CUresult AddressSpace::map(uint64_t address, uint64_t bytes,
                            std::shared_ptr<PhysicalMemory> memory) {
   const CUresult result = driver_.cuMemMap(address, bytes, 0, memory->handle(), 0);
-  if (result == CUDA_SUCCESS) extents_.emplace(address, Extent{bytes, 0, false, std::move(memory)});
+  if (result == CUDA_SUCCESS)
+    extents_.emplace(address, Extent{bytes, std::move(memory), true, false});
   return result;
+}
+
+std::shared_ptr<PhysicalMemory> AddressSpace::backing(uint64_t address, uint64_t* begin) const {
+  auto found = extents_.upper_bound(address);
+  if (found == extents_.begin()) return nullptr;
+  --found;
+  if (address - found->first >= found->second.bytes || found->second.retired) return nullptr;
+  *begin = found->first;
+  return found->second.memory;
 }
 
 bool AddressSpace::is_mapped(uint64_t address, uint64_t bytes) const {
   uint64_t left = bytes;
   for (auto it = extents_.find(address); left != 0; ++it) {
     if (it == extents_.end() || it->first != address + (bytes - left) ||
-        it->second.mapped == nullptr || it->second.bytes > left) {
+        !it->second.is_program_owned || it->second.bytes > left) {
       return false;
     }
     left -= it->second.bytes;
@@ -159,7 +207,6 @@ CUresult AddressSpace::unmap(uint64_t address, uint64_t bytes) {
 void AddressSpace::release_all() {
   for (const auto& [address, extent] : extents_) {
     driver_.cuMemUnmap(address, extent.bytes);
-    if (extent.mapped == nullptr) driver_.cuMemRelease(extent.memory);
   }
   extents_.clear();
   variables_.clear();

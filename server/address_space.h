@@ -7,30 +7,45 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "generated/server/driver_table.h"
+#include "transport/fd.h"
 
 namespace farlane::server {
 
-// Memory that the program made itself. Mappings keep it.
+// Physical memory, of an extent or of the program's own. Mappings keep it.
 class PhysicalMemory {
  public:
+  // Such that it can be shared, where the driver can do that.
   static CUresult create(const DriverTable& driver, CUdevice device, uint64_t bytes,
                          uint8_t compression, std::shared_ptr<PhysicalMemory>* out);
+  // What another process shared.
+  static CUresult open(const DriverTable& driver, const transport::Fd& shared, uint64_t bytes,
+                       std::shared_ptr<PhysicalMemory>* out);
   PhysicalMemory(const DriverTable& driver, CUmemGenericAllocationHandle handle, uint64_t bytes)
       : driver_(driver), handle_(handle), bytes_(bytes) {}
   PhysicalMemory(const PhysicalMemory&) = delete;
-  ~PhysicalMemory() { driver_.cuMemRelease(handle_); }
+  ~PhysicalMemory();
 
   CUmemGenericAllocationHandle handle() const { return handle_; }
   uint64_t bytes() const { return bytes_; }
+
+  // A descriptor that stands for it in other processes.
+  CUresult share(transport::Fd* out) const;
+  // The name that it is shared by; empty: it is not. Forgotten by the others with its end.
+  const std::string& shared_as() const { return shared_as_; }
+  void set_shared(std::string name, std::function<void(const std::string&)> forget);
 
  private:
   const DriverTable& driver_;
   const CUmemGenericAllocationHandle handle_;
   const uint64_t bytes_;
+  std::string shared_as_;
+  std::function<void(const std::string&)> forget_;
 };
 
 class AddressSpace {
@@ -62,6 +77,8 @@ class AddressSpace {
   CUresult release(uint64_t address);
   // Memory of the program's on free, placeable addresses; nobody has access yet.
   CUresult map(uint64_t address, uint64_t bytes, std::shared_ptr<PhysicalMemory> memory);
+  // What lies behind an address, and where it begins. Null: nothing does.
+  std::shared_ptr<PhysicalMemory> backing(uint64_t address, uint64_t* begin) const;
   // Whether the range is one or more whole mappings.
   bool is_mapped(uint64_t address, uint64_t bytes) const;
   // Of such a range.
@@ -80,9 +97,9 @@ class AddressSpace {
  private:
   struct Extent {
     uint64_t bytes = 0;
-    CUmemGenericAllocationHandle memory = 0;
+    std::shared_ptr<PhysicalMemory> memory;
+    bool is_program_owned = false;  // a mapping of the program's
     bool retired = false;
-    std::shared_ptr<PhysicalMemory> mapped;  // the program's own; then `memory` is not ours
   };
 
   const DriverTable& driver_;

@@ -13,6 +13,10 @@ CUresult EventRef::create(const DriverTable& driver, unsigned flags, EventRef* o
   return CUDA_SUCCESS;
 }
 
+EventRef EventRef::adopt(const DriverTable& driver, CUevent handle) {
+  return EventRef(new DriverEvent{handle, 0, &driver, nullptr});
+}
+
 void EventRef::release(DriverEvent* event) {
   if (event->pool != nullptr) {
     event->pool->free_.push_back(event);

@@ -40,6 +40,8 @@ class EventRef {
     if (event_ != nullptr && --event_->holders == 0) release(event_);
     event_ = nullptr;
   }
+  // One that is there already; it will be destroyed.
+  static EventRef adopt(const DriverTable& driver, CUevent handle);
   CUevent handle() const { return event_->handle; }
   bool is_shared() const { return event_->holders > 1; }
   explicit operator bool() const { return event_ != nullptr; }

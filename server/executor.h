@@ -34,6 +34,7 @@
 #include "server/outbox.h"
 #include "server/output_source.h"
 #include "server/shared_host.h"
+#include "server/sharing.h"
 #include "transport/channel.h"
 
 namespace farlane::server {
@@ -76,6 +77,12 @@ class Executor final : private transport::FrameSink {
 
   // Bulk lanes. Any thread: a connection that asks to become one.
   void adopt_lane(std::unique_ptr<transport::Channel> channel) { lanes_.adopt(std::move(channel)); }
+  // By way of what this session's memory and events are shared with others; null (a test without
+  // a supervisor): they are not. Before run().
+  void set_sharing(Sharing* sharing) {
+    sharing_ = sharing;
+    sharing->set_wake([this] { channel_.wake(); });
+  }
   // What the client must know for that; made here unless somebody else did. Before run().
   void set_session_token(std::string token) { lanes_.set_token(std::move(token)); }
   const Lanes& lanes() const { return lanes_; }
@@ -188,6 +195,10 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::MemoryMap& map);
   bool on(const RecordHeader& header, const message::MemoryUnmap& unmap);
   bool on(const RecordHeader& header, const message::MemoryAccess& access);
+  bool on(const RecordHeader& header, const message::MemoryShare& share);
+  bool on(const RecordHeader& header, const message::MemoryOpen& open);
+  bool on(const RecordHeader& header, const message::EventShare& share);
+  bool on(const RecordHeader& header, const message::EventOpen& open);
   bool on(const RecordHeader& header, const message::StreamSet& set);
   bool on(const RecordHeader& header, const message::TensorMapEncode& encode);
   bool on(const RecordHeader& header, const message::TensorMapMove& move);
@@ -200,6 +211,7 @@ class Executor final : private transport::FrameSink {
     unsigned flags = 0;
     std::weak_ptr<Capture> capture;  // its last record was captured
     bool is_in_graph = false;        // nodes have it: the driver's event may not be another one
+    std::string shared_as;           // the name other sessions know it by
   };
 
   // What to do when all events of a Wait have fired.
@@ -360,6 +372,22 @@ class Executor final : private transport::FrameSink {
   CUresult add_node(const Graph& graph, std::span<const message::GraphDependency> dependencies,
                     CUgraphNode* node, Add&& add);
 
+  // --- executor_sharing.cc
+  // A question to the supervisor that a command waits for.
+  struct SharingAsk {
+    protocol::Op op;
+    std::string name;
+    std::shared_ptr<PhysicalMemory> memory;  // kMemoryShare
+    uint64_t offset = 0;
+    uint64_t memory_name = 0;  // kMemoryOpen
+    protocol::EventId event;   // kEventShare, kEventOpen
+    Device* device = nullptr;
+  };
+  bool progress_sharing();
+  void finish_share(const SharingAsk& ask, uint64_t sequence, const SharedThing& answer);
+  void finish_memory_open(const SharingAsk& ask, uint64_t sequence, const SharedThing& answer);
+  void finish_event_open(const SharingAsk& ask, uint64_t sequence, const SharedThing& answer);
+
   // --- executor_cudax.cc
   cudax::Host& cudax();
   template <class Command>
@@ -429,6 +457,9 @@ class Executor final : private transport::FrameSink {
   std::vector<Group> groups_;                // under way
   cudax::Communicators::Request group_request_;  // of the group at hand
   std::atomic<bool> groups_changed_{false};  // one of them is done, or there is news
+
+  Sharing* sharing_ = nullptr;
+  std::unordered_map<uint64_t, SharingAsk> sharing_asks_;  // by sequence
 
   Device* current_ = nullptr;  // whose context is this thread's
   uint32_t device_count_ = 0;  // of this session

@@ -88,8 +88,12 @@ bool Executor::on(const RecordHeader& header, const message::EventCreate& create
 
 bool Executor::on(const RecordHeader& header, const message::EventDestroy& destroy) {
   Event* event = nullptr;
-  if (events_.find(destroy.event, &event) == Lookup::kUnknown) {
+  const Lookup found = events_.find(destroy.event, &event);
+  if (found == Lookup::kUnknown) {
     return fault(header, describe(destroy.event) + " does not exist");
+  }
+  if (found == Lookup::kLive && sharing_ != nullptr && !event->shared_as.empty()) {
+    sharing_->forget(event->shared_as);
   }
   events_.destroy(destroy.event);
   return true;
@@ -103,7 +107,8 @@ bool Executor::on(const RecordHeader& header, const message::EventRecord& record
     if (stream != nullptr) result = (*stream)->device->use(**stream);
     const CaptureRef capture = stream == nullptr ? nullptr : (*stream)->capture;
     const bool is_node = capture != nullptr && (record.flags & CU_EVENT_RECORD_EXTERNAL) != 0;
-    if (result == CUDA_SUCCESS && event->driver.is_shared() && !event->is_in_graph) {
+    if (result == CUDA_SUCCESS && event->driver.is_shared() && !event->is_in_graph &&
+        (event->flags & CU_EVENT_INTERPROCESS) == 0) {
       // Somebody waits for the record before; that must not become this one.
       result = EventRef::create(driver_, event->flags, &event->driver);
     }

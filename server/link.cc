@@ -18,6 +18,18 @@ namespace {
 constexpr size_t kMessageBytesMax = 192 * 1024;
 }  // namespace
 
+std::string question_text(uint64_t question) {
+  std::string text(kQuestionBytes, '\0');
+  std::memcpy(text.data(), &question, kQuestionBytes);
+  return text;
+}
+
+bool read_question(const std::string& text, uint64_t* question) {
+  if (text.size() < kQuestionBytes) return false;
+  std::memcpy(question, text.data(), kQuestionBytes);
+  return true;
+}
+
 bool make_link(LinkPair* pair, std::string* error) {
   std::array<int, 2> fds{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds.data()) != 0) {

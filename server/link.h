@@ -18,14 +18,23 @@ enum class LinkKind : char {
                   // kSessionTokenBytes long, and its name
   kLane = 'l',    // supervisor: the attached connection asks to be a bulk lane of your session
   kDrain = 'd',   // supervisor: end your session
+  kShare = 's',   // worker: a question's number, a name and data to keep by it, with a descriptor
+  kOpen = 'o',    // worker: a question's number and a name
+  kForget = 'x',  // worker: a name that it shared
+  kShared = 'a',  // supervisor: the question's number, 1 or 0, data; with the descriptor of a kOpen
 };
 
 inline constexpr size_t kSessionTokenBytes = 16;
 
+// A number in front of a message's text, by which its answer is known.
+inline constexpr size_t kQuestionBytes = 8;
+std::string question_text(uint64_t question);
+bool read_question(const std::string& text, uint64_t* question);
+
 struct LinkMessage {
   LinkKind kind = LinkKind::kReady;
   std::string text;
-  transport::Fd fd;  // kTake, kLane
+  transport::Fd fd;  // kTake, kLane, kShare, kShared
 };
 
 enum class LinkStatus : uint8_t { kDone, kNothing, kGone };

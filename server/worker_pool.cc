@@ -96,9 +96,15 @@ void WorkerPool::on_message(const std::shared_ptr<WorkerProcess>& worker) {
         case LinkKind::kEnded:
           worker->ended = message.text;
           break;
+        case LinkKind::kShare:
+        case LinkKind::kOpen:
+        case LinkKind::kForget:
+          shared_names_.on_message(worker->pid, worker->link.native_handle(), std::move(message));
+          break;
         case LinkKind::kTake:
         case LinkKind::kLane:
         case LinkKind::kDrain:
+        case LinkKind::kShared:
           break;  // only supervisors say that
       }
       break;
@@ -195,6 +201,7 @@ void WorkerPool::reap() {
         worker->ended = message.text;
       }
     }
+    shared_names_.forget_all(worker->pid);
     std::error_code ignored;
     worker->link.close(ignored);
     workers_.erase(workers_.begin() + static_cast<std::ptrdiff_t>(i));

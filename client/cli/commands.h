@@ -16,6 +16,7 @@ inline constexpr int kExitNotFound = 127;
 struct RunOptions {
   std::string server;  // empty: the settings decide
   std::string config;
+  std::string devices;
   std::vector<std::string> program;  // and its arguments
 };
 // Returns only on failure.

@@ -32,7 +32,7 @@ int own_arguments(int argc, char** argv, std::vector<std::string>* program) {
       program->assign(argv + at, argv + argc);
       return at;
     }
-    at += argument == "--server" || argument == "--config" ? 2 : 1;
+    at += argument == "--server" || argument == "--config" || argument == "--devices" ? 2 : 1;
   }
   return argc;
 }
@@ -54,6 +54,10 @@ int main_or_throw(int argc, char** argv) {
   run_app->footer("\nPROGRAM and its arguments come last, after --. The exit code is PROGRAM's.");
   run_app->add_option("--server", run.server, server_help)->type_name("HOST:PORT");
   run_app->add_option("--config", run.config, config_help)->type_name("FILE");
+  run_app
+      ->add_option("--devices", run.devices,
+                   "How many of the server's GPUs the program sees, 0 for all (setting: devices).")
+      ->type_name("NUMBER");
 
   ServerOptions server;
   CLI::App* const devices_app = app.add_subcommand("devices", "List the server's GPUs.");

@@ -27,6 +27,7 @@ int run_command(const RunOptions& options) {
     return kExitUsage;
   }
   // A wrong setting is said here, once, instead of by every process that the program starts.
+  if (!options.devices.empty()) ::setenv("FARLANE_DEVICES", options.devices.c_str(), 1);
   if (!apply_options({options.server, options.config})) return kExitUsage;
   std::string error;
   const std::string libraries = library_folder_checked(&error);

@@ -64,9 +64,8 @@ FARLANE_CORE_API CUresult device_attribute(int device, CUdevice_attribute attrib
 FARLANE_CORE_API int
 driver_version();  // e.g. 13000: what this client implements, at most what the server has
 FARLANE_CORE_API bool can_access_peer(int device, int peer);
-// Kernels of `device` may, or may no more, touch the memory of `peer`, which can_access_peer().
-// With cuCtxEnablePeerAccess's errors. All memory of a session's devices is mapped for all of them,
-// so that what natively is a fault without it works here; module variables it takes.
+// cuCtxEnablePeerAccess and its end, with its errors. All memory of a session's devices is mapped
+// for all of them, so that what natively is a fault without it works here.
 FARLANE_CORE_API CUresult peer_access_enable(int device, int peer);
 FARLANE_CORE_API CUresult peer_access_disable(int device, int peer);
 FARLANE_CORE_API CUresult peer_attribute(int device, int peer, CUdevice_P2PAttribute attribute,
@@ -158,6 +157,20 @@ FARLANE_CORE_API CUresult memory_set_access(CUdeviceptr address, size_t bytes,
 FARLANE_CORE_API CUresult memory_get_access(CUdeviceptr address, int device, unsigned* flags);
 // One more reference to what is mapped there.
 FARLANE_CORE_API CUresult memory_retain(CUdeviceptr address, CUmemGenericAllocationHandle* memory);
+
+// ---- memory and events of other processes with sessions on the same server ----
+
+// A handle's 64 bytes are the client's own making. A block of memory_allocate; asks once per block.
+FARLANE_CORE_API CUresult memory_share(CUdeviceptr address, std::span<char, 64> handle);
+// Opening it again gives the same address; as many closings take it away, when no work uses it any
+// more. CUDA_ERROR_INVALID_CONTEXT for what this process shares, CUDA_ERROR_INVALID_HANDLE for what
+// the server does not know (any more).
+FARLANE_CORE_API CUresult memory_open(std::span<const char, 64> handle, int device,
+                                      CUdeviceptr* address);
+FARLANE_CORE_API CUresult memory_close(CUdeviceptr address);
+// Events with CU_EVENT_INTERPROCESS.
+FARLANE_CORE_API CUresult event_share(CUevent event, std::span<char, 64> handle);
+FARLANE_CORE_API CUresult event_open(std::span<const char, 64> handle, int device, CUevent* event);
 
 // ---- copies and fills ----
 

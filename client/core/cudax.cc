@@ -1,5 +1,6 @@
 #include "client/core/cudax.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "client/core/log_line.h"
@@ -10,6 +11,8 @@ namespace farlane::client::cudax {
 namespace {
 
 constexpr uint32_t kLibrariesMax = 32;
+// A part of every recipe that is no part of any library's.
+constexpr uint64_t kMadeOn = ~uint64_t{0};
 // Answers kept; a program that asks more different questions asks some of them again.
 constexpr size_t kAnswersMax = 1 << 16;
 
@@ -126,6 +129,9 @@ Object* object_create(uint16_t kind) {
   if (object != nullptr) {
     object->name = name;
     object->kind = kind;
+    // Handles belong to the device they are made on, and what is true of one device's need not be
+    // of another's.
+    object->set(kMadeOn, static_cast<uint64_t>(std::max(current_device(), 0)));
     state().objects.publish(name);
   }
   return object;
@@ -297,6 +303,9 @@ bool recall(const std::string& key, const char* name, int64_t* status,
 }
 
 void remember(const std::string& key, int64_t status, std::span<const std::byte> results) {
+  if (status != 0) {
+    return;  // every library's "success"; what failed may succeed the next time
+  }
   State& all = state();
   const std::lock_guard lock(all.answers_mutex);
   if (all.answers.size() >= kAnswersMax) {

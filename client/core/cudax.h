@@ -88,7 +88,8 @@ FARLANE_CORE_API CUresult ask(const Request& request, int64_t* status,
 // The status of an earlier posted call of this library that failed, once. 0: none.
 FARLANE_CORE_API int take_status(uint32_t library);
 
-// Answers that never change: by `key`, everything that they depend on. Any thread.
+// Answers that never change: by `key`, everything that they depend on. Failures are not kept. Any
+// thread.
 FARLANE_CORE_API bool recall(const std::string& key, const char* name, int64_t* status,
                              std::vector<std::byte>* results);
 FARLANE_CORE_API void remember(const std::string& key, int64_t status,

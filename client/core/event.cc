@@ -6,6 +6,9 @@ namespace {
 
 // The recorded work is known to have finished.
 bool is_over(Session* s, const Event& event, uint64_t recorded) {
+  if (event.is_shared()) {
+    return false;
+  }
   if (recorded <= event.finished_sequence.load(std::memory_order_acquire) ||
       recorded <= event.device->finished_sequence.load(std::memory_order_acquire)) {
     return true;
@@ -57,11 +60,10 @@ CUresult event_create(int device, unsigned flags, CUevent* event) {
   made->id = protocol::EventId::from_bits(bits);
   made->device = found;
   made->flags = flags;
-  // A blocking wait happens on the client; the server has no use for the flag, nor for an IPC
-  // handle.
+  // A blocking wait happens on the client; the server has no use for that flag.
   s->post(message::EventCreate{.event = made->id,
                                .device = found->server_ordinal,
-                               .flags = flags & static_cast<unsigned>(CU_EVENT_DISABLE_TIMING)});
+                               .flags = flags & ~static_cast<unsigned>(CU_EVENT_BLOCKING_SYNC)});
   *event = handle_of<CUevent>(bits);
   return CUDA_SUCCESS;
 }
@@ -115,7 +117,7 @@ CUresult event_record(CUevent event, CUstream stream, unsigned flags) {
   s->touch(recorded, sequence);
   found->recorded_stream.store(recorded->id.bits(), std::memory_order_release);
   found->recorded_sequence.store(sequence, std::memory_order_release);
-  return CUDA_SUCCESS;
+  return found->is_shared() ? settle_record(s, stream, sequence) : CUDA_SUCCESS;
 }
 
 CUresult event_synchronize(CUevent event) {

@@ -198,6 +198,14 @@ void make_devices(const control::Welcome& welcome, Session* session) {
     device->primary = handle_of<CUcontext>(bits);
     session->devices.push_back(std::move(device));
   }
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+      session->devices.empty() && visible != nullptr && *visible != '\0' && *visible != '-') {
+    log_line(LogLevel::kWarning,
+             "CUDA_VISIBLE_DEVICES=" + std::string(visible) + " names none of the " +
+                 std::to_string(welcome.devices.size()) +
+                 " GPUs of this session, so that the program sees none (setting devices, option "
+                 "--devices: how many of the server's GPUs it is to have)");
+  }
   for (auto& device : session->devices) {
     device->several_streams = session->devices.size() > 1;
   }

@@ -264,6 +264,11 @@ PointerFacts pointer_facts(uint64_t address) {
     facts.bytes = mapping.bytes;
     facts.id = mapping.id;
     facts.mapped_by_program = true;
+    if (const VirtualMemory::Physical& physical = *mapping.physical; physical.view_bytes != 0) {
+      facts.base += physical.view_offset;
+      facts.bytes = physical.view_bytes;
+      facts.mapped_by_program = false;
+    }
     return facts;
   }
   if (Device* owner = s->device_of(address); owner != nullptr) {

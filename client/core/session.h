@@ -34,6 +34,7 @@
 #include "client/core/inbox.h"
 #include "client/core/lanes.h"
 #include "client/core/loss.h"
+#include "client/core/sharing.h"
 #include "client/core/stats.h"
 #include "client/core/stream_attributes.h"
 #include "client/core/tensor_map.h"
@@ -79,6 +80,8 @@ struct Event {
   std::atomic<uint64_t> recorded_stream = 0;    // StreamId bits
   std::atomic<uint64_t> finished_sequence = 0;  // the record known to have finished
   std::atomic<uint64_t> capture = 0;            // last recorded in this one (Capture::id)
+  // Other processes record and wait for it too, so that nothing about it is known here.
+  bool is_shared() const { return (flags & CU_EVENT_INTERPROCESS) != 0; }
   void reset() {
     capture = 0;
     device = nullptr;
@@ -369,6 +372,7 @@ class Session {
   std::map<uint64_t, Variable> variables;  // by address; module variables the program asked for
 
   VirtualMemory virtual_memory;
+  SharedMemory shared_memory;
   TensorMaps tensor_maps;
   StreamAttributes stream_attributes;
 
@@ -411,6 +415,10 @@ template <class H>
 H handle_of(uint64_t bits) {
   return reinterpret_cast<H>(bits);
 }
+
+// The record of an event that other processes may wait for has been made: they learn about it by
+// other ways, and must not come before it.
+CUresult settle_record(Session* s, CUstream stream, uint64_t sequence);
 
 // All peer access of a device, given and had, ends.
 void peer_access_reset(Session* s, int device);

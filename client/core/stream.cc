@@ -239,7 +239,7 @@ CUresult stream_wait_event(CUstream stream, CUevent event, unsigned flags) {
         s->post(message::StreamWait{.stream = found->id, .event = awaited->id, .flags = flags});
     return sequence == 0 ? kServerLost : CUDA_SUCCESS;
   }
-  if (awaited->recorded_sequence.load() == 0) {
+  if (awaited->recorded_sequence.load() == 0 && !awaited->is_shared()) {
     return CUDA_SUCCESS;  // an event that was never recorded is over
   }
   s->touch(found,
@@ -397,6 +397,11 @@ CUresult device_reset(int device) {
     found->memory.clear();
   }
   s->virtual_memory.forget(found->ordinal);
+  {
+    std::lock_guard lock(s->shared_memory.mutex);
+    std::erase_if(s->shared_memory.opened,
+                  [&](const auto& entry) { return entry.second.device == found->ordinal; });
+  }
   if (result == CUDA_SUCCESS) {
     s->errors.clear();
   }

@@ -44,6 +44,9 @@ class VirtualMemory {
     int device = 0;
     uint64_t bytes = 0;
     CUmemAllocationProp properties{};
+    // Not 0: another process's; a part of it is what the program was given.
+    uint64_t view_offset = 0;
+    uint64_t view_bytes = 0;
     unsigned handles = 0;   // references that the program holds
     unsigned mappings = 0;  // with these it can still be asked for
   };

@@ -5,7 +5,7 @@ set(softcuda_driver_sources
   driver_api_launch.cc driver_api_library.cc driver_api_memory.cc driver_api_module.cc
   driver_api_pool.cc driver_api_proc.cc driver_api_stream.cc driver_api_virtual.cc
   driver_context.cc driver_copy.cc driver_device.cc driver_graph.cc driver_launch.cc driver_memory.cc
-  driver_memory_host.cc driver_memory_virtual.cc driver_module.cc driver_scheduler.cc
+  driver_memory_host.cc driver_memory_virtual.cc driver_module.cc driver_scheduler.cc driver_shared_event.cc
   driver_stream.cc image_select.cc)
 
 add_library(softcuda SHARED ${softcuda_driver_sources})

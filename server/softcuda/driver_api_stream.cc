@@ -5,6 +5,7 @@
 #include "server/softcuda/driver_call.h"
 #include "server/softcuda/driver_device.h"
 #include "server/softcuda/driver_graph.h"
+#include "server/softcuda/driver_shared_event.h"
 #include "server/softcuda/driver_stream.h"
 
 using namespace farlane::softcuda;
@@ -237,6 +238,14 @@ CUresult cuStreamWaitEvent(CUstream handle, CUevent event_handle, unsigned int f
     } else if (const auto captured = wait_captured(context, *stream, stream, *event)) {
       return *captured;
     }
+    if (event->shared != nullptr) {
+      const uint64_t newest = event->shared->newest();
+      if (!event->shared->is_done(newest)) {
+        enqueue(context, stream, Op::Kind::kHost,
+                [shared = event->shared, newest] { shared->wait(newest); });
+      }
+      return CUDA_SUCCESS;
+    }
     OpPtr recorded;
     {
       const auto lock = Scheduler::instance().lock();
@@ -298,10 +307,10 @@ CUresult cuEventCreate(CUevent* handle, unsigned int flags) {
         (interprocess && (flags & CU_EVENT_DISABLE_TIMING) == 0)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (interprocess) {
-      return CUDA_ERROR_NOT_SUPPORTED;
-    }
     auto event = std::make_shared<Event>();
+    if (interprocess && (event->shared = SharedEvent::make()) == nullptr) {
+      return CUDA_ERROR_OPERATING_SYSTEM;
+    }
     event->context = context;
     event->context_id = context->id;
     event->flags = flags;
@@ -347,6 +356,10 @@ CUresult cuEventRecord(CUevent handle, CUstream stream) {
 
 CUresult cuEventQuery(CUevent handle) {
   return on_event(handle, [](const ContextPtr& context, const auto& event) -> CUresult {
+    if (event->shared != nullptr) {
+      return event->shared->is_done(event->shared->newest()) ? context->sticky.load()
+                                                             : CUDA_ERROR_NOT_READY;
+    }
     const auto lock = Scheduler::instance().lock();
     if (event->captured_by != nullptr) {
       return ask_captured(*event->captured_by);
@@ -357,6 +370,9 @@ CUresult cuEventQuery(CUevent handle) {
 
 CUresult cuEventSynchronize(CUevent handle) {
   return on_event(handle, [](const ContextPtr& context, const auto& event) -> CUresult {
+    if (event->shared != nullptr) {
+      event->shared->wait(event->shared->newest());
+    }
     {
       auto lock = Scheduler::instance().lock();
       if (event->captured_by != nullptr) {
@@ -393,6 +409,37 @@ CUresult cuEventElapsedTime_v2(float* milliseconds, CUevent start_handle, CUeven
     }
     *milliseconds =
         std::chrono::duration<float, std::milli>(end->record->time - start->record->time).count();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuIpcGetEventHandle(CUipcEventHandle* out, CUevent handle) {
+  return on_event(handle, [&](const ContextPtr&, const auto& event) -> CUresult {
+    if (out == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (event->shared == nullptr) {
+      return CUDA_ERROR_INVALID_HANDLE;
+    }
+    *out = event->shared->handle();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuIpcOpenEventHandle(CUevent* handle, CUipcEventHandle from) {
+  return in_context([&](const ContextPtr& context) -> CUresult {
+    if (handle == nullptr) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    auto event = std::make_shared<Event>();
+    event->shared = SharedEvent::open(from);
+    if (event->shared == nullptr) {
+      return CUDA_ERROR_INVALID_HANDLE;
+    }
+    event->context = context;
+    event->context_id = context->id;
+    event->flags = CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING;
+    *handle = Driver::instance().events.add(std::move(event));
     return CUDA_SUCCESS;
   });
 }

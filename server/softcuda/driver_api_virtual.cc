@@ -1,4 +1,6 @@
 // cuMemAddressReserve and the rest of virtual memory management.
+#include <fcntl.h>
+
 #include "server/softcuda/driver_call.h"
 
 using namespace farlane::softcuda;
@@ -55,7 +57,9 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, size_t bytes,
     if (handle == nullptr || prop == nullptr || flags != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (prop->requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE || !is_plain_device_memory(prop)) {
+    const bool shareable = prop->requestedHandleTypes == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    if ((prop->requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE && !shareable) ||
+        !is_plain_device_memory(prop)) {
       return CUDA_ERROR_NOT_SUPPORTED;
     }
     if (!is_our_device(prop->location.id)) {
@@ -63,7 +67,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, size_t bytes,
     }
     std::shared_ptr<PhysicalMemory> physical;
     const CUresult result =
-        DeviceMemory::instance().create_physical(prop->location.id, bytes, &physical);
+        DeviceMemory::instance().create_physical(prop->location.id, bytes, shareable, &physical);
     if (result == CUDA_SUCCESS) {
       *handle = Driver::instance().physical.add(std::move(physical));
     }
@@ -168,6 +172,39 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle* handle, void*
     // A second handle to the same memory: what is released once per retain is the handle.
     *handle = Driver::instance().physical.add(range->physical);
     return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemExportToShareableHandle(void* shareable, CUmemGenericAllocationHandle handle,
+                                      CUmemAllocationHandleType type, unsigned long long flags) {
+  return initialized([&]() -> CUresult {
+    const auto physical = Driver::instance().physical.find(handle);
+    if (shareable == nullptr || physical == nullptr || flags != 0 || physical->file < 0 ||
+        type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const int file = fcntl(physical->file, F_DUPFD_CLOEXEC, 0);
+    if (file < 0) {
+      return CUDA_ERROR_OPERATING_SYSTEM;
+    }
+    *static_cast<int*>(shareable) = file;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* shared,
+                                        CUmemAllocationHandleType type) {
+  return initialized([&]() -> CUresult {
+    if (handle == nullptr || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    std::shared_ptr<PhysicalMemory> physical;
+    const CUresult result = DeviceMemory::instance().borrow_physical(
+        static_cast<int>(reinterpret_cast<intptr_t>(shared)), &physical);
+    if (result == CUDA_SUCCESS) {
+      *handle = Driver::instance().physical.add(std::move(physical));
+    }
+    return result;
   });
 }
 

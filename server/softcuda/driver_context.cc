@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "server/softcuda/driver_graph.h"
+#include "server/softcuda/driver_shared_event.h"
 #include "server/softcuda/driver_stream.h"
 
 namespace farlane::softcuda {
@@ -108,8 +109,9 @@ bool ContextMemory::find(uint64_t address, uint64_t* begin, uint64_t* end) const
         reachable = pool != nullptr && (pool->access.load() >> context_.device & 1) != 0;
       }
       break;
+    case MemoryRange::Kind::kVariable:  // an H200's peers fault on them
+      break;
     case MemoryRange::Kind::kAllocation:
-    case MemoryRange::Kind::kVariable:
       if (!reachable) {
         const std::lock_guard lock(context_.peers_mutex);
         reachable = context_.peers.count(range->context_id) != 0;

@@ -27,6 +27,7 @@ struct ExecObject;
 struct GraphEdge;
 struct GraphNode;
 struct GraphObject;
+class SharedEvent;
 
 struct Stream {
   CUstream handle = nullptr;
@@ -58,6 +59,7 @@ struct Event {
   std::weak_ptr<Context> context;
   uint64_t context_id = 0;
   unsigned flags = 0;
+  std::shared_ptr<SharedEvent> shared;  // CU_EVENT_INTERPROCESS
   // Under the scheduler's lock.
   std::shared_ptr<EventRecord> record;        // null before the first
   std::shared_ptr<CaptureState> captured_by;  // its last record was captured

@@ -26,6 +26,8 @@ class PhysicalMemory {
   CUdevice device = 0;
   uint64_t bytes = 0;
   uint64_t file_offset = 0;
+  int file = -1;             // a memory file of its own, to be shared; -1: part of the common one
+  bool is_borrowed = false;  // another process made it
 };
 
 struct MemoryRange {
@@ -78,8 +80,11 @@ class DeviceMemory {
   void remove_variable(uint64_t address);
 
   // Virtual memory management.
-  CUresult create_physical(CUdevice device, uint64_t bytes,
+  // `shareable`: in a memory file of its own, whose name says which device it is on.
+  CUresult create_physical(CUdevice device, uint64_t bytes, bool shareable,
                            std::shared_ptr<PhysicalMemory>* physical);
+  // Such a file of another process.
+  CUresult borrow_physical(int file, std::shared_ptr<PhysicalMemory>* physical);
   CUresult reserve(uint64_t bytes, uint64_t alignment, uint64_t hint, uint64_t* address);
   CUresult unreserve(uint64_t address, uint64_t bytes);
   CUresult map(uint64_t address, uint64_t bytes, uint64_t offset,

@@ -3,8 +3,10 @@
 // fresh memory is zero and a released one's pages go back to the system at once.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <mutex>
 
 #include "server/softcuda/driver_memory.h"
@@ -14,6 +16,7 @@ namespace farlane::softcuda {
 namespace {
 
 constexpr uint64_t kFileBytesMax = uint64_t{1} << 46;
+constexpr char kSharedFile[] = "/memfd:softcuda-%d (deleted)";  // as the system shows its name
 
 void* pointer(uint64_t address) {
   return reinterpret_cast<void*>(address);
@@ -33,18 +36,67 @@ bool granular(uint64_t value) {
 
 PhysicalMemory::~PhysicalMemory() {
   DeviceMemory& memory = DeviceMemory::instance();
+  if (file >= 0) {
+    close(file);
+    const std::unique_lock lock(memory.mutex_);
+    memory.give_back(device, is_borrowed ? 0 : bytes);
+    return;
+  }
   fallocate(memory.physical_file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
             static_cast<off_t>(file_offset), static_cast<off_t>(bytes));
   const std::unique_lock lock(memory.mutex_);
   memory.give_back(device, bytes);
 }
 
-CUresult DeviceMemory::create_physical(CUdevice device, uint64_t bytes,
+CUresult DeviceMemory::borrow_physical(int file, std::shared_ptr<PhysicalMemory>* physical) {
+  char link[64];
+  char name[64] = "";
+  std::snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  int device = -1;
+  struct stat facts {};
+  if (readlink(link, name, sizeof name - 1) < 0 || std::sscanf(name, kSharedFile, &device) != 1 ||
+      device < 0 || device >= device_count() || fstat(file, &facts) != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  auto made = std::make_shared<PhysicalMemory>();
+  made->device = device;
+  made->bytes = static_cast<uint64_t>(facts.st_size);
+  made->is_borrowed = true;
+  made->file = fcntl(file, F_DUPFD_CLOEXEC, 0);
+  if (made->file < 0) {
+    return CUDA_ERROR_OPERATING_SYSTEM;
+  }
+  *physical = std::move(made);
+  return CUDA_SUCCESS;
+}
+
+CUresult DeviceMemory::create_physical(CUdevice device, uint64_t bytes, bool shareable,
                                        std::shared_ptr<PhysicalMemory>* physical) {
   if (bytes == 0 || !granular(bytes)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   const std::unique_lock lock(mutex_);
+  if (shareable) {
+    if (!take(device, bytes)) {
+      return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    char name[32];
+    std::snprintf(name, sizeof name, "softcuda-%d", device);
+    const int file = memfd_create(name, MFD_CLOEXEC);
+    if (file < 0 || ftruncate(file, static_cast<off_t>(bytes)) != 0) {
+      give_back(device, bytes);
+      if (file >= 0) {
+        close(file);
+      }
+      return CUDA_ERROR_OPERATING_SYSTEM;
+    }
+    auto made = std::make_shared<PhysicalMemory>();
+    made->device = device;
+    made->bytes = bytes;
+    made->file = file;
+    *physical = std::move(made);
+    return CUDA_SUCCESS;
+  }
   if (physical_file_ < 0) {
     physical_file_ = memfd_create("softcuda-memory", MFD_CLOEXEC);
     if (physical_file_ < 0 || ftruncate(physical_file_, static_cast<off_t>(kFileBytesMax)) != 0) {
@@ -138,7 +190,8 @@ CUresult DeviceMemory::map(uint64_t address, uint64_t bytes, uint64_t offset,
     return CUDA_ERROR_INVALID_VALUE;  // something is mapped there
   }
   if (mmap(pointer(address), bytes, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-           physical_file_, static_cast<off_t>(physical->file_offset + offset)) == MAP_FAILED) {
+           physical->file >= 0 ? physical->file : physical_file_,
+           static_cast<off_t>(physical->file_offset + offset)) == MAP_FAILED) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   MemoryRange range;

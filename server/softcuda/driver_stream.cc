@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/softcuda/driver_shared_event.h"
+
 namespace farlane::softcuda {
 namespace {
 
@@ -166,7 +168,14 @@ void record_event(const ContextPtr& context, const std::shared_ptr<Stream>& stre
   auto op = std::make_shared<Op>();
   op->kind = Op::Kind::kMarker;
   // The record keeps its op alive and not the other way round: the op's end drops this function.
-  op->run = [record] { record->time = std::chrono::steady_clock::now(); };
+  const std::shared_ptr<SharedEvent> shared = event->shared;
+  const uint64_t number = shared == nullptr ? 0 : shared->begin_record();
+  op->run = [record, shared, number] {
+    record->time = std::chrono::steady_clock::now();
+    if (shared != nullptr) {
+      shared->finish_record(number);
+    }
+  };
   record->op = op;
   auto lock = Scheduler::instance().lock();
   const std::vector<OpPtr> before = predecessors_of(*context, *stream);

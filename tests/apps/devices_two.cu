@@ -103,7 +103,11 @@ void memory_of_each() {
   const auto arrived = [&](const char* what) {
     CUDA_CHECK(cudaMemcpy(got.data(), at[1], bytes, cudaMemcpyDeviceToHost));
     check::equal(what, got.data(), values.data(), kN);
+    int current = 0;
+    CUDA_CHECK(cudaGetDevice(&current));
+    CUDA_CHECK(cudaSetDevice(1));  // device 0 has no access to it
     CUDA_CHECK(cudaMemset(at[1], 0, bytes));
+    CUDA_CHECK(cudaSetDevice(current));
   };
   CUDA_CHECK(cudaMemcpy(at[0], values.data(), bytes, cudaMemcpyDefault));
   CUDA_CHECK(cudaMemcpy(at[1], at[0], bytes, cudaMemcpyDefault));

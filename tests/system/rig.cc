@@ -26,6 +26,7 @@ CUresult CUDAAPI reserve(CUdeviceptr* address, size_t bytes, size_t alignment, C
 
 server::DriverTable load() {
   ::setenv("FARLANE_SOFTCUDA_MEMORY_MIB", std::to_string(kDeviceBytes >> 20).c_str(), 1);
+  ::setenv("FARLANE_SOFTCUDA_DEVICES", std::to_string(kDevices).c_str(), 1);
   ::setenv("FARLANE_SOFTCUDA_THREADS", "2", 1);
   spdlog::set_level(spdlog::level::warn);
   server::DriverTable table;
@@ -115,7 +116,7 @@ Rig::Rig(const RigOptions& options) : options_(options) {
   server_channel_ = std::move(pair.b);
   g_client_gives_way = false;
   std::string error;
-  host_ = server::Host::start(driver(), options_.server, 0, &error);
+  host_ = server::Host::start(driver(), options_.server, options.first_device, &error);
   g_client_gives_way = true;
   if (host_ == nullptr) {
     ADD_FAILURE() << error;
@@ -194,14 +195,14 @@ server::SessionEnd Rig::wait_for_worker() {
   return end_;
 }
 
-CUresult Kernels::load() {
+CUresult Kernels::load(int device) {
   static const std::vector<std::byte> ptx = [] {
     std::vector<std::byte> bytes = file_bytes(FARLANE_TEST_PTX);
     bytes.push_back(std::byte{0});
     return bytes;
   }();
   const void* image = ptx.data();
-  CUresult result = client::module_load(0, {&image, 1}, &module, nullptr);
+  CUresult result = client::module_load(device, {&image, 1}, &module, nullptr);
   if (result != CUDA_SUCCESS) return result;
   result = client::module_function(module, "scale_add", &scale_add);
   if (result != CUDA_SUCCESS) return result;

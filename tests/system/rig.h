@@ -30,8 +30,9 @@
 
 namespace farlane::system_test {
 
-// The software device's driver, with 256 MiB of device memory.
-inline constexpr uint64_t kDeviceBytes = uint64_t{256} << 20;
+// The software device's driver, with two devices; a session has one unless it asks for more.
+inline constexpr uint64_t kDeviceBytes = uint64_t{256} << 20;  // each
+inline constexpr int kDevices = 2;
 const server::DriverTable& driver();
 // What is free on the device as the driver counts it; needs no session.
 uint64_t device_free_bytes();
@@ -51,7 +52,8 @@ struct RigOptions {
   std::optional<transport::FaultPlan> server_lane_faults;
   // The command lane goes through rings in shared memory instead; then faults are not drawn.
   bool shared_memory = false;
-  bool by_hand = false;  // the worker moves only in step() and pumped()
+  bool by_hand = false;       // the worker moves only in step() and pumped()
+  uint32_t first_device = 0;  // that the worker is warm for; there are kDevices
 
   RigOptions();
 };
@@ -131,7 +133,7 @@ struct Kernels {
   CUfunction store = nullptr;
 
   // [asks]
-  CUresult load();
+  CUresult load(int device = 0);
   CUresult launch_scale_add(CUstream stream, CUdeviceptr data, uint32_t count, uint32_t factor,
                             uint32_t summand) const;
   CUresult launch_wait_for(CUstream stream, CUdeviceptr gate) const;

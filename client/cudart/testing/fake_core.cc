@@ -231,6 +231,26 @@ CUresult peer_access_disable(int, int) {
   FAKE_CALLED();
   return CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
 }
+CUresult memory_share(CUdeviceptr, std::span<char, 64>) {
+  FAKE_CALLED();
+  return CUDA_SUCCESS;
+}
+CUresult memory_open(std::span<const char, 64>, int, CUdeviceptr*) {
+  FAKE_CALLED();
+  return CUDA_ERROR_INVALID_HANDLE;
+}
+CUresult memory_close(CUdeviceptr) {
+  FAKE_CALLED();
+  return CUDA_ERROR_INVALID_VALUE;
+}
+CUresult event_share(CUevent, std::span<char, 64>) {
+  FAKE_CALLED();
+  return CUDA_SUCCESS;
+}
+CUresult event_open(std::span<const char, 64>, int, CUevent*) {
+  FAKE_CALLED();
+  return CUDA_ERROR_INVALID_HANDLE;
+}
 CUresult peer_attribute(int, int, CUdevice_P2PAttribute, int* value) {
   FAKE_CALLED();
   *value = 1;

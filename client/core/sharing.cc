@@ -1,0 +1,285 @@
+#include "client/core/sharing.h"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+#include "client/core/log_line.h"
+#include "client/core/session.h"
+
+namespace farlane::client {
+namespace {
+
+constexpr std::array<char, 4> kMagic = {'F', 'L', 'S', '1'};
+
+uint64_t random_number() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
+SharedHandle new_handle(SharedHandle::Kind kind) {
+  static const uint64_t maker = random_number();
+  SharedHandle handle;
+  handle.magic = kMagic;
+  handle.kind = kind;
+  handle.maker = maker;
+  const uint64_t words[2] = {random_number(), random_number()};
+  static_assert(sizeof words == sizeof handle.name);
+  std::memcpy(handle.name.data(), words, sizeof words);
+  return handle;
+}
+
+CUresult read_handle(std::span<const char, 64> from, SharedHandle::Kind kind,
+                     SharedHandle* handle) {
+  std::memcpy(handle, from.data(), sizeof *handle);
+  if (handle->magic != kMagic || handle->kind != kind) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  // CUDA refuses what this very process shares.
+  return handle->maker == new_handle(kind).maker ? CUDA_ERROR_INVALID_CONTEXT : CUDA_SUCCESS;
+}
+
+// From now on others look at what this session does, so what a call promises to have done is done
+// on the device when it returns, and not only on its way there.
+CUresult become_visible(Session* s) {
+  for (auto& device : s->devices) {
+    device->several_streams.store(true, std::memory_order_release);
+  }
+  for (auto& device : s->devices) {
+    if (const CUresult result = device_synchronize(device->ordinal); result != CUDA_SUCCESS) {
+      return result;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+void say_unknown(CUresult result, const char* what) {
+  if (result == CUDA_ERROR_INVALID_HANDLE) {
+    log_line(LogLevel::kWarning, std::string("a shared ") + what +
+                                     " is not known to this server: the process that shared it has "
+                                     "ended, or has its session on another server");
+  }
+}
+
+}  // namespace
+
+CUresult memory_share(CUdeviceptr address, std::span<char, 64> handle) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  const PointerFacts facts = pointer_facts(address);
+  if (facts.kind != PointerFacts::Kind::kDevice || facts.stream_ordered || facts.variable ||
+      facts.mapped_by_program) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::lock_guard lock(s->shared_memory.mutex);
+  if (s->shared_memory.opened.contains(facts.base)) {
+    return CUDA_ERROR_INVALID_VALUE;  // another process's is not ours to pass on
+  }
+  auto found = s->shared_memory.shared.find(facts.id);
+  if (found == s->shared_memory.shared.end()) {
+    SharedHandle made = new_handle(SharedHandle::Kind::kMemory);
+    Answer<message::MemoryShare> answer;
+    CUresult result =
+        s->ask(message::MemoryShare{.name = made.name, .address = facts.base}, &answer);
+    if (result == CUDA_SUCCESS) {
+      result = become_visible(s);
+    }
+    if (result != CUDA_SUCCESS) {
+      return result;
+    }
+    made.name = answer.reply.name;
+    made.offset = answer.reply.offset;
+    made.bytes = facts.bytes;
+    found = s->shared_memory.shared.emplace(facts.id, made).first;
+  }
+  std::memcpy(handle.data(), &found->second, sizeof found->second);
+  return CUDA_SUCCESS;
+}
+
+CUresult memory_open(std::span<const char, 64> from, int device, CUdeviceptr* address) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  SharedHandle handle;
+  if (const CUresult wrong = read_handle(from, SharedHandle::Kind::kMemory, &handle);
+      wrong != CUDA_SUCCESS) {
+    return wrong;
+  }
+  Device* user = s->device(device);
+  if (user == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  std::lock_guard lock(s->shared_memory.mutex);
+  for (auto& [at, one] : s->shared_memory.opened) {
+    if (one.name == handle.name && one.offset == handle.offset && one.device == device) {
+      ++one.uses;
+      *address = at;
+      return CUDA_SUCCESS;
+    }
+  }
+  SharedMemory::Opened opened;
+  opened.memory = s->virtual_memory.next_name();
+  opened.name = handle.name;
+  opened.offset = handle.offset;
+  opened.device = device;
+  opened.uses = 1;
+  Answer<message::MemoryOpen> answer;
+  CUresult result = s->ask(
+      message::MemoryOpen{
+          .name = handle.name, .memory = opened.memory, .device = user->server_ordinal},
+      &answer);
+  if (result != CUDA_SUCCESS) {
+    say_unknown(result, "memory handle");
+    return result;
+  }
+  opened.bytes = answer.reply.bytes;
+  if (handle.offset >= opened.bytes || handle.bytes > opened.bytes - handle.offset) {
+    s->post(message::MemoryRelease{.memory = opened.memory});
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  // On whose device it is; memory of a device that this session does not have counts as the user's.
+  int owner = device;
+  std::vector<CUmemAccessDesc> access;
+  for (const auto& one : s->devices) {
+    if (one->server_ordinal == answer.reply.owner) {
+      owner = one->ordinal;
+    }
+  }
+  for (const auto& one : s->devices) {
+    if (one->ordinal == device || one->ordinal == owner || can_access_peer(one->ordinal, owner)) {
+      CUmemAccessDesc desc{};
+      desc.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+      desc.location.id = one->ordinal;
+      desc.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+      access.push_back(desc);
+    }
+  }
+  VirtualMemory::Physical physical;
+  physical.name = opened.memory;
+  physical.device = owner;
+  physical.bytes = opened.bytes;
+  physical.view_offset = handle.offset;
+  physical.view_bytes = handle.bytes;
+  s->virtual_memory.keep(physical);
+  CUdeviceptr start = 0;
+  result = address_reserve(device, opened.bytes, 0, 0, &start);
+  if (result == CUDA_SUCCESS) {
+    result = memory_map(start, opened.bytes, opened.memory);
+  }
+  if (result == CUDA_SUCCESS) {
+    result = memory_set_access(start, opened.bytes, access);
+  }
+  if (result == CUDA_SUCCESS) {
+    result = become_visible(s);  // also brings an error of the posted ones
+  }
+  if (result != CUDA_SUCCESS) {
+    memory_unmap(start, opened.bytes);
+    memory_release(opened.memory);
+    address_free(start, opened.bytes);
+    return result;
+  }
+  opened.start = start;
+  *address = start + handle.offset;
+  s->shared_memory.opened.emplace(*address, opened);
+  return CUDA_SUCCESS;
+}
+
+CUresult memory_close(CUdeviceptr address) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  std::lock_guard lock(s->shared_memory.mutex);
+  const auto found = s->shared_memory.opened.find(address);
+  if (found == s->shared_memory.opened.end()) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (--found->second.uses != 0) {
+    return CUDA_SUCCESS;
+  }
+  // Nothing may still use it when it goes.
+  for (const auto& device : s->devices) {
+    if (const CUresult result = device_synchronize(device->ordinal); result != CUDA_SUCCESS) {
+      found->second.uses = 1;
+      return result;
+    }
+  }
+  const SharedMemory::Opened opened = found->second;
+  s->shared_memory.opened.erase(found);
+  CUresult result = memory_unmap(opened.start, opened.bytes);
+  const CUresult released = memory_release(opened.memory);
+  const CUresult freed = address_free(opened.start, opened.bytes);
+  result = result == CUDA_SUCCESS ? released : result;
+  return result == CUDA_SUCCESS ? freed : result;
+}
+
+CUresult event_share(CUevent event, std::span<char, 64> handle) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  const Event* found = s->events.find(bits_of(event));
+  if (found == nullptr || (found->flags & CU_EVENT_INTERPROCESS) == 0) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
+  const SharedHandle made = new_handle(SharedHandle::Kind::kEvent);
+  const CUresult result = s->ask(message::EventShare{.event = found->id, .name = made.name});
+  if (result == CUDA_SUCCESS) {
+    std::memcpy(handle.data(), &made, sizeof made);
+  }
+  return result;
+}
+
+CUresult event_open(std::span<const char, 64> from, int device, CUevent* event) {
+  CUresult error = CUDA_SUCCESS;
+  Session* s = session(&error);
+  if (s == nullptr) {
+    return error;
+  }
+  SharedHandle handle;
+  if (const CUresult wrong = read_handle(from, SharedHandle::Kind::kEvent, &handle);
+      wrong != CUDA_SUCCESS) {
+    return wrong;
+  }
+  Device* owner = s->device(device);
+  if (owner == nullptr) {
+    return CUDA_ERROR_INVALID_DEVICE;
+  }
+  uint64_t bits = 0;
+  Event* made = s->events.create(&bits);
+  if (made == nullptr) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  made->id = protocol::EventId::from_bits(bits);
+  made->device = owner;
+  made->flags = CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING;
+  const CUresult result = s->ask(
+      message::EventOpen{.event = made->id, .name = handle.name, .device = owner->server_ordinal});
+  if (result != CUDA_SUCCESS) {
+    say_unknown(result, "event handle");
+    const protocol::EventId id = made->id;
+    s->events.destroy(bits);
+    s->post(message::EventDestroy{.event = id});
+    return result;
+  }
+  *event = handle_of<CUevent>(bits);
+  return CUDA_SUCCESS;
+}
+
+// What the server has executed so far is known when it answers; what waits there for a copy's data
+// is not among it, but the stream's work is once it has finished.
+CUresult settle_record(Session* s, CUstream stream, uint64_t sequence) {
+  Answer<message::Echo> answer;
+  const CUresult result = s->ask(message::Echo{}, &answer);
+  return result != CUDA_SUCCESS || answer.reply.executed >= sequence ? result
+                                                                     : stream_synchronize(stream);
+}
+
+}  // namespace farlane::client

@@ -1,0 +1,48 @@
+#include "server/link_sharing.h"
+
+#include <cstring>
+
+namespace farlane::server {
+
+void LinkSharing::set_wake(std::function<void()> wake) {
+  const std::lock_guard lock(mutex_);
+  wake_ = std::move(wake);
+}
+
+// A supervisor that is gone takes its workers with it; nothing is missed by not looking.
+void LinkSharing::share(uint64_t question, const std::string& name, const std::string& data,
+                        const transport::Fd& fd) {
+  static_cast<void>(
+      send_link(link_, LinkKind::kShare, question_text(question) + name + data, fd.get()));
+}
+
+void LinkSharing::open(uint64_t question, const std::string& name) {
+  static_cast<void>(send_link(link_, LinkKind::kOpen, question_text(question) + name));
+}
+
+void LinkSharing::forget(const std::string& name) {
+  static_cast<void>(send_link(link_, LinkKind::kForget, name));
+}
+
+bool LinkSharing::take(SharedThing* answer) {
+  const std::lock_guard lock(mutex_);
+  if (answers_.empty()) return false;
+  *answer = std::move(answers_.front());
+  answers_.pop_front();
+  return true;
+}
+
+void LinkSharing::deliver(LinkMessage message) {
+  SharedThing answer;
+  if (!read_question(message.text, &answer.question) || message.text.size() <= kQuestionBytes) {
+    return;
+  }
+  answer.done = message.text[kQuestionBytes] != 0;
+  answer.data = message.text.substr(kQuestionBytes + 1);
+  answer.fd = std::move(message.fd);
+  const std::lock_guard lock(mutex_);
+  answers_.push_back(std::move(answer));
+  if (wake_) wake_();
+}
+
+}  // namespace farlane::server

@@ -1,0 +1,60 @@
+#include "server/shared_names.h"
+
+#include <spdlog/spdlog.h>
+
+#include "server/sharing.h"
+
+namespace farlane::server {
+
+void SharedNames::on_message(pid_t worker, int link, LinkMessage message) {
+  if (message.kind == LinkKind::kForget) {
+    const auto found = names_.find(message.text);
+    if (found != names_.end() && found->second.owner == worker) erase(found);
+    return;
+  }
+  uint64_t question = 0;
+  if (!read_question(message.text, &question) ||
+      message.text.size() < kQuestionBytes + kSharedNameBytes) {
+    return;
+  }
+  const std::string name = message.text.substr(kQuestionBytes, kSharedNameBytes);
+  std::string reply = question_text(question);
+  int fd = -1;
+  if (message.kind == LinkKind::kShare) {
+    // A name is random: one that is there already is somebody's mistake or malice.
+    bool known = false;
+    const bool has_descriptor = static_cast<bool>(message.fd);
+    if (names_.size() < kNamesMax && (!has_descriptor || descriptors_ < kDescriptorsMax)) {
+      std::string data = message.text.substr(kQuestionBytes + kSharedNameBytes);
+      known =
+          names_.try_emplace(name, Shared{worker, std::move(data), std::move(message.fd)}).second;
+      descriptors_ += known && has_descriptor ? 1 : 0;
+    } else {
+      spdlog::warn("worker {} cannot share more: all sessions together share {} things already",
+                   worker, names_.size());
+    }
+    reply.push_back(known ? 1 : 0);
+  } else if (const auto found = names_.find(name); found != names_.end()) {
+    reply.push_back(1);
+    reply += found->second.data;
+    fd = found->second.fd.get();
+  } else {
+    reply.push_back(0);
+  }
+  // One that is gone needs no answer.
+  static_cast<void>(send_link(link, LinkKind::kShared, reply, fd));
+}
+
+void SharedNames::erase(std::map<std::string, Shared>::iterator name) {
+  descriptors_ -= name->second.fd ? 1 : 0;
+  names_.erase(name);
+}
+
+void SharedNames::forget_all(pid_t worker) {
+  for (auto name = names_.begin(); name != names_.end();) {
+    const auto one = name++;
+    if (one->second.owner == worker) erase(one);
+  }
+}
+
+}  // namespace farlane::server

@@ -1,0 +1,163 @@
+// Several devices in one session: which they are, and memory that one frees while another uses it.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
+
+#include "tests/system/rig.h"
+
+namespace farlane::system_test {
+namespace {
+
+using client::memory_allocate;
+using client::memory_free;
+
+RigOptions with_devices(int64_t devices, uint32_t first_device) {
+  RigOptions options;
+  options.client.devices = devices;
+  options.first_device = first_device;
+  return options;
+}
+
+std::string bus_of(int device) {
+  const client::DeviceFacts* facts = client::device_facts(device);
+  return facts == nullptr ? "" : facts->pci_bus_id;
+}
+
+std::string driver_bus_of(CUdevice device) {
+  char text[32] = "";
+  EXPECT_EQ(driver().cuDeviceGetPCIBusId(text, sizeof text, device), CUDA_SUCCESS);
+  return text;
+}
+
+TEST(Devices, AreInTheDriversOrderWhicheverTheWorkerWasWarmFor) {
+  for (uint32_t first = 0; first < kDevices; ++first) {
+    const Rig rig(with_devices(0, first));
+    ASSERT_EQ(rig.opened(), CUDA_SUCCESS);
+    ASSERT_EQ(client::device_count(), kDevices);
+    for (int device = 0; device < kDevices; ++device) {
+      EXPECT_EQ(bus_of(device), driver_bus_of(device)) << "warm for " << first;
+      CUdeviceptr block = 0;
+      ASSERT_EQ(memory_allocate(device, 4, &block), CUDA_SUCCESS);
+      EXPECT_EQ(client::pointer_facts(block).device, device);
+      // Physically there too: the driver, in this process, knows whose it is.
+      int owner = -1;
+      ASSERT_EQ(driver().cuPointerGetAttribute(&owner, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, block),
+                CUDA_SUCCESS);
+      EXPECT_EQ(owner, device);
+    }
+  }
+}
+
+TEST(Devices, OneIsTheOneTheWorkerWasWarmFor) {
+  const Rig rig(with_devices(1, 1));
+  ASSERT_EQ(client::device_count(), 1);
+  EXPECT_EQ(bus_of(0), driver_bus_of(1));
+  EXPECT_FALSE(client::can_access_peer(0, 1));
+}
+
+TEST(Devices, MoreThanThereAreIsAll) {
+  const Rig rig(with_devices(64, 0));
+  EXPECT_EQ(client::device_count(), kDevices);
+}
+
+TEST(Devices, PeerAccessIsGivenOnceAndEndsWithAReset) {
+  const Rig rig(with_devices(0, 0));
+  EXPECT_TRUE(client::can_access_peer(0, 1));
+  EXPECT_EQ(client::peer_access_disable(0, 1), CUDA_ERROR_PEER_ACCESS_NOT_ENABLED);
+  EXPECT_EQ(client::peer_access_enable(0, 0), CUDA_ERROR_PEER_ACCESS_UNSUPPORTED);
+  EXPECT_EQ(client::peer_access_enable(0, 1), CUDA_SUCCESS);
+  EXPECT_EQ(client::peer_access_enable(0, 1), CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED);
+  EXPECT_EQ(client::device_reset(1), CUDA_SUCCESS);
+  EXPECT_EQ(client::peer_access_disable(0, 1), CUDA_ERROR_PEER_ACCESS_NOT_ENABLED);
+  EXPECT_EQ(client::peer_access_enable(0, 1), CUDA_SUCCESS);
+  EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);  // the driver had nothing against it
+  int value = -1;
+  EXPECT_EQ(client::peer_attribute(0, 1, CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED, &value),
+            CUDA_SUCCESS);
+  EXPECT_EQ(value, 1);
+  EXPECT_EQ(client::peer_attribute(0, 0, CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED, &value),
+            CUDA_ERROR_INVALID_DEVICE);
+}
+
+// A block of device 0 is freed while work of device 1 will still read it. Whoever gets it next must
+// not write it before.
+TEST(Devices, AFreedBlockWaitsForTheOtherDevicesWork) {
+  Rig rig(with_devices(0, 0));
+  constexpr size_t kCount = 1000;
+  Gate gate;
+  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
+  CUdeviceptr block = 0;
+  CUdeviceptr there = 0;
+  ASSERT_EQ(memory_allocate(0, kCount * 4, &block), CUDA_SUCCESS);
+  ASSERT_EQ(memory_allocate(1, kCount * 4, &there), CUDA_SUCCESS);
+  CUstream ours = nullptr;
+  CUstream theirs = nullptr;
+  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &ours), CUDA_SUCCESS);
+  ASSERT_EQ(client::stream_create(1, CU_STREAM_NON_BLOCKING, 0, &theirs), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(block, 0x11111111, kCount, ours), CUDA_SUCCESS);
+  ASSERT_EQ(client::stream_synchronize(ours), CUDA_SUCCESS);
+
+  Kernels kernels;
+  ASSERT_EQ(client::make_device_current(1), CUDA_SUCCESS);
+  ASSERT_EQ(kernels.load(1), CUDA_SUCCESS);
+  ASSERT_EQ(kernels.launch_wait_for(theirs, gate.address()), CUDA_SUCCESS);
+  ASSERT_EQ(within(there, block, kCount * 4, theirs), CUDA_SUCCESS);
+  ASSERT_EQ(client::make_device_current(0), CUDA_SUCCESS);
+  // Device 0 is idle, and says so; that is not all there is to know.
+  ASSERT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+  ASSERT_EQ(memory_free(block), CUDA_SUCCESS);
+  CUdeviceptr again = 0;
+  ASSERT_EQ(memory_allocate(0, kCount * 4, &again), CUDA_SUCCESS);
+  ASSERT_EQ(again, block) << "nothing is shown otherwise";
+  ASSERT_EQ(fill_words(again, 0x22222222, kCount, ours), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_query(ours), CUDA_ERROR_NOT_READY);
+  gate.open();
+  ASSERT_EQ(client::stream_synchronize(theirs), CUDA_SUCCESS);
+  ASSERT_EQ(client::stream_synchronize(ours), CUDA_SUCCESS);
+  std::vector<uint32_t> got(kCount);
+  ASSERT_EQ(to_host(got.data(), there, kCount * 4, theirs, false), CUDA_SUCCESS);
+  EXPECT_EQ(got, std::vector<uint32_t>(kCount, 0x11111111));
+}
+
+TEST(Devices, SynchronizingOneDoesNotWaitForTheOther) {
+  Rig rig(with_devices(0, 0));
+  Gate gate;
+  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
+  CUstream theirs = nullptr;
+  ASSERT_EQ(client::stream_create(1, CU_STREAM_DEFAULT, 0, &theirs), CUDA_SUCCESS);
+  Kernels kernels;
+  ASSERT_EQ(client::make_device_current(1), CUDA_SUCCESS);
+  ASSERT_EQ(kernels.load(1), CUDA_SUCCESS);
+  ASSERT_EQ(kernels.launch_wait_for(theirs, gate.address()), CUDA_SUCCESS);
+  ASSERT_EQ(client::make_device_current(0), CUDA_SUCCESS);
+  CUdeviceptr block = 0;
+  ASSERT_EQ(memory_allocate(0, 4, &block), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(block, 7, 1, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_query(theirs), CUDA_ERROR_NOT_READY);
+  gate.open();
+  EXPECT_EQ(client::device_synchronize(1), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_query(theirs), CUDA_SUCCESS);
+}
+
+TEST(Devices, WhatIsSharedIsRefusedByWhoeverCannotKnowIt) {
+  Rig rig;
+  std::array<char, 64> handle{};
+  CUdeviceptr address = 0;
+  EXPECT_EQ(client::memory_open(handle, 0, &address), CUDA_ERROR_INVALID_HANDLE);
+  CUevent event = nullptr;
+  EXPECT_EQ(client::event_open(handle, 0, &event), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(client::memory_share(0x1234, handle), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(memory_allocate(0, 4096, &address), CUDA_SUCCESS);
+  // This worker has no supervisor that could pass it on.
+  EXPECT_EQ(client::memory_share(address, handle), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(client::memory_close(address), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(client::event_create(0, CU_EVENT_DISABLE_TIMING, &event), CUDA_SUCCESS);
+  EXPECT_EQ(client::event_share(event, handle), CUDA_ERROR_INVALID_HANDLE);
+  // The session goes on.
+  EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+}
+
+}  // namespace
+}  // namespace farlane::system_test
