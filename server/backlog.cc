@@ -1,12 +1,11 @@
 #include "server/backlog.h"
 
-#include <cuda.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "generated/protocol/dispatch.h"
 #include "generated/protocol/messages.h"
+#include "protocol/launch_attributes.h"
 
 namespace farlane::server {
 
@@ -94,10 +93,7 @@ struct Reader {
     if constexpr (std::is_same_v<M, message::Launch>) {
       // Some have the launch record an event. Which is looked at when it is executed.
       for (const message::LaunchAttribute& attribute : command.attributes) {
-        if (attribute.id != CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT &&
-            attribute.id != CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT) {
-          continue;
-        }
+        if (!protocol::records_event(attribute.id)) continue;
         uint64_t bits = 0;
         std::memcpy(&bits, attribute.value.data(), sizeof bits);
         touches.events_written.push_back(protocol::EventId::from_bits(bits).index());

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "protocol/launch_attributes.h"
 #include "protocol/limits.h"
 #include "server/executor.h"
 #include "server/module.h"
@@ -13,34 +14,23 @@ namespace {
 
 static_assert(sizeof(message::LaunchAttribute::value) == sizeof(CUlaunchAttributeValue));
 
-// Those that hold plain values.
-bool is_plain(uint32_t id) {
-  switch (id) {
-    case CU_LAUNCH_ATTRIBUTE_IGNORE:
-    case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
-    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-    case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
-    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
-    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
-    case CU_LAUNCH_ATTRIBUTE_PRIORITY:
-    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
-    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
-    case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
-    case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
-    case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// The event that an attribute has the launch record, where it has one: the name lies where the
-// driver's structure has the handle.
-bool has_event(uint32_t id) {
-  return id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT ||
-         id == CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT;
-}
+// Numbers of the API that protocol/launch_attributes.h has to name without it.
+template <uint32_t... kIds>
+constexpr bool are_plain = (protocol::is_plain_launch_attribute(kIds) && ...);
+static_assert(
+    are_plain<CU_LAUNCH_ATTRIBUTE_IGNORE, CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW,
+              CU_LAUNCH_ATTRIBUTE_COOPERATIVE, CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY,
+              CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+              CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE,
+              CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, CU_LAUNCH_ATTRIBUTE_PRIORITY,
+              CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP, CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN,
+              CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION,
+              CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT,
+              CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING>);
+static_assert(protocol::records_event(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT) &&
+              protocol::records_event(CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT));
+static_assert(protocol::launch_attribute_kind(CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE) ==
+              protocol::LaunchAttributeKind::kOther);
 static_assert(offsetof(CUlaunchAttributeValue, programmaticEvent.event) == 0);
 static_assert(offsetof(CUlaunchAttributeValue, launchCompletionEvent.event) == 0);
 
@@ -71,10 +61,6 @@ class Numbers {
 
 }  // namespace
 
-bool is_plain_attribute(uint32_t id) {
-  return is_plain(id);
-}
-
 CUresult Executor::translate(const RecordHeader& header,
                              std::span<const message::LaunchAttribute> attributes,
                              std::vector<CUlaunchAttribute>* out) {
@@ -83,8 +69,8 @@ CUresult Executor::translate(const RecordHeader& header,
     taken = {};
     taken.id = static_cast<CUlaunchAttributeID>(attribute.id);
     std::memcpy(&taken.value, attribute.value.data(), sizeof taken.value);
-    if (is_plain(attribute.id)) continue;
-    if (!has_event(attribute.id)) return CUDA_ERROR_NOT_SUPPORTED;
+    if (protocol::is_plain_launch_attribute(attribute.id)) continue;
+    if (!protocol::records_event(attribute.id)) return CUDA_ERROR_NOT_SUPPORTED;
     uint64_t bits = 0;
     std::memcpy(&bits, attribute.value.data(), sizeof bits);
     CUresult result = CUDA_SUCCESS;
@@ -104,7 +90,7 @@ CUresult Executor::translate(const RecordHeader& header,
 bool Executor::on(const RecordHeader& header, const message::StreamSet& set) {
   CUresult result = CUDA_SUCCESS;
   const StreamRef* stream = find_stream(header, set.stream, &result);
-  if (stream != nullptr && !is_plain(set.id)) {
+  if (stream != nullptr && !protocol::is_plain_launch_attribute(set.id)) {
     result = CUDA_ERROR_NOT_SUPPORTED;
   } else if (stream != nullptr && driver_.cuStreamSetAttribute != nullptr) {
     // A device without it takes them as the hints that they are.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "protocol/launch_attributes.h"
 #include "server/executor.h"
 #include "server/graph_parts.h"
 #include "server/node_commands.h"
@@ -272,7 +273,7 @@ bool Executor::on(const RecordHeader& header, const message::NodeAttribute& attr
     CUkernelNodeAttrValue value{};
     static_assert(sizeof value == sizeof attribute.value);
     std::memcpy(&value, attribute.value.data(), sizeof value);
-    result = is_plain_attribute(attribute.id)
+    result = protocol::is_plain_launch_attribute(attribute.id)
                  ? driver_.cuGraphKernelNodeSetAttribute(
                        node, static_cast<CUkernelNodeAttrID>(attribute.id), &value)
                  : CUDA_ERROR_NOT_SUPPORTED;
@@ -417,9 +418,10 @@ bool Executor::on(const RecordHeader& header, const message::NodeAttributeGet& g
   CUgraphNode node = nullptr;
   if (find_node(header, get.graph, get.node, &node, &result) != nullptr) {
     CUkernelNodeAttrValue value{};
-    result = is_plain_attribute(get.id) ? driver_.cuGraphKernelNodeGetAttribute(
-                                              node, static_cast<CUkernelNodeAttrID>(get.id), &value)
-                                        : CUDA_ERROR_NOT_SUPPORTED;
+    result = protocol::is_plain_launch_attribute(get.id)
+                 ? driver_.cuGraphKernelNodeGetAttribute(
+                       node, static_cast<CUkernelNodeAttrID>(get.id), &value)
+                 : CUDA_ERROR_NOT_SUPPORTED;
     std::memcpy(reply.value.data(), &value, sizeof value);
   }
   return answer(header.sequence, reply, result);

@@ -40,10 +40,6 @@ struct Kernel {
   uint32_t param_bytes = 0;
 };
 
-// Launch attributes that hold plain values. Others hold handles of this process or belong to
-// graphs; what is not listed is refused.
-bool is_plain_attribute(uint32_t id);
-
 // What is wrong with an image before any driver sees it; empty: nothing. Sizes only: what is inside
 // is for the driver to judge, and a worker serves one session.
 std::string image_fault(std::span<const std::byte> image);

@@ -6,41 +6,13 @@
 
 #include "client/core/graph_detail.h"
 #include "client/core/session.h"
+#include "protocol/launch_attributes.h"
 #include "protocol/limits.h"
 
 namespace farlane::client {
 namespace {
 
 namespace limits = protocol::limits;
-
-// Only values travel as they are.
-bool is_plain(CUlaunchAttributeID id) {
-  switch (static_cast<int>(id)) {
-    case CU_LAUNCH_ATTRIBUTE_IGNORE:
-    case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
-    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-    case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
-    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
-    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
-    case CU_LAUNCH_ATTRIBUTE_PRIORITY:
-    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
-    case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
-    case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
-    case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
-    case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// Some have the launch record an event: its name, which the program holds as the handle, lies where
-// the handle does.
-bool has_event(CUlaunchAttributeID id) {
-  return id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT ||
-         id == CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT;
-}
 
 CUevent event_of(const CUlaunchAttribute& attribute) {
   return attribute.id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT
@@ -219,12 +191,12 @@ CUresult launch(CUfunction function, const Launch& launch) {
   }
   bool records_events = false;
   for (unsigned i = 0; i < launch.attribute_count; ++i) {
-    if (has_event(launch.attributes[i].id)) {
+    if (protocol::records_event(launch.attributes[i].id)) {
       records_events = true;
       if (s->events.find(bits_of(event_of(launch.attributes[i]))) == nullptr) {
         return refuse(CUDA_ERROR_INVALID_HANDLE);
       }
-    } else if (!is_plain(launch.attributes[i].id)) {
+    } else if (!protocol::is_plain_launch_attribute(launch.attributes[i].id)) {
       return refuse(launch.attributes[i].id == CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE
                         ? CUDA_ERROR_NOT_SUPPORTED
                         : CUDA_ERROR_INVALID_VALUE);
@@ -255,7 +227,7 @@ CUresult launch(CUfunction function, const Launch& launch) {
   }
   s->touch(stream, sequence);
   for (unsigned i = 0; records_events && i < launch.attribute_count; ++i) {
-    Event* event = has_event(launch.attributes[i].id)
+    Event* event = protocol::records_event(launch.attributes[i].id)
                        ? s->events.find(bits_of(event_of(launch.attributes[i])))
                        : nullptr;
     if (event != nullptr) {

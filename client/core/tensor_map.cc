@@ -14,6 +14,22 @@ void append(std::string* bytes, const Value& value) {
   bytes->append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
+// The map that answers the question, as it was answered before or as the server says now.
+template <class Question>
+CUresult ask_once(Session* s, const std::string& name, const Question& question, CUtensorMap* map) {
+  if (s->tensor_maps.find(name, map)) {
+    return CUDA_SUCCESS;
+  }
+  Answer<Question> answer;
+  const CUresult result = s->ask(question, &answer);
+  if (result == CUDA_SUCCESS) {
+    static_assert(sizeof answer.reply.map == sizeof *map);
+    std::memcpy(map, answer.reply.map.data(), sizeof *map);
+    s->tensor_maps.keep(name, *map);
+  }
+  return result;
+}
+
 }  // namespace
 
 CUresult tensor_map_encode(const TensorMap& what, CUtensorMap* map) {
@@ -38,27 +54,18 @@ CUresult tensor_map_encode(const TensorMap& what, CUtensorMap* map) {
     append(&name, number);
     numbers.push_back({number});
   }
-  if (s->tensor_maps.find(name, map)) {
-    return CUDA_SUCCESS;
-  }
-  Answer<message::TensorMapEncode> answer;
-  const CUresult result = s->ask(message::TensorMapEncode{.kind = static_cast<uint32_t>(what.kind),
-                                                          .data_type = what.type,
-                                                          .rank = what.rank,
-                                                          .interleave = what.interleave,
-                                                          .mode = what.mode,
-                                                          .swizzle = what.swizzle,
-                                                          .l2_promotion = what.promotion,
-                                                          .oob_fill = what.fill,
-                                                          .address = what.address,
-                                                          .numbers = numbers},
-                                 &answer);
-  if (result == CUDA_SUCCESS) {
-    static_assert(sizeof answer.reply.map == sizeof *map);
-    std::memcpy(map, answer.reply.map.data(), sizeof *map);
-    s->tensor_maps.keep(name, *map);
-  }
-  return result;
+  return ask_once(s, name,
+                  message::TensorMapEncode{.kind = static_cast<uint32_t>(what.kind),
+                                           .data_type = what.type,
+                                           .rank = what.rank,
+                                           .interleave = what.interleave,
+                                           .mode = what.mode,
+                                           .swizzle = what.swizzle,
+                                           .l2_promotion = what.promotion,
+                                           .oob_fill = what.fill,
+                                           .address = what.address,
+                                           .numbers = numbers},
+                  map);
 }
 
 CUresult tensor_map_move(CUdeviceptr address, CUtensorMap* map) {
@@ -70,18 +77,9 @@ CUresult tensor_map_move(CUdeviceptr address, CUtensorMap* map) {
   std::string name("move");
   append(&name, *map);
   append(&name, address);
-  if (s->tensor_maps.find(name, map)) {
-    return CUDA_SUCCESS;
-  }
   message::TensorMapMove question{.address = address, .map = {}};
   std::memcpy(question.map.data(), map, sizeof *map);
-  Answer<message::TensorMapMove> answer;
-  const CUresult result = s->ask(question, &answer);
-  if (result == CUDA_SUCCESS) {
-    std::memcpy(map, answer.reply.map.data(), sizeof *map);
-    s->tensor_maps.keep(name, *map);
-  }
-  return result;
+  return ask_once(s, name, question, map);
 }
 
 }  // namespace farlane::client
