@@ -189,7 +189,7 @@ void CopyEngine::emit(Stream& stream, CopyOutPiece& piece, CUresult result) {
     if (piece.slot != nullptr) piece.pool->release(piece.slot);
     return;
   }
-  if (before_data) before_data();
+  if (before_data) before_data(stream, piece.read);
   message::CopyOutData data{piece.ticket, piece.offset, CUDA_SUCCESS, piece.last ? 1u : 0u, {}};
   if (piece.pool == &small_) {
     data.data = {piece.slot->data, piece.bytes};

@@ -49,8 +49,9 @@ class CopyEngine {
   // True when a slot came back that something may be waiting for.
   bool recycle();
 
-  // Called before data of a copy is told, which may tell the client that another copy is over.
-  std::function<void()> before_data;
+  // Called before data of a copy is told, which may tell the client that what came before it on the
+  // stream is over. `read` has fired.
+  std::function<void(const Stream& stream, const EventRef& read)> before_data;
 
   // Drops all pieces; the devices are idle and nobody listens any more.
   void abandon();

@@ -95,7 +95,10 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
   // The context is the thread's, and the host may have been made on another one.
   make_current(*host.devices[0]);
   lanes_.set_token(new_session_token());
-  copies_.before_data = [this] { bulk_.deliver(); };
+  copies_.before_data = [this](const Stream& stream, const EventRef& read) {
+    bulk_.deliver();
+    if (stream.device->prints) tell_output(&read);
+  };
 }
 
 Executor::~Executor() {

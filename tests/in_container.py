@@ -10,7 +10,8 @@ What the command reaches outside, it reaches through the file system. The exit s
 import subprocess
 import sys
 
-ENTER = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--ipc", "--fork", "--mount-proc"]
+ENTER = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--ipc", "--fork",
+         "--mount-proc"]
 SKIPPED = 77
 
 

@@ -193,7 +193,8 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
   ticket->width = plane.width;
   ticket->height = plane.height;
   ticket->detached = async;
-  ticket->by_lanes = s->lanes().carry(uint64_t{plane.width} * plane.height);
+  const bool by_lanes = s->lanes().carry(uint64_t{plane.width} * plane.height);
+  ticket->by_lanes = by_lanes;
   const auto expect = [&](uint64_t number) {
     ticket->sequence = number;
     s->inbox().expect(ticket);
@@ -201,24 +202,26 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
   const auto post = [&](const auto& command) {
     return async ? s->log().append(command, expect) : s->log().send_now(command, {}, expect);
   };
-  const uint64_t sequence = ticket->by_lanes
-                                ? post(message::CopyOutLanes{.stream = stream->id,
+  const uint64_t sequence = by_lanes ? post(message::CopyOutLanes{.stream = stream->id,
+                                                                  .from = plane.from,
+                                                                  .from_pitch = plane.from_pitch,
+                                                                  .width = plane.width,
+                                                                  .height = plane.height,
+                                                                  .ticket = ticket->id})
+                                     : post(message::CopyOut{.stream = stream->id,
                                                              .from = plane.from,
                                                              .from_pitch = plane.from_pitch,
                                                              .width = plane.width,
                                                              .height = plane.height,
-                                                             .ticket = ticket->id})
-                                : post(message::CopyOut{.stream = stream->id,
-                                                        .from = plane.from,
-                                                        .from_pitch = plane.from_pitch,
-                                                        .width = plane.width,
-                                                        .height = plane.height,
-                                                        .ticket = ticket->id});
+                                                             .ticket = ticket->id});
   if (sequence == 0) {
     s->inbox().abandon(ticket);
     return kServerLost;
   }
   s->touch(stream, sequence);
+  if (!by_lanes) {
+    raise_to(stream->told_by_data, sequence);
+  }
   if (async) {
     s->courier().wake();
     return CUDA_SUCCESS;

@@ -61,6 +61,8 @@ struct alignas(64) Stream {
   uint64_t unique_id = 0;                       // what cuStreamGetId tells
   std::atomic<uint64_t> last_sequence = 0;      // of the last command posted to it
   std::atomic<uint64_t> finished_sequence = 0;  // known to have finished on the device
+  // Of the last copy to the host whose data, when it has come, tells that the stream got so far.
+  std::atomic<uint64_t> told_by_data = 0;
 
   bool is_legacy() const { return id.is_legacy(); }
   // Not a non-blocking stream: ordered with the legacy default stream.
@@ -69,6 +71,7 @@ struct alignas(64) Stream {
     device = nullptr;
     last_sequence = 0;
     finished_sequence = 0;
+    told_by_data = 0;
   }
 };
 

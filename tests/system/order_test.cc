@@ -48,6 +48,47 @@ TEST(Order, PostedCommandsWaitForNobodyAndRunInOrder) {
   EXPECT_GE(rig.executed(), before + 22);
 }
 
+TEST(Order, ASynchronisationBehindACopyToTheHostAsksNobody) {
+  for (const bool local : {true, false}) {
+    RigOptions options;
+    options.client.local_answers = local;
+    Rig rig(options);
+    CUdeviceptr data = 0;
+    CUstream blocking = nullptr;
+    CUstream apart = nullptr;
+    void* pinned = nullptr;
+    ASSERT_EQ(memory_allocate(0, 4096, &data), CUDA_SUCCESS);
+    ASSERT_EQ(stream_create(0, CU_STREAM_DEFAULT, 0, &blocking), CUDA_SUCCESS);
+    ASSERT_EQ(stream_create(0, CU_STREAM_NON_BLOCKING, 0, &apart), CUDA_SUCCESS);
+    ASSERT_EQ(client::host_allocate(4096, 0, &pinned), CUDA_SUCCESS);
+    std::vector<uint32_t> pageable(1024);
+    const auto asks = [](CUstream stream) {
+      client::CommandLog& log = client::session_if_any()->log();
+      const uint64_t before = log.last_sequence();
+      EXPECT_EQ(stream_synchronize(stream), CUDA_SUCCESS);
+      return log.last_sequence() != before;
+    };
+    uint32_t value = 7;
+    for (const CUstream stream : {CUstream{nullptr}, blocking, apart}) {
+      for (uint32_t* const host : {static_cast<uint32_t*>(pinned), pageable.data()}) {
+        ASSERT_EQ(fill_words(data, ++value, 1024, stream), CUDA_SUCCESS);
+        ASSERT_EQ(to_host(host, data, 4096, stream, true), CUDA_SUCCESS);
+        EXPECT_EQ(asks(stream), !local);
+        EXPECT_EQ(std::vector<uint32_t>(host, host + 1024), std::vector<uint32_t>(1024, value));
+        // Work behind the copy is not told by its data.
+        ASSERT_EQ(to_host(host, data, 4096, stream, true), CUDA_SUCCESS);
+        ASSERT_EQ(fill_words(data, 1, 1024, stream), CUDA_SUCCESS);
+        EXPECT_TRUE(asks(stream));
+      }
+    }
+    // The default stream also stands for work that blocking streams were given since.
+    ASSERT_EQ(to_host(pinned, data, 4096, nullptr, true), CUDA_SUCCESS);
+    ASSERT_EQ(fill_words(data, 1, 1024, blocking), CUDA_SUCCESS);
+    EXPECT_TRUE(asks(nullptr));
+    ASSERT_EQ(client::host_free(pinned), CUDA_SUCCESS);
+  }
+}
+
 TEST(Order, ASynchronisationWaitsOnlyForWhatWasPostedBeforeIt) {
   Rig rig(by_hand());
   Kernels kernels;
