@@ -82,8 +82,8 @@ bool Executor::settle(const Group& group, const std::vector<uint64_t>& objects,
                   CUDA_SUCCESS);
   }
   if (group.op == protocol::Op::kCudaxAbort) {
-    return answer(group.sequence,
-                  message::CudaxAbortReply{.status = outcome.status, .what = what}, CUDA_SUCCESS);
+    return answer(group.sequence, message::CudaxAbortReply{.status = outcome.status, .what = what},
+                  CUDA_SUCCESS);
   }
   if (outcome.succeeded && !group.tells) return true;
   for (const uint64_t object : objects) {
@@ -156,8 +156,8 @@ bool Executor::on(const RecordHeader& header, const message::CudaxAbort& abort) 
 }
 
 bool Executor::progress_groups() {
-  groups_changed_.store(false, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  // Whatever is done after this sets it again.
+  groups_changed_.exchange(false, std::memory_order_seq_cst);
   bool any = false;
   for (size_t i = 0; i < groups_.size() && end_ == SessionEnd::kNotYet;) {
     if (groups_[i].holds_up || !groups_[i].work->is_done()) {

@@ -521,7 +521,7 @@ void run_part(void* data) {
   for (const Work& work : part->work) {
     std::vector<char> answer;
     if (!well || !part->comm->take(work.header, &answer)) return;
-    if (work.to != nullptr) std::memcpy(work.to, answer.data(), answer.size());
+    if (work.to != nullptr) std::copy(answer.begin(), answer.end(), work.to);
   }
 }
 
