@@ -83,7 +83,7 @@ class ThrottleChannel final : public Channel {
    public:
     explicit Taker(ThrottleChannel* channel) : channel_(channel) {}
     MutableBytes place(Bytes, uint32_t body_bytes) override {
-      channel_->coming_ = channel_->take_memory(body_bytes);
+      channel_->coming_ = channel_->take_room(body_bytes);
       return {channel_->coming_.data.get(), body_bytes};
     }
     void deliver(Bytes head, MutableBytes body) override { channel_->arrive(head, body.size()); }
@@ -94,7 +94,7 @@ class ThrottleChannel final : public Channel {
 
   void hold(const Frame& frame, Clock::time_point due);
   SendStatus release();
-  Memory take_memory(size_t bytes);
+  Memory take_room(size_t bytes);
   void arrive(Bytes head, size_t body_bytes);
   void take_in();
   void pop();
@@ -184,7 +184,7 @@ SendStatus ThrottleChannel::flush() {
   return earlier == SendStatus::kSent ? inner_->flush() : earlier;
 }
 
-Memory ThrottleChannel::take_memory(size_t bytes) {
+Memory ThrottleChannel::take_room(size_t bytes) {
   for (Memory& spare : spare_) {
     if (spare.capacity >= bytes) {
       std::swap(spare, spare_.back());
