@@ -950,6 +950,7 @@ TEST_F(Worker, ACaptureIsNotDisturbedByTheWorkersOwnMarks) {
   const message::CaptureEndReply end = c().ask(message::CaptureEnd{waiting, kGraph, 0});
   EXPECT_EQ(end.result, CUDA_SUCCESS);
   EXPECT_EQ(end.nodes, 1u);
+  EXPECT_EQ(synchronize(other), CUDA_SUCCESS);
   EXPECT_EQ(copy_out(base(), 1)[0], std::byte{3});
   EXPECT_TRUE(c().errors.empty());
 }

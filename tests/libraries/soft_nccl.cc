@@ -382,20 +382,38 @@ struct ncclComm {
   std::map<std::pair<int, uint64_t>, std::vector<char>> answers;  // by operation and number
   std::thread reader;
 
+  std::mutex join_mutex;  // guards the next two, and making the socket and the reader
+  bool joining = false;
+  bool left = false;
+
   bool join(const ncclUniqueId& id) {
+    int socket = -1;
+    {
+      const std::lock_guard lock(join_mutex);
+      if (left) return false;
+      joining = true;
+      socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      fd = socket;
+    }
+    const bool met = meet(socket, id);
+    const std::lock_guard lock(join_mutex);
+    joining = false;
+    if (left) {  // aborted meanwhile: what was in use here is closed here
+      ::close(socket);
+      return false;
+    }
+    if (met) reader = std::thread([this, socket] { read(socket); });
+    return met;
+  }
+
+  bool meet(int socket, const ncclUniqueId& id) {
     socklen_t bytes = 0;
     const sockaddr_un address = address_of(id, &bytes);
-    const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    fd = socket;
     if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), bytes) != 0) return false;
     Header header{.kind = Kind::kJoin, .rank = rank, .ranks = ranks};
     std::vector<char> data;
-    if (!send_message(socket, header, {}) || !read_message(socket, &header, &data) ||
-        header.kind != Kind::kJoined) {
-      return false;
-    }
-    reader = std::thread([this, socket] { read(socket); });
-    return true;
+    return send_message(socket, header, {}) && read_message(socket, &header, &data) &&
+           header.kind == Kind::kJoined;
   }
 
   void read(int socket) {
@@ -435,7 +453,12 @@ struct ncclComm {
   }
 
   void leave() {
-    ::shutdown(fd, SHUT_RDWR);
+    {
+      const std::lock_guard lock(join_mutex);
+      left = true;
+      ::shutdown(fd, SHUT_RDWR);
+      if (joining) return;
+    }
     if (reader.joinable()) reader.join();
     ::close(fd);
   }

@@ -47,7 +47,10 @@ class GroupCall : public Call {
   void made(H* out, uint16_t kind) {
     const uint64_t name = make(out, kind);
     if constexpr (std::is_pointer_v<H>) {
-      write_name_ = [](void* to, uint64_t n) { *static_cast<H*>(to) = reinterpret_cast<H>(n); };
+      // Another thread may look for it, to abort a communicator that is still being made.
+      write_name_ = [](void* to, uint64_t n) {
+        __atomic_store_n(static_cast<H*>(to), reinterpret_cast<H>(n), __ATOMIC_RELEASE);
+      };
     } else {
       write_name_ = [](void* to, uint64_t n) {
         *static_cast<H*>(to) = static_cast<H>(n == 0 ? 0 : ncclNumOps + static_cast<uint32_t>(n));
