@@ -28,6 +28,8 @@ int main() {
   CUDA_CHECK(cudaMemcpy(reinterpret_cast<void*>(from_driver), host.data(), n * sizeof(int),
                         cudaMemcpyHostToDevice));
   CU_CHECK(cuMemcpyDtoD(reinterpret_cast<CUdeviceptr>(from_runtime), from_driver, n * sizeof(int)));
+  // Between device memories nobody waits for a copy, and the streams below do not either.
+  CU_CHECK(cuCtxSynchronize());
   cudaPointerAttributes attributes;
   CUDA_CHECK(cudaPointerGetAttributes(&attributes, reinterpret_cast<void*>(from_driver)));
   EXPECT(attributes.type == cudaMemoryTypeDevice);

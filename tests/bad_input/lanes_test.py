@@ -73,7 +73,7 @@ class Lanes(Case):
             self.assertLess(most, session.before_mib + self.MORE_MIB)
 
     def test_lanes_that_say_nothing(self):
-        self.start_server("--client-timeout-ms", "1500")
+        self.start_server("--client-timeout-ms", "3000")
         session = self.raw_session()
         lanes = self.lanes_of(session, LANES)
         # More than may be are refused and told so.
@@ -84,12 +84,12 @@ class Lanes(Case):
             self.assertEqual(kind, 3)
             self.assertRegex(str(goodbye), "there already|copies.lanes_max")
         # Silence is no fault of a lane …
-        end = time.monotonic() + 2.5
+        end = time.monotonic() + 4
         while time.monotonic() < end:
             self.assertTrue(session.stay_alive(), self.server_log())
         # … until a copy waits for what should come over it.
         session.copy_in_lanes(EXTENT)
-        self.expect_end(session, "the data of a copy did not come for 1500 ms.*"
+        self.expect_end(session, "the data of a copy did not come for 3000 ms.*"
                                  "timeouts.client_timeout_ms")
         for lane in lanes:
             self.assertIsNotNone(receive_all(lane.socket), "the lane stays open")
@@ -196,13 +196,13 @@ class Lanes(Case):
         self.expect_others_unaffected()
 
     def test_a_reader_that_takes_nothing(self):
-        self.start_server("--client-timeout-ms", "1500")
+        self.start_server("--client-timeout-ms", "5000")
         session = self.raw_session()
         for lane in self.lanes_of(session, LANES):
             small_buffers(lane)
         for ticket in range(1, 9):
             session.copy_out_lanes(EXTENT, ticket)
-        self.expect_end(session, "took no data from its further connections for 1500 ms.*"
+        self.expect_end(session, "took no data from its further connections for 5000 ms.*"
                                  "timeouts.client_timeout_ms")
         self.expect_others_unaffected()
 
