@@ -1,15 +1,21 @@
 #include "client/cli/server_probe.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <chrono>
+#include <cstring>
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "generated/protocol/messages.h"
 #include "protocol/append.h"
 #include "protocol/control_client.h"
+#include "transport/fd.h"
 #include "transport/tcp.h"
 
 namespace farlane::cli {
@@ -172,14 +178,15 @@ TEST(ServerProbe, SilenceEndsAtTheDeadline) {
 }
 
 TEST(ServerProbe, NobodyListens) {
-  std::string address;
-  {
-    std::string error;
-    const auto listener = transport::TcpListener::listen("127.0.0.1", 0, &error);
-    ASSERT_NE(listener, nullptr) << error;
-    address = listener->address();
-  }
-  const ServerProbe probe = probe_server(address, 2'000, 1);
+  // Bound and not listening: nobody else can have the port meanwhile.
+  const transport::Fd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof(address);
+  auto* const plain = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(::bind(taken.get(), plain, size), 0) << std::strerror(errno);
+  ASSERT_EQ(::getsockname(taken.get(), plain, &size), 0) << std::strerror(errno);
+  const ServerProbe probe =
+      probe_server("127.0.0.1:" + std::to_string(ntohs(address.sin_port)), 2'000, 1);
   EXPECT_FALSE(probe.connected);
   EXPECT_NE(probe.error.find("connection refused"), std::string::npos) << probe.error;
   EXPECT_FALSE(probe_server("nonsense", 100, 1).error.empty());
