@@ -244,9 +244,13 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
     s->lanes().quit();
     return kServerLost;
   }
+  if (result != CUDA_SUCCESS) {
+    stream->told_by_data = 0;  // it may have failed before the work in front of it was done
+    return result;
+  }
   // It was the last thing on its stream, and it is done.
   raise_to(stream->finished_sequence, stream->is_legacy() ? 0 : sequence);
-  return result;
+  return CUDA_SUCCESS;
 }
 
 CUresult copy_within(Session* s, Stream* stream, const Plane& plane) {

@@ -344,17 +344,23 @@ bool is_too_large(const GroupRequest& request) {
          request.objects.size() > protocol::limits::cudax_group_max;
 }
 
-// Whether captures allow it on all its streams.
-CUresult admit_all(Session* s, const GroupRequest& request, Use use, bool* is_captured) {
-  for (const NamedStream& named : request.streams) {
+// The session, where its limits and captures allow the request on all its streams. Null: *error
+// says why not.
+Session* admit_all(const GroupRequest& request, Use use, bool* is_captured, CUresult* error) {
+  Session* s = session(error);
+  if (s != nullptr && is_too_large(request)) {
+    *error = CUDA_ERROR_INVALID_VALUE;
+    return nullptr;
+  }
+  for (size_t i = 0; s != nullptr && i < request.streams.size(); ++i) {
     bool captured = false;
-    const CUresult error = admit(s, *static_cast<const Stream*>(named.stream), use, &captured);
-    if (error != CUDA_SUCCESS) {
-      return error;
+    *error = admit(s, *static_cast<const Stream*>(request.streams[i].stream), use, &captured);
+    if (*error != CUDA_SUCCESS) {
+      return nullptr;
     }
     *is_captured |= captured;
   }
-  return CUDA_SUCCESS;
+  return s;
 }
 
 CUresult touch_all(Session* s, const GroupRequest& request, uint64_t sequence, bool is_captured) {
@@ -387,16 +393,9 @@ NamedStream named_stream(CUstream stream) {
 
 CUresult post_group(const GroupRequest& request) {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  if (is_too_large(request)) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
   bool is_captured = false;
-  error = admit_all(s, request, Use::kWork, &is_captured);
-  if (error != CUDA_SUCCESS) {
+  Session* s = admit_all(request, Use::kWork, &is_captured, &error);
+  if (s == nullptr) {
     return error;
   }
   const uint64_t sequence = s->post(Travelling(request).message<message::CudaxGroup>(request));
@@ -406,16 +405,9 @@ CUresult post_group(const GroupRequest& request) {
 CUresult ask_group(const GroupRequest& request, int64_t* status, std::vector<std::byte>* results,
                    std::string* what) {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  if (is_too_large(request)) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
   bool is_captured = false;
-  error = admit_all(s, request, Use::kWorkAndWait, &is_captured);
-  if (error != CUDA_SUCCESS) {
+  Session* s = admit_all(request, Use::kWorkAndWait, &is_captured, &error);
+  if (s == nullptr) {
     return error;
   }
   Answer<message::CudaxGroupAsk> answer;

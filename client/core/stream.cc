@@ -161,8 +161,9 @@ CUresult stream_synchronize(CUstream stream) {
   }
   const Covered covered = covered_by_question(s, *found);
   // Where a copy to the host was the last thing, the copy's data says as much as an answer would.
-  if (s->answers_here(covered.sequence == found->told_by_data.load(),
-                      message::StreamSynchronize::kName)) {
+  const bool told_by_data = s->answers_here(covered.sequence == found->told_by_data.load(),
+                                            message::StreamSynchronize::kName);
+  if (told_by_data) {
     s->log().flush();  // the session is lost if not, and so will the wait say
   } else if (const CUresult result = s->ask(message::StreamSynchronize{.stream = found->id});
              result != CUDA_SUCCESS) {
@@ -185,8 +186,13 @@ CUresult stream_synchronize(CUstream stream) {
   if (!arrived) {
     return kServerLost;
   }
+  const CUresult earlier = s->errors.take();
+  if (told_by_data && earlier != CUDA_SUCCESS) {
+    found->told_by_data = 0;  // a copy that failed does not tell what came before it
+    return earlier;
+  }
   note_finished(*found, covered);
-  return s->errors.take();
+  return earlier;
 }
 
 CUresult stream_query(CUstream stream) {
