@@ -15,25 +15,28 @@ Function* find(CUfunction function, Session** s, CUresult* error) {
 }  // namespace
 
 Function* Session::resolve(CUfunction function, CUresult* error) {
+  return resolve(function, current_device(), error);
+}
+
+Function* Session::resolve(CUfunction function, int on, CUresult* error) {
   const LibraryKernel* kernel = library_kernels().find(bits_of(function));
   if (kernel == nullptr) {
     Function* found = functions.find(bits_of(function));
     *error = found == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS;
     return found;
   }
-  const int current = current_device();
-  if (current < 0) {
+  if (on < 0) {
     *error = CUDA_ERROR_INVALID_CONTEXT;
     return nullptr;
   }
-  if (current < LibraryKernel::kDevicesMax) {
-    const CUfunction known = kernel->functions[current].load(std::memory_order_acquire);
+  if (on < LibraryKernel::kDevicesMax) {
+    const CUfunction known = kernel->functions[on].load(std::memory_order_acquire);
     if (Function* found = functions.find(bits_of(known)); found != nullptr) [[likely]] {
       return found;
     }
   }
   CUfunction on_device = nullptr;
-  *error = kernel_function(reinterpret_cast<CUkernel>(function), current, &on_device);
+  *error = kernel_function(reinterpret_cast<CUkernel>(function), on, &on_device);
   return *error == CUDA_SUCCESS ? functions.find(bits_of(on_device)) : nullptr;
 }
 

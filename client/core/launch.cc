@@ -142,12 +142,13 @@ CUresult launch(CUfunction function, const Launch& launch) {
   if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
     return earlier;
   }
-  Function* kernel = s->resolve(function, &error);
-  if (kernel == nullptr) {
-    return error;
-  }
   Stream* stream = s->resolve(launch.stream, &error);
   if (stream == nullptr) {
+    return error;
+  }
+  // The stream says where, whichever device is current, as with CUDA's runtime (tried on 13.0).
+  Function* kernel = s->resolve(function, stream->device->ordinal, &error);
+  if (kernel == nullptr) {
     return error;
   }
   if (stream->device != kernel->device) {

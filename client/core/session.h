@@ -330,9 +330,10 @@ class Session {
 
   // 0, CU_STREAM_LEGACY, CU_STREAM_PER_THREAD or a stream's name. Null with *error set.
   Stream* resolve(CUstream stream, CUresult* error);
-  // The function a CUfunction or CUkernel means on the calling thread's device. Null with *error
-  // set.
+  // The function a CUfunction or CUkernel means on the calling thread's device, or on the device
+  // `on`; only a CUkernel has one on each. Null with *error set.
   Function* resolve(CUfunction function, CUresult* error);
+  Function* resolve(CUfunction function, int on, CUresult* error);
   // The command with this number now belongs to the stream's work.
   void touch(Stream* stream, uint64_t sequence) {
     raise_to(stream->last_sequence, sequence);

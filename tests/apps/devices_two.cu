@@ -219,6 +219,43 @@ void streams_and_events() {
   }
 }
 
+// A kernel runs where its stream is, whichever device is current, with that device's variables.
+void launches_follow_streams() {
+  cudaStream_t stream[2];
+  unsigned* values[2];
+  unsigned called[2];
+  for (int i = 0; i < 2; ++i) {
+    CUDA_CHECK(cudaSetDevice(i));
+    unsigned by = factor_of(i);
+    CUDA_CHECK(cudaMemcpyToSymbol(factor, &by, sizeof by));
+    CUDA_CHECK(cudaMemcpyFromSymbol(&called[i], calls, sizeof called[i]));
+    CUDA_CHECK(cudaStreamCreateWithFlags(&stream[i], cudaStreamNonBlocking));
+    CUDA_CHECK(cudaMalloc(&values[i], kN * sizeof(unsigned)));
+    CUDA_CHECK(
+        cudaMemcpy(values[i], pattern(6).data(), kN * sizeof(unsigned), cudaMemcpyHostToDevice));
+    CUDA_CHECK(cudaDeviceSynchronize());
+  }
+  for (int i = 0; i < 2; ++i) {
+    CUDA_CHECK(cudaSetDevice(1 - i));
+    mix<<<(kN + 127) / 128, 128, 0, stream[i]>>>(values[i], kN, 5);
+    LAUNCH_CHECK();
+    CUDA_CHECK(cudaStreamSynchronize(stream[i]));
+  }
+  for (int i = 0; i < 2; ++i) {
+    CUDA_CHECK(cudaSetDevice(i));
+    std::vector<unsigned> want = pattern(6), got(kN);
+    mix_on_host(&want, factor_of(i), 5);
+    CUDA_CHECK(cudaMemcpy(got.data(), values[i], kN * sizeof(unsigned), cudaMemcpyDeviceToHost));
+    check::equal(i == 0 ? "launched from 1 on 0" : "launched from 0 on 1", got.data(), want.data(),
+                 kN);
+    unsigned now = 0;
+    CUDA_CHECK(cudaMemcpyFromSymbol(&now, calls, sizeof now));
+    EXPECT(now == called[i] + 1);
+    CUDA_CHECK(cudaStreamDestroy(stream[i]));
+    CUDA_CHECK(cudaFree(values[i]));
+  }
+}
+
 void host_memory() {
   // Portable: pinned for both.
   unsigned* host = nullptr;
@@ -275,6 +312,7 @@ int main() {
   memory_of_each();
   default_streams();
   streams_and_events();
+  launches_follow_streams();
   host_memory();
   reset_of_one();
   return check::finish();
