@@ -23,19 +23,9 @@ void pass_time() {
   }
 }
 
-const DriverTable& software() {
-  static const DriverTable table = [] {
-    DriverTable loaded;
-    std::string error;
-    if (!load_driver(FARLANE_SOFTCUDA, &loaded, &error)) throw std::runtime_error(error);
-    return loaded;
-  }();
-  return table;
-}
-
 CUresult CUDAAPI slow_fill(CUdeviceptr to, unsigned value, size_t count, CUstream stream) {
   pass_time();
-  return software().cuMemsetD32Async(to, value, count, stream);
+  return software_driver().cuMemsetD32Async(to, value, count, stream);
 }
 
 // An event that nobody finds fired while the test wants it so.
@@ -56,7 +46,7 @@ class Clocks : public testing::Test {
   }
   void start(bool clocks) {
     settings_.command_times = clocks;
-    DriverTable table = software();
+    DriverTable table = software_driver();
     table.cuMemsetD32Async = &slow_fill;
     g_event_query = table.cuEventQuery;
     table.cuEventQuery = &held_query;

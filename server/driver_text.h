@@ -1,4 +1,4 @@
-// What a driver's result means for a session, and its name for logs.
+// What logs call a driver's result.
 #pragma once
 
 #include <cuda.h>
@@ -11,8 +11,5 @@ namespace farlane::server {
 
 // "CUDA_ERROR_INVALID_VALUE"; "CUresult 4711" for one the driver does not know.
 std::string result_name(const DriverTable& driver, CUresult result);
-
-// True for errors after which a context is good for nothing: every later call says the same.
-bool is_sticky(CUresult result);
 
 }  // namespace farlane::server

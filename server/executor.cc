@@ -13,6 +13,7 @@
 #include "conf/client_settings.h"  // effective_spin_us: the same rule on both sides
 #include "generated/protocol/dispatch.h"
 #include "protocol/limits.h"
+#include "protocol/sticky_errors.h"
 #include "server/control.h"
 #include "server/driver_text.h"
 #include "transport/spin_budget.h"
@@ -450,7 +451,7 @@ void Executor::tell_latched() {
     return;
   }
   const CUresult result = latched_;
-  const bool sticky = is_sticky(result);
+  const bool sticky = protocol::is_sticky(result);
   spdlog::info("{}", latched_text_);
   note_sticky(result);
   outbox_.append(message::PostedError{latched_sequence_, result, sticky ? 1u : 0u, latched_text_});
@@ -459,7 +460,7 @@ void Executor::tell_latched() {
 
 // The client knows this error now: told once, it is not told again as a posted one.
 void Executor::note_sticky(CUresult result) {
-  if (result == CUDA_SUCCESS || !is_sticky(result)) [[likely]] {
+  if (result == CUDA_SUCCESS || !protocol::is_sticky(result)) [[likely]] {
     return;
   }
   if (sticky_ == CUDA_SUCCESS) {

@@ -29,8 +29,7 @@ class GraphPartsTest : public testing::Test {
     settings_.window_base = static_cast<int64_t>(kWindowBase);
     settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
     std::string error;
-    ASSERT_TRUE(load_driver(FARLANE_SOFTCUDA, &driver_, &error)) << error;
-    host_ = Host::start(driver_, settings_, 0, &error);
+    host_ = Host::start(software_driver(), settings_, 0, &error);
     ASSERT_NE(host_, nullptr) << error;
     client_ = std::make_unique<TestClient>(*host_, settings_, nullptr);
     ASSERT_EQ(client_->hello().devices.size(), 1u);
@@ -81,7 +80,6 @@ class GraphPartsTest : public testing::Test {
     EXPECT_NE(c().executor->end_text().find(text), std::string::npos) << c().executor->end_text();
   }
 
-  DriverTable driver_;
   ServerSettings settings_;
   std::unique_ptr<Host> host_;
   std::unique_ptr<TestClient> client_;

@@ -15,16 +15,6 @@ using protocol::StreamId;
 constexpr uint64_t kGranule = 2u << 20;
 constexpr StreamId kLegacy = StreamId::legacy(0);
 
-const DriverTable& driver() {
-  static const DriverTable table = [] {
-    DriverTable loaded;
-    std::string error;
-    if (!load_driver(FARLANE_SOFTCUDA, &loaded, &error)) throw std::runtime_error(error);
-    return loaded;
-  }();
-  return table;
-}
-
 std::vector<std::byte> bytes_of(size_t count, int value) {
   return std::vector<std::byte>(count, static_cast<std::byte>(value));
 }
@@ -39,7 +29,7 @@ class HostCall : public testing::TestWithParam<bool> {
     settings_.window_base = static_cast<int64_t>(kWindowBase);
     settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
     std::string error;
-    host_ = Host::start(driver(), settings_, 0, &error);
+    host_ = Host::start(software_driver(), settings_, 0, &error);
     ASSERT_NE(host_, nullptr) << error;
     client_ = std::make_unique<TestClient>(*host_, settings_, nullptr);
     ASSERT_EQ(client_->hello().devices.size(), 1u);

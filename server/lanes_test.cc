@@ -11,16 +11,6 @@ constexpr protocol::StreamId kLegacy = protocol::StreamId::legacy(0);
 constexpr size_t kChunk = 64 * 1024;
 constexpr uint64_t kBytes = 2 * 1024 * 1024;
 
-const DriverTable& driver() {
-  static const DriverTable table = [] {
-    DriverTable loaded;
-    std::string error;
-    if (!load_driver(FARLANE_SOFTCUDA, &loaded, &error)) throw std::runtime_error(error);
-    return loaded;
-  }();
-  return table;
-}
-
 class HostileLanes : public testing::Test {
  protected:
   struct Lane final : transport::FrameSink {
@@ -67,7 +57,7 @@ class HostileLanes : public testing::Test {
     client_.reset();
     host_.reset();
     std::string error;
-    host_ = Host::start(driver(), settings_, 0, &error);
+    host_ = Host::start(software_driver(), settings_, 0, &error);
     ASSERT_NE(host_, nullptr) << error;
     client_ = std::make_unique<TestClient>(*host_, settings_, nullptr);
     welcome_ = client_->hello();

@@ -16,16 +16,6 @@ constexpr protocol::StreamId kLegacy = protocol::StreamId::legacy(0);
 constexpr uint64_t kBytes = 2 * 1024 * 1024;
 constexpr uint64_t kRegionBytes = 64 * 1024;
 
-const DriverTable& driver() {
-  static const DriverTable table = [] {
-    DriverTable loaded;
-    std::string error;
-    if (!load_driver(FARLANE_SOFTCUDA, &loaded, &error)) throw std::runtime_error(error);
-    return loaded;
-  }();
-  return table;
-}
-
 transport::Fd memory_of(size_t bytes) {
   std::string error;
   transport::Fd memory = transport::make_passable_memory(bytes, &error);
@@ -41,7 +31,7 @@ class SharedHostTest : public testing::Test {
     settings_.window_base = static_cast<int64_t>(kWindowBase);
     settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
     std::string error;
-    host_ = Host::start(driver(), settings_, 0, &error);  // and a context is current
+    host_ = Host::start(software_driver(), settings_, 0, &error);  // and a context is current
     ASSERT_NE(host_, nullptr) << error;
   }
   void connect() {
@@ -62,7 +52,7 @@ class SharedHostTest : public testing::Test {
 };
 
 TEST_F(SharedHostTest, RowsMustLieInTheRegion) {
-  SharedHost shared(driver(), kRegionBytes);
+  SharedHost shared(software_driver(), kRegionBytes);
   ASSERT_EQ(shared.map(7, kRegionBytes, memory_of(kRegionBytes)), CUDA_SUCCESS);
   std::byte* const at = shared.find(7, 0, 0, kRegionBytes, 1);
   ASSERT_NE(at, nullptr);
@@ -83,7 +73,7 @@ TEST_F(SharedHostTest, RowsMustLieInTheRegion) {
 }
 
 TEST_F(SharedHostTest, TheLimitIsForAllRegionsTogether) {
-  SharedHost shared(driver(), 2 * kRegionBytes);
+  SharedHost shared(software_driver(), 2 * kRegionBytes);
   ASSERT_EQ(shared.map(1, kRegionBytes, memory_of(kRegionBytes)), CUDA_SUCCESS);
   EXPECT_EQ(shared.map(2, 2 * kRegionBytes, memory_of(2 * kRegionBytes)), CUDA_ERROR_OUT_OF_MEMORY);
   EXPECT_EQ(shared.map(2, UINT64_MAX, memory_of(kRegionBytes)), CUDA_ERROR_OUT_OF_MEMORY);
@@ -95,14 +85,14 @@ TEST_F(SharedHostTest, TheLimitIsForAllRegionsTogether) {
 }
 
 TEST_F(SharedHostTest, MemoryThatCouldHarmIsRefused) {
-  SharedHost shared(driver(), kBytes);
+  SharedHost shared(software_driver(), kBytes);
   EXPECT_EQ(shared.map(1, kRegionBytes, transport::Fd()), CUDA_ERROR_INVALID_VALUE);
   const transport::Fd open(::memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   ASSERT_EQ(::ftruncate(open.get(), kRegionBytes), 0);
   EXPECT_EQ(shared.map(1, kRegionBytes, open), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(shared.map(1, kBytes, memory_of(kRegionBytes)), CUDA_ERROR_INVALID_VALUE);
   EXPECT_FALSE(shared.exists(1));
-  SharedHost off(driver(), 0);
+  SharedHost off(software_driver(), 0);
   EXPECT_EQ(off.map(1, kRegionBytes, memory_of(kRegionBytes)), CUDA_ERROR_NOT_SUPPORTED);
 }
 

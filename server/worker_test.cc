@@ -24,16 +24,6 @@ constexpr ModuleId kModule = ModuleId::make(0, 0);
 constexpr KernelId kAdd = KernelId::make(0, 0);
 constexpr KernelId kAwait = KernelId::make(1, 0);
 
-const DriverTable& driver() {
-  static const DriverTable table = [] {
-    DriverTable loaded;
-    std::string error;
-    if (!load_driver(FARLANE_SOFTCUDA, &loaded, &error)) throw std::runtime_error(error);
-    return loaded;
-  }();
-  return table;
-}
-
 std::vector<std::byte> numbers(size_t bytes) {
   std::vector<std::byte> data(bytes);
   for (size_t i = 0; i < bytes; ++i) data[i] = static_cast<std::byte>(i * 2654435761u >> 13);
@@ -56,7 +46,7 @@ class Worker : public testing::Test {
     client_.reset();
     host_.reset();
     std::string error;
-    host_ = Host::start(driver(), settings_, 0, &error);
+    host_ = Host::start(software_driver(), settings_, 0, &error);
     ASSERT_NE(host_, nullptr) << error;
     client_ = std::make_unique<TestClient>(*host_, settings_, output);
     ASSERT_EQ(client_->hello().devices.size(), 1u);
@@ -330,7 +320,7 @@ TEST_F(Worker, AFenceHoldsLaterWorkOfEveryStream) {
   EXPECT_EQ(c().ask(message::StreamQuery{fresh}).result, CUDA_ERROR_NOT_READY);
   // Only what is outside the session's streams can end it now: another fence would wait as well.
   const int32_t one = 1;
-  ASSERT_EQ(driver().cuMemcpyHtoD(base(), &one, 4), CUDA_SUCCESS);
+  ASSERT_EQ(software_driver().cuMemcpyHtoD(base(), &one, 4), CUDA_SUCCESS);
   EXPECT_EQ(synchronize(other), CUDA_SUCCESS);
   EXPECT_EQ(synchronize(fresh), CUDA_SUCCESS);
 }
@@ -760,7 +750,7 @@ TEST(WorkerHello, MustComeFirstAndFit) {
   spdlog::set_level(spdlog::level::off);
   std::string error;
   ServerSettings settings;
-  const auto host = Host::start(driver(), settings, 0, &error);
+  const auto host = Host::start(software_driver(), settings, 0, &error);
   ASSERT_NE(host, nullptr) << error;
   {
     TestClient early(*host, settings, nullptr);
@@ -788,7 +778,7 @@ TEST(WorkerLoop, SleepsWakesAndSaysGoodbye) {
   settings.heartbeat_ms = 20;
   settings.window_base = static_cast<int64_t>(kWindowBase);
   settings.window_bytes = static_cast<int64_t>(kWindowBytes);
-  const auto host = Host::start(driver(), settings, 0, &error);
+  const auto host = Host::start(software_driver(), settings, 0, &error);
   ASSERT_NE(host, nullptr) << error;
   TestClient c(*host, settings, nullptr);
   c.hello();
@@ -842,7 +832,7 @@ TEST(WorkerLoop, EndsAClientThatFloodsAndReadsNothing) {
   std::string error;
   ServerSettings settings;
   settings.client_timeout_ms = 100;
-  const auto host = Host::start(driver(), settings, 0, &error);
+  const auto host = Host::start(software_driver(), settings, 0, &error);
   ASSERT_NE(host, nullptr) << error;
   TestClient c(*host, settings, nullptr);
   c.hello();
@@ -870,7 +860,7 @@ TEST(WorkerLoop, EndsAClientThatFloodsAndReadsNothing) {
 TEST(WorkerLoop, ASlowReaderGetsEverything) {
   std::string error;
   const ServerSettings settings;
-  const auto host = Host::start(driver(), settings, 0, &error);
+  const auto host = Host::start(software_driver(), settings, 0, &error);
   ASSERT_NE(host, nullptr) << error;
   TestClient c(*host, settings, nullptr, {.queue_frames = 1});
   c.hello();

@@ -32,6 +32,17 @@ inline constexpr uint64_t kOtherBase = 0x3000'0000'0000;
 #endif
 inline constexpr uint64_t kWindowBytes = uint64_t{32} << 30;
 
+// The software device's, loaded once.
+inline const DriverTable& software_driver() {
+  static const DriverTable table = [] {
+    DriverTable loaded;
+    std::string error;
+    if (!load_driver(FARLANE_SOFTCUDA, &loaded, &error)) throw std::runtime_error(error);
+    return loaded;
+  }();
+  return table;
+}
+
 class TestClient final : public transport::FrameSink {
  public:
   struct Error {

@@ -9,6 +9,7 @@
 #include "client/core/stats.h"
 #include "generated/protocol/dispatch.h"
 #include "protocol/control_client.h"
+#include "protocol/sticky_errors.h"
 
 namespace farlane::client {
 namespace {
@@ -31,27 +32,6 @@ void spin_pause() {
 }
 
 }  // namespace
-
-bool is_sticky(CUresult result) {
-  switch (static_cast<int>(result)) {
-    case CUDA_ERROR_ILLEGAL_ADDRESS:
-    case CUDA_ERROR_LAUNCH_TIMEOUT:
-    case CUDA_ERROR_ASSERT:
-    case CUDA_ERROR_HARDWARE_STACK_ERROR:
-    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
-    case CUDA_ERROR_MISALIGNED_ADDRESS:
-    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
-    case CUDA_ERROR_INVALID_PC:
-    case CUDA_ERROR_LAUNCH_FAILED:
-    case CUDA_ERROR_TENSOR_MEMORY_LEAK:
-    case CUDA_ERROR_ECC_UNCORRECTABLE:
-    case CUDA_ERROR_EXTERNAL_DEVICE:
-    case CUDA_ERROR_CONTAINED:
-      return true;
-    default:
-      return false;
-  }
-}
 
 void PostedErrors::note(CUresult result, bool sticky) {
   int none = CUDA_SUCCESS;
@@ -407,7 +387,7 @@ void Inbox::on(const protocol::RecordHeader&, const protocol::message::Ack& ack)
 void Inbox::on(const protocol::RecordHeader&, const protocol::message::PostedError& error) {
   const auto result = static_cast<CUresult>(error.result);
   log_line(LogLevel::kInfo, error.what);
-  errors_->note(result, error.sticky != 0 || is_sticky(result));
+  errors_->note(result, error.sticky != 0 || protocol::is_sticky(result));
 }
 
 void Inbox::on(const protocol::RecordHeader&, const protocol::message::CudaxError& error) {
@@ -430,7 +410,7 @@ void Inbox::on(const protocol::RecordHeader&, const protocol::message::Output& o
 
 void Inbox::on(const protocol::RecordHeader&, const protocol::message::HostCallDue& due) {
   const auto result = static_cast<CUresult>(due.result);
-  if (is_sticky(result)) {
+  if (protocol::is_sticky(result)) {
     errors_->note(result, true);
   }
   if (host_call_due_) {
@@ -472,8 +452,9 @@ bool Inbox::on(const protocol::RecordHeader&, const protocol::message::CopyOutDa
   if (data.last != 0) {
     ticket->result = static_cast<CUresult>(data.result);
     // A waiting caller returns its own copy's error; nobody else would tell a detached one's.
-    if (is_sticky(ticket->result) || (ticket->detached && ticket->result != CUDA_SUCCESS)) {
-      errors_->note(ticket->result, is_sticky(ticket->result));
+    if (protocol::is_sticky(ticket->result) ||
+        (ticket->detached && ticket->result != CUDA_SUCCESS)) {
+      errors_->note(ticket->result, protocol::is_sticky(ticket->result));
     }
     bool is_ours = false;
     {

@@ -47,9 +47,6 @@ class PostedErrors {
   std::atomic<int> pending_ = CUDA_SUCCESS;
 };
 
-// Leaves a CUDA context unusable: every later call in it says the same.
-bool is_sticky(CUresult result);
-
 struct InboxOptions {
   int64_t spin_us = 0;          // how long a receiver looks before it sleeps
   int64_t silence_ms = 10'000;  // a server that says nothing for so long is lost

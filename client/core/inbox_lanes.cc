@@ -6,6 +6,7 @@
 
 #include "client/core/inbox.h"
 #include "protocol/record.h"
+#include "protocol/sticky_errors.h"
 
 namespace farlane::client {
 namespace {
@@ -100,8 +101,8 @@ bool Inbox::all_sent(Ticket* ticket, const protocol::message::CopyOutData& last)
   ticket->announced = true;
   ticket->expected = last.offset;
   ticket->result = static_cast<CUresult>(last.result);
-  if (is_sticky(ticket->result) || (ticket->detached && ticket->result != CUDA_SUCCESS)) {
-    errors_->note(ticket->result, is_sticky(ticket->result));
+  if (protocol::is_sticky(ticket->result) || (ticket->detached && ticket->result != CUDA_SUCCESS)) {
+    errors_->note(ticket->result, protocol::is_sticky(ticket->result));
   }
   finish_if_all_here(ticket);
   return true;

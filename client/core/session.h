@@ -44,6 +44,7 @@
 #include "generated/protocol/messages.h"
 #include "protocol/control_client.h"
 #include "protocol/handles.h"
+#include "protocol/sticky_errors.h"
 #include "transport/channel.h"
 
 namespace farlane::client {
@@ -290,7 +291,7 @@ class Session {
       return kServerLost;
     }
     const auto result = static_cast<CUresult>(answer->reply.result);
-    if (is_sticky(result)) {
+    if (protocol::is_sticky(result)) {
       errors.note(result, true);
     }
     return result;
