@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "client/core/jit.h"
 #include "client/cudart/file_bytes.h"
 #include "client/cudart/runtime.h"
+#include "protocol/jit_options.h"
 
 using namespace farlane::cudart;
 
@@ -21,6 +23,26 @@ bool is_preserved(const cudaLibraryOption* options, void* const* values, unsigne
   return false;
 }
 
+// What the server's compiler is told; the runtime's options have the driver's numbers. A library is
+// compiled when a device first needs it, so logs and times asked for here are not given.
+static_assert(static_cast<int>(cudaJitMaxRegisters) == CU_JIT_MAX_REGISTERS &&
+              static_cast<int>(cudaJitOptimizationLevel) == CU_JIT_OPTIMIZATION_LEVEL &&
+              static_cast<int>(cudaJitCacheMode) == CU_JIT_CACHE_MODE &&
+              static_cast<int>(cudaJitMaxThreadsPerBlock) == CU_JIT_MAX_THREADS_PER_BLOCK &&
+              static_cast<int>(cudaJitOverrideDirectiveValues) == CU_JIT_OVERRIDE_DIRECTIVE_VALUES);
+std::vector<core::JitOption> jit_numbers(const cudaJitOption* options, void* const* values,
+                                         unsigned count) {
+  std::vector<core::JitOption> numbers;
+  for (unsigned i = 0; options != nullptr && values != nullptr && i < count; i++) {
+    if (const auto id = static_cast<uint32_t>(options[i]);
+        farlane::protocol::is_plain_jit_option(id)) {
+      // A number stands in the pointer's place, 32 bits wide.
+      numbers.push_back({id, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(values[i]))});
+    }
+  }
+  return numbers;
+}
+
 Error not_found_is(CUresult result, cudaError_t code) {
   return result == CUDA_ERROR_NOT_FOUND ? Error(code) : Error(result);
 }
@@ -31,21 +53,24 @@ Error kernel_names(CUlibrary library, std::vector<std::string>* names) {
 
 }  // namespace
 
-cudaError_t cudaLibraryLoadData(cudaLibrary_t* library, const void* code, cudaJitOption*, void**,
-                                unsigned int, cudaLibraryOption* libraryOptions,
-                                void** libraryOptionValues, unsigned int numLibraryOptions) {
+cudaError_t cudaLibraryLoadData(cudaLibrary_t* library, const void* code, cudaJitOption* jitOptions,
+                                void** jitOptionsValues, unsigned int numJitOptions,
+                                cudaLibraryOption* libraryOptions, void** libraryOptionValues,
+                                unsigned int numLibraryOptions) {
   return enter_context([&](int) -> Error {
     if (library == nullptr || code == nullptr ||
         (numLibraryOptions > 0 && libraryOptions == nullptr)) {
       return cudaErrorInvalidValue;
     }
     const bool copy = !is_preserved(libraryOptions, libraryOptionValues, numLibraryOptions);
-    return core::library_load({&code, 1}, copy, library);
+    return core::library_load_with(
+        {&code, 1}, copy, jit_numbers(jitOptions, jitOptionsValues, numJitOptions), library);
   });
 }
 
-cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t* library, const char* fileName, cudaJitOption*,
-                                    void**, unsigned int, cudaLibraryOption*, void**,
+cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t* library, const char* fileName,
+                                    cudaJitOption* jitOptions, void** jitOptionsValues,
+                                    unsigned int numJitOptions, cudaLibraryOption*, void**,
                                     unsigned int) {
   return enter_context([&](int) -> Error {
     if (library == nullptr) {
@@ -57,7 +82,9 @@ cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t* library, const char* fileName
       return result;
     }
     const void* code = image.data();
-    return core::library_load({&code, 1}, /*copy=*/true, library);
+    return core::library_load_with({&code, 1}, /*copy=*/true,
+                                   jit_numbers(jitOptions, jitOptionsValues, numJitOptions),
+                                   library);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "client/core/api.h"
+#include "client/core/jit.h"
 
 namespace farlane::client {
 
@@ -29,6 +30,7 @@ struct FakeCore {
   std::vector<Launched> launches;
   std::vector<std::pair<Copy, CUstream>> copies;
   std::vector<std::vector<const void*>> loaded;  // images of each library and module
+  std::vector<JitOption> jit_options;            // of the last library loaded with any
 
   // The next call of the named function answers this instead.
   std::map<std::string, CUresult> fail_next;

@@ -1,6 +1,7 @@
 // A core without graphs and compiler options: what the façades' tests link, which use none.
 #include "client/core/graph_api.h"
 #include "client/core/jit.h"
+#include "client/cudart/testing/fake_core.h"
 
 namespace farlane::client {
 
@@ -186,8 +187,9 @@ CUresult graph_release_object(CUgraph, CUuserObject, unsigned) {
   return CUDA_ERROR_NOT_SUPPORTED;
 }
 
-CUresult library_load_with(std::span<const void* const> images, bool copy, std::vector<JitOption>,
-                           CUlibrary* library) {
+CUresult library_load_with(std::span<const void* const> images, bool copy,
+                           std::vector<JitOption> options, CUlibrary* library) {
+  fake_core().jit_options = std::move(options);
   return library_load(images, copy, library);
 }
 CUresult module_load_with(int device, std::span<const void* const> images,
