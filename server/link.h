@@ -11,9 +11,11 @@
 namespace farlane::server {
 
 enum class LinkKind : char {
-  kReady = 'r',   // worker: `text` is a farlane.control.Status with its devices
-  kFailed = 'f',  // worker: it cannot start, `text` says why; it ends itself
-  kEnded = 'e',   // worker: its session ended, `text` says why; it ends itself
+  kReady = 'r',        // worker: `text` is a farlane.control.Status with its devices
+  kFailed = 'f',       // worker: it cannot start, `text` says why; it ends itself
+  kEnded = 'e',        // worker: its session ended, `text` says why; it ends itself
+  kErrorPipe = 'p',    // worker: what it writes on its standard error is to be found here when it
+  kErrorMemory = 'm',  // is dead (server/last_words.h)
   kTake = 't',    // supervisor: the attached connection is yours; `text` is the session's token,
                   // kSessionTokenBytes long, and its name
   kLane = 'l',    // supervisor: the attached connection asks to be a bulk lane of your session
@@ -34,7 +36,7 @@ bool read_question(const std::string& text, uint64_t* question);
 struct LinkMessage {
   LinkKind kind = LinkKind::kReady;
   std::string text;
-  transport::Fd fd;  // kTake, kLane, kShare, kShared
+  transport::Fd fd;  // kErrorPipe, kErrorMemory, kTake, kLane, kShare, kShared
 };
 
 enum class LinkStatus : uint8_t { kDone, kNothing, kGone };

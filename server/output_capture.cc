@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,23 +16,7 @@ extern "C" __attribute__((weak)) void __sanitizer_set_report_fd(void* fd);
 
 namespace farlane::server {
 
-namespace {
-OutputCapture* g_shown_on_abort = nullptr;
-
-void on_abort(int) {
-  std::string out;
-  std::string err;
-  // The process is lost anyway; what it said about that must not be.
-  g_shown_on_abort->take(&out, &err);
-  static_cast<void>(!::write(g_shown_on_abort->log_fd(), err.data(), err.size()));
-  ::signal(SIGABRT, SIG_DFL);
-  ::raise(SIGABRT);
-}
-}  // namespace
-
-void OutputCapture::show_on_abort() {
-  g_shown_on_abort = this;
-  ::signal(SIGABRT, on_abort);
+void OutputCapture::send_reports_to_log() {
   if (__sanitizer_set_report_fd != nullptr) {
     __sanitizer_set_report_fd(reinterpret_cast<void*>(static_cast<intptr_t>(log_fd())));
   }
@@ -45,6 +28,8 @@ std::unique_ptr<OutputCapture> OutputCapture::start(std::string* error) {
     *error = std::string("cannot capture device output: ") + std::strerror(errno);
     return nullptr;
   };
+  capture->kept_ = KeptText::make(error);
+  if (capture->kept_ == nullptr) return nullptr;
   std::array<int, 2> stop{};
   if (::pipe2(stop.data(), O_CLOEXEC) != 0) return failed();
   capture->stop_read_ = transport::Fd(stop[0]);
@@ -94,17 +79,22 @@ void OutputCapture::run() {
   }
 }
 
+void OutputCapture::add(int i, std::span<const char> text) {
+  const size_t taken = std::min(text.size(), kTextBytesMax - text_[i].size());
+  text_[i].append(text.data(), taken);
+  dropped_bytes_[i] += text.size() - taken;
+}
+
 void OutputCapture::drain() {
   std::array<char, 16 * 1024> buffer;
   for (int i = 0; i < 2; ++i) {
     for (;;) {
-      const ssize_t count = ::read(read_[i].get(), buffer.data(), buffer.size());
+      std::span<const char> text(buffer);
+      const ssize_t count = i == 1 ? kept_->read_from(read_[i].get(), &text)
+                                   : ::read(read_[i].get(), buffer.data(), buffer.size());
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) break;
-      const size_t bytes = static_cast<size_t>(count);
-      const size_t taken = std::min(bytes, kTextBytesMax - text_[i].size());
-      text_[i].append(buffer.data(), taken);
-      dropped_bytes_[i] += bytes - taken;
+      add(i, text.first(static_cast<size_t>(count)));
     }
   }
 }

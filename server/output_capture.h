@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "server/last_words.h"
 #include "server/output_source.h"
 #include "transport/fd.h"
 
@@ -25,12 +26,17 @@ class OutputCapture final : public OutputSource {
   void take(std::string* out, std::string* err) override;
   // The process's own standard error as it was before: for the log.
   int log_fd() const { return saved_[1].get(); }
-  // From here on a process that aborts shows its last words in the log.
-  void show_on_abort();
+  // What is written to fd 2 is kept here as well; whoever holds both descriptors has it when this
+  // process is dead.
+  int error_pipe() const { return read_[1].get(); }
+  int error_memory() const { return kept_->fd(); }
+  // From here on a sanitizer's reports about this process go to the log.
+  void send_reports_to_log();
 
  private:
   OutputCapture() = default;
   void drain();  // with the lock
+  void add(int i, std::span<const char> text);
   void run();
 
   transport::Fd saved_[2];
@@ -38,8 +44,9 @@ class OutputCapture final : public OutputSource {
   transport::Fd stop_read_;
   transport::Fd stop_write_;
   std::mutex mutex_;
-  std::string text_[2];           // guarded by mutex_
-  size_t dropped_bytes_[2] = {};  // guarded by mutex_
+  std::unique_ptr<KeptText> kept_;  // guarded by mutex_
+  std::string text_[2];             // guarded by mutex_
+  size_t dropped_bytes_[2] = {};    // guarded by mutex_
   std::thread thread_;
 };
 

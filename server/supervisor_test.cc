@@ -41,6 +41,9 @@ using transport::Clock;
 using Reason = control::Goodbye::Reason;
 constexpr auto kPatience = std::chrono::seconds(30);
 
+// The software device, but for a function in which the worker dies.
+const std::string kDyingDriver = FARLANE_DYING_DRIVER;
+
 // How a client comes in.
 enum class Door : uint8_t { kPort, kSocket };
 constexpr Door kDoors[] = {Door::kPort, Door::kSocket};
@@ -62,9 +65,11 @@ class Server {
     if (std::find(options.begin(), options.end(), "--device") == options.end()) {
       options.insert(options.end(), {"--device", "software"});
     }
-    options.insert(options.end(),
-                   {"--software-library", FARLANE_SOFTCUDA, "--module-cache-bytes-max", "0",
-                    "--log-level", "debug", "--socket-dir", folder_});
+    if (std::find(options.begin(), options.end(), kDyingDriver) == options.end()) {
+      options.insert(options.end(), {"--software-library", FARLANE_SOFTCUDA});
+    }
+    options.insert(options.end(), {"--module-cache-bytes-max", "0", "--log-level", "debug",
+                                   "--socket-dir", folder_});
     std::vector<char*> argv;
     for (std::string& option : options) argv.push_back(option.data());
     argv.push_back(nullptr);
@@ -484,6 +489,34 @@ TEST_P(SupervisorDoors, ADeadWorkerTakesNobodyWithIt) {
             std::string::npos);
   Client third(server);
   EXPECT_TRUE(third.welcome());
+}
+
+// What it wrote last is in the server's log, and not before it is dead.
+TEST(Supervisor, ADyingWorkersLastWordsAreInTheLog) {
+  constexpr uint64_t kWays = 3;  // dying_driver.c
+  const char* const hows[kWays] = {"was killed by signal 6", "exited with status 3",
+                                   "was killed by signal 9"};
+  Server server({"--software-library", kDyingDriver});
+  ASSERT_TRUE(server.listening());
+  for (uint64_t way = 0; way < kWays; ++way) {
+    const int session = static_cast<int>(way) + 1;
+    Client client(server);
+    ASSERT_TRUE(client.welcome());
+    client.send(message::LimitSet{0, 0 /* CU_LIMIT_STACK_SIZE */, way});
+    EXPECT_TRUE(client.ended());
+    ASSERT_TRUE(server.wait_for_log("of session " + std::to_string(session) + " of "));
+    const pid_t worker = worker_of(server, session);
+    const std::string who = "worker " + std::to_string(worker) + " of session " +
+                            std::to_string(session) + " of 127.0.0.1";
+    ASSERT_TRUE(server.wait_for_log(hows[way]));
+    const std::string log = server.log();
+    const size_t words = log.rfind(" wrote before its end:");
+    ASSERT_NE(words, log.npos) << log;
+    EXPECT_NE(log.rfind(who, words), log.npos) << log;
+    EXPECT_NE(log.find("\n  | last words, way " + std::to_string(way) + "\n", words), log.npos)
+        << log;
+  }
+  EXPECT_EQ(server.log().find("[critical]"), std::string::npos) << "a line made by the worker";
 }
 
 TEST(Supervisor, ReplacesAWarmWorkerThatDies) {

@@ -76,7 +76,11 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
   std::string error;
   const std::unique_ptr<OutputCapture> output = OutputCapture::start(&error);
   if (output == nullptr) fail(link, error);
-  output->show_on_abort();
+  output->send_reports_to_log();
+  if (!send_link(link, LinkKind::kErrorPipe, "", output->error_pipe()) ||
+      !send_link(link, LinkKind::kErrorMemory, "", output->error_memory())) {
+    leave(1);
+  }
   if (!start_log(settings, output->log_fd(), fmt::format("worker {}", ::getpid()), &error)) {
     fail(link, error);
   }

@@ -94,7 +94,9 @@ void WorkerPool::on_message(const std::shared_ptr<WorkerProcess>& worker) {
         }
         case LinkKind::kFailed:
         case LinkKind::kEnded:
-          worker->ended = message.text;
+        case LinkKind::kErrorPipe:
+        case LinkKind::kErrorMemory:
+          keep(*worker, std::move(message));
           break;
         case LinkKind::kShare:
         case LinkKind::kOpen:
@@ -110,6 +112,17 @@ void WorkerPool::on_message(const std::shared_ptr<WorkerProcess>& worker) {
       break;
   }
   listen_to(worker);
+}
+
+// What is wanted of a worker that is dead.
+void WorkerPool::keep(WorkerProcess& worker, LinkMessage message) {
+  if (message.kind == LinkKind::kFailed || message.kind == LinkKind::kEnded) {
+    worker.ended = std::move(message.text);
+  } else if (message.kind == LinkKind::kErrorPipe) {
+    worker.last_words.set_pipe(std::move(message.fd));
+  } else if (message.kind == LinkKind::kErrorMemory) {
+    worker.last_words.set_memory(std::move(message.fd));
+  }
 }
 
 size_t WorkerPool::count(uint32_t device, WorkerState state) const {
@@ -197,9 +210,7 @@ void WorkerPool::reap() {
     // What it said last may still be in the link.
     LinkMessage message;
     while (receive_link(worker->link.native_handle(), &message) == LinkStatus::kDone) {
-      if (message.kind == LinkKind::kFailed || message.kind == LinkKind::kEnded) {
-        worker->ended = message.text;
-      }
+      keep(*worker, std::move(message));
     }
     shared_names_.forget_all(worker->pid);
     std::error_code ignored;
@@ -209,8 +220,18 @@ void WorkerPool::reap() {
   }
 }
 
-void WorkerPool::on_exit(const WorkerProcess& worker, int wait_status) {
+void WorkerPool::tell_last_words(WorkerProcess& worker) {
+  const std::string words = worker.last_words.take();
+  if (words.empty()) return;
+  spdlog::warn("worker {} of {} on device {} wrote before its end:{}", worker.pid,
+               worker.session.empty() ? "no session" : worker.session, worker.device,
+               quoted_lines(words));
+}
+
+void WorkerPool::on_exit(WorkerProcess& worker, int wait_status) {
   const std::string how = describe_exit(wait_status);
+  const bool sent_away = stopping_ && worker.state != WorkerState::kServing;
+  if (wait_status != 0 && !sent_away) tell_last_words(worker);
   switch (worker.state) {
     case WorkerState::kServing:
       if (worker.ended.empty()) {

@@ -64,7 +64,9 @@ class WorkerPool {
   void give(WorkerProcess& worker, Waiting waiting);
   uint32_t least_loaded_device() const;
   size_t count(uint32_t device, WorkerState state) const;
-  void on_exit(const WorkerProcess& worker, int wait_status);
+  void keep(WorkerProcess& worker, LinkMessage message);
+  void on_exit(WorkerProcess& worker, int wait_status);
+  void tell_last_words(WorkerProcess& worker);
 
   asio::io_context& io_;
   const ServerSettings& settings_;

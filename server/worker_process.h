@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "server/last_words.h"
 #include "server/link.h"
 
 namespace farlane::server {
@@ -26,6 +27,7 @@ struct WorkerProcess {
   std::string session;  // kServing: "session 7 of 10.0.0.7:51234"
   std::string token;    // kServing: what the session's lanes name it by
   std::string ended;    // what it said before it ended
+  LastWords last_words;
   asio::posix::stream_descriptor link;
 
   explicit WorkerProcess(asio::io_context& io) : link(io) {}
