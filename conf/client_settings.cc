@@ -57,11 +57,16 @@ constexpr conf::Setting kSettings[] = {
         "waiting.spin_us", "FARLANE_SPIN_US", -1, 1'000'000,
         "How long at most a thread that waits for the server watches the network before it goes to "
         "sleep; less while waits are longer than this. Longer means quicker synchronisation and a "
-        "busier CPU. -1 is automatic: 0 on a machine with fewer than 4 CPUs, else 50."),
+        "busier CPU. -1 is automatic: 0 on a machine with fewer than 4 CPUs, else 200."),
     conf::integer<&S::sender_spin_us>(
         "waiting.sender_spin_us", "FARLANE_SENDER_SPIN_US", -1, 1'000'000,
         "How long the sending thread looks for more commands before it goes to sleep. -1 is "
-        "automatic, as for waiting.spin_us."),
+        "automatic: 0 on a machine with fewer than 4 CPUs, else 50."),
+    conf::integer<&S::receive_after_us>(
+        "waiting.receive_after_us", "FARLANE_RECEIVE_AFTER_US", 0, 1'000'000,
+        "How long the background thread leaves asynchronous copies to the host to the thread that "
+        "posted them, which mostly waits for them at once, before it receives them itself. 0 does "
+        "so at once; the waiting thread must then be woken, which is slower."),
 
     conf::flag<&S::batching>(
         "batching.enabled", "FARLANE_BATCHING",
@@ -205,9 +210,9 @@ int64_t effective_connections(int64_t connections) {
   return std::clamp<int64_t>(std::thread::hardware_concurrency() / 2, 1, 8);
 }
 
-int64_t effective_spin_us(int64_t spin_us) {
+int64_t effective_spin_us(int64_t spin_us, int64_t automatic_us) {
   if (spin_us >= 0) return spin_us;
-  return std::thread::hardware_concurrency() < 4 ? 0 : 50;
+  return std::thread::hardware_concurrency() < 4 ? 0 : automatic_us;
 }
 
 }  // namespace farlane

@@ -25,6 +25,7 @@ struct ClientSettings {
 
   int64_t spin_us = -1;         // -1: automatic, see effective_spin_us()
   int64_t sender_spin_us = -1;  // -1: automatic
+  int64_t receive_after_us = 100;
 
   bool batching = true;
   int64_t flush_bytes = 64 * conf::kKiB;
@@ -72,8 +73,12 @@ struct ClientSettings {
 std::string client_settings_file(const conf::Environment& environment);
 
 // -1 resolved: 0 on a machine with fewer than 4 CPUs, where spinning takes time from the one that
-// is waited for, else 50 microseconds.
-int64_t effective_spin_us(int64_t spin_us);
+// is waited for, else `automatic_us`. That is more for a thread that waits for an answer: what
+// lasts little longer than the watching would be later by all of a wake-up, and CUDA's own waits
+// watch for as long as they last.
+inline constexpr int64_t kAutomaticSpinUs = 50;
+inline constexpr int64_t kAutomaticAnswerSpinUs = 200;
+int64_t effective_spin_us(int64_t spin_us, int64_t automatic_us = kAutomaticSpinUs);
 
 // -1 resolved: half the CPUs, at least 1 and at most 8.
 int64_t effective_connections(int64_t connections);

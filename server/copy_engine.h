@@ -46,6 +46,8 @@ class CopyEngine {
   // Hands what the devices have finished reading to the outbox. True when there was something.
   bool deliver();
   bool has_pieces() const { return !reading_.empty(); }
+  // A look at the devices costs as much as a look at so many events.
+  size_t looks() const { return reading_.size(); }
   // True when a slot came back that something may be waiting for.
   bool recycle();
 

@@ -183,8 +183,8 @@ bool Executor::step() {
 // Somebody waits for a device. A look at it costs less than one at the network, which goes to the
 // kernel: several of the one to one of the other, so that the answer leaves sooner.
 bool Executor::look_again() {
-  // With many waits one pass is enough of a look.
-  const auto each = static_cast<int64_t>(waits_.size());
+  // With many waits or copies one pass is enough of a look.
+  const auto each = static_cast<int64_t>(waits_.size() + copies_.looks());
   for (int64_t looks = each; looks < settings_.device_looks && each != 0; looks += each) {
     if (progress()) {
       if (outbox_.has_frames() && !outbox_.is_held() && !push()) break;  // step() finds out

@@ -13,7 +13,10 @@ using transport::SendStatus;
 // A blocked sender looks at the clock, and at what has arrived, at least this often.
 constexpr auto kWaitSlice = std::chrono::milliseconds(100);
 // So often in a row, and it counts as the program's habit.
-constexpr int kLonePosts = 3;
+constexpr int kHabit = 3;
+// With more commands before a question it is the later ones that count. A program that takes as
+// long for each as the device does gains nothing when the first is there early.
+constexpr uint64_t kShortBurst = 16;
 
 }  // namespace
 
@@ -32,20 +35,18 @@ void CommandLog::take_line_slow() {
   send_mutex_.lock();
 }
 
-// A program that posts one command and then waits for it will do so again. It gains nothing when
-// the courier takes the command over; sending it takes two processors then instead of one.
-void CommandLog::note_question(uint64_t sequence) {
-  if (sequence == 0) {
-    return;
+// A program that posts a few commands and then waits for them will do so again. The server should
+// have the first of them at once: the courier may be asleep, and waking it takes this thread as
+// long as sending does.
+void CommandLog::note_question(uint64_t posted, uint64_t asked) {
+  const uint64_t posts = posted - last_question_;
+  last_question_ = asked;
+  if (posts > kShortBurst) {
+    short_bursts_ = 0;
+  } else if (posts != 0 && short_bursts_ < kHabit) {
+    ++short_bursts_;
   }
-  const uint64_t posts = sequence - last_question_ - 1;
-  last_question_ = sequence;
-  if (posts > 1) {
-    lone_posts_ = 0;
-  } else if (posts == 1 && lone_posts_ < kLonePosts) {
-    ++lone_posts_;
-  }
-  const bool follows = options_.sends_before_questions && lone_posts_ == kLonePosts;
+  const bool follows = options_.sends_before_questions && short_bursts_ == kHabit;
   if (question_follows_.load(std::memory_order_relaxed) != follows) {
     question_follows_.store(follows, std::memory_order_relaxed);
   }
@@ -53,6 +54,18 @@ void CommandLog::note_question(uint64_t sequence) {
 
 bool CommandLog::flush() {
   const std::lock_guard send(send_mutex_);
+  return flush_with_line();
+}
+
+bool CommandLog::flush_to_wait() {
+  const std::lock_guard line(take_line(), std::adopt_lock);
+  const bool sent = flush_with_line();
+  const uint64_t posted = last_sequence();
+  note_question(posted, posted);
+  return sent;
+}
+
+bool CommandLog::flush_with_line() {
   clear_unsent();
   const std::span<const std::byte> head = batches_.close();
   return head.empty() ? !loss_->declared() : send_frame(head, {});

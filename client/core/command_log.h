@@ -27,7 +27,7 @@ struct CommandLogOptions {
   bool batching = true;           // off: every command is flushed by the thread that appends it
   uint64_t credit_bytes = 0;      // log bytes that may be unacknowledged; 0: no limit
   bool parallel_encoding = true;  // off: one thread at a time
-  // A lone command that a question will follow is sent by the thread that posts it.
+  // The first of a few commands that a question will follow is sent by the thread that posts it.
   bool sends_before_questions = true;
 };
 
@@ -38,7 +38,7 @@ struct CommandLogCounters {
   std::atomic<uint64_t> credit_waits = 0;
   std::atomic<uint64_t> busy_waits = 0;  // the network took no more for a while
   std::atomic<uint64_t> line_waits = 0;  // a thread that sends found another one sending
-  std::atomic<uint64_t> sent_alone = 0;  // commands sent at once because a question would follow
+  std::atomic<uint64_t> sent_first = 0;  // commands sent at once because a question would follow
 };
 
 class CommandLog {
@@ -75,8 +75,8 @@ class CommandLog {
     return place.sequence;
   }
 
-  // Appends and lets the courier know. With batching off, and for a lone command that a question
-  // will follow, sends it.
+  // Appends and lets the courier know. With batching off, and for the first of a few commands that
+  // a question will follow, sends it.
   template <class M>
   uint64_t post(const M& message) {
     if (!options_.batching) [[unlikely]] {
@@ -84,8 +84,8 @@ class CommandLog {
     }
     if (question_follows_.load(std::memory_order_relaxed)) [[unlikely]] {
       const std::unique_lock line(send_mutex_, std::try_to_lock);
-      if (line && is_lone_post()) {
-        counters_.sent_alone.fetch_add(1, std::memory_order_relaxed);
+      if (line && is_first_post()) {
+        counters_.sent_first.fetch_add(1, std::memory_order_relaxed);
         return send_with_line(message, {}, [](uint64_t) {});
       }
     }
@@ -103,7 +103,9 @@ class CommandLog {
                     Register register_ask) {
     const std::lock_guard line(take_line(), std::adopt_lock);
     const uint64_t sequence = send_with_line(message, body, register_ask);
-    note_question(sequence);
+    if (sequence != 0) {
+      note_question(sequence - 1, sequence);
+    }
     return sequence;
   }
 
@@ -115,6 +117,8 @@ class CommandLog {
 
   // Sends what has gathered and returns when the transport has it all. False: the session is lost.
   bool flush();
+  // The same for a thread that will then wait for it without a question of its own.
+  bool flush_to_wait();
   bool has_unsent() const { return has_unsent_.load(std::memory_order_seq_cst); }
   uint64_t last_sequence() const { return batches_.last_sequence(); }
   uint64_t encoding_waits() const { return batches_.encoding_waits(); }
@@ -138,15 +142,15 @@ class CommandLog {
     register_ask(place.sequence);
     return send_frame(batches_.complete(place), body) ? place.sequence : 0;
   }
-  // Nothing was posted since the last question.
-  bool is_lone_post() {
-    if (last_sequence() == last_question_) {
-      return true;
-    }
+  // Nothing was posted since the last question. Asked once after each: what comes behind the first
+  // command finds the server busy, and is the courier's.
+  bool is_first_post() {
     question_follows_.store(false, std::memory_order_relaxed);
-    return false;
+    return last_sequence() == last_question_;
   }
-  void note_question(uint64_t sequence);
+  // Asked, or waited for, when `posted` was the last command; the question's own number is `asked`.
+  void note_question(uint64_t posted, uint64_t asked);
+  bool flush_with_line();
 
   // Locks it.
   AdaptiveMutex& take_line() {
@@ -183,7 +187,7 @@ class CommandLog {
   alignas(kLineBytes) AdaptiveMutex send_mutex_;  // guards closing, and the channel's sending side
   uint64_t sent_bytes_ = 0;                       // of frame heads, since the start
   uint64_t last_question_ = 0;
-  int lone_posts_ = 0;  // in a row that a question followed
+  int short_bursts_ = 0;  // in a row that a question followed
   CommandLogCounters counters_;
 };
 

@@ -14,11 +14,16 @@ using transport::Clock;
 // up.
 constexpr std::chrono::milliseconds kIdleSlice{5000};
 constexpr auto kReceiveSlice = std::chrono::milliseconds(250);
+// While a waiting thread receives for everybody.
+constexpr auto kFollowSlice = std::chrono::milliseconds(1);
 
 }  // namespace
 
-Courier::Courier(transport::Channel* channel, int64_t spin_us, Loss* loss)
-    : channel_(channel), spin_(spin_us), loss_(loss) {}
+Courier::Courier(transport::Channel* channel, const CourierOptions& options, Loss* loss)
+    : channel_(channel),
+      spin_(options.spin_us),
+      receive_after_(options.receive_after_us),
+      loss_(loss) {}
 
 Courier::~Courier() {
   stop();
@@ -61,13 +66,13 @@ void Courier::wake_slow() {
   woken_.notify_one();
 }
 
-void Courier::sleep() {
+bool Courier::sleep_until(Clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   state_.store(State::kAsleep, std::memory_order_seq_cst);
-  if (!log_->has_unsent() && !inbox_->wants_receiver() && !stop_) {
-    woken_.wait_for(lock, alive_.count() == 0 ? kIdleSlice : std::min(kIdleSlice, alive_));
-  }
+  const bool slept =
+      !log_->has_unsent() && !stop_ && woken_.wait_until(lock, deadline) == std::cv_status::timeout;
   state_.store(State::kAwake, std::memory_order_seq_cst);
+  return slept;
 }
 
 void Courier::say_alive() {
@@ -83,7 +88,11 @@ void Courier::say_alive() {
 }
 
 void Courier::run() {
+  const auto idle =
+      alive_.count() == 0 ? kIdleSlice : std::min<std::chrono::milliseconds>(kIdleSlice, alive_);
   auto last_busy = Clock::now();
+  bool detached = false;
+  auto detached_since = last_busy;
   for (;;) {
     {
       std::lock_guard lock(mutex_);
@@ -92,34 +101,41 @@ void Courier::run() {
       }
     }
     say_alive();
+    const auto now = Clock::now();
+    if (detached != inbox_->has_detached()) {
+      detached = !detached;
+      detached_since = now;
+    }
+    const bool receives =
+        inbox_->has_host_calls() || (detached && now - detached_since >= receive_after_);
     if (log_->has_unsent()) {
-      spin_.waited(Clock::now() - last_busy);
+      spin_.waited(now - last_busy);
       log_->flush();
+      if (receives) {
+        inbox_->drain();  // there may always be something to send
+      }
       last_busy = Clock::now();
       continue;
     }
-    if (inbox_->wants_receiver()) {
+    if (receives) {
       state_.store(State::kReceiving, std::memory_order_seq_cst);
-      if (!log_->has_unsent() && !inbox_->pump_once(Clock::now() + kReceiveSlice)) {
-        // A waiting thread receives for everybody; there is nothing to do but send.
-        state_.store(State::kAwake, std::memory_order_seq_cst);
-        std::unique_lock lock(mutex_);
-        state_.store(State::kAsleep, std::memory_order_seq_cst);
-        if (!log_->has_unsent() && !stop_) {
-          woken_.wait_for(lock, std::chrono::milliseconds(1));
-        }
-      }
+      const bool received = log_->has_unsent() || inbox_->pump_once(now + kReceiveSlice);
       state_.store(State::kAwake, std::memory_order_seq_cst);
+      if (!received) {
+        sleep_until(now + kFollowSlice);
+      }
       continue;
     }
-    if (Clock::now() - last_busy < spin_.now()) {
+    if (now - last_busy < spin_.now()) {
       for (int i = 0; i < 64 && !log_->has_unsent(); ++i) {
         __builtin_ia32_pause();
       }
       continue;
     }
-    sleep();
-    inbox_->drain();
+    // Woken for a command, it leaves the receiver's role to the thread that may wait behind that.
+    if (sleep_until(detached ? detached_since + receive_after_ : now + idle) && !detached) {
+      inbox_->drain();
+    }
   }
 }
 

@@ -18,9 +18,17 @@
 
 namespace farlane::client {
 
+struct CourierOptions {
+  int64_t spin_us = 0;
+  // Who posts a copy to the host mostly waits for it at once, and should then find the receiver's
+  // role free: to be handed what another thread has received takes two wake-ups. The courier only
+  // receives what nobody has waited for in so long.
+  int64_t receive_after_us = 0;
+};
+
 class Courier {
  public:
-  Courier(transport::Channel* channel, int64_t spin_us, Loss* loss);
+  Courier(transport::Channel* channel, const CourierOptions& options, Loss* loss);
   ~Courier();
 
   // `alive_ms`: a client that sends nothing for so long tells the server that it lives. 0: never.
@@ -40,10 +48,12 @@ class Courier {
   void run();
   void say_alive();
   void wake_slow();
-  void sleep();
+  // False: it was woken before.
+  bool sleep_until(transport::Clock::time_point deadline);
 
   transport::Channel* const channel_;
   transport::SpinBudget spin_;  // the courier's thread only
+  const std::chrono::microseconds receive_after_;
   Loss* const loss_;
   std::chrono::milliseconds alive_{0};
   transport::Clock::time_point alive_looked_;

@@ -97,6 +97,9 @@ void Inbox::expect(Ticket* ticket) {
   std::lock_guard lock(mutex_);
   tickets_.emplace(ticket->id, ticket);
   tickets_open_.fetch_add(1, std::memory_order_release);
+  if (ticket->detached) {
+    detached_open_.fetch_add(1, std::memory_order_release);
+  }
 }
 
 void Inbox::abandon(Ticket* ticket) {
@@ -104,6 +107,7 @@ void Inbox::abandon(Ticket* ticket) {
     std::lock_guard lock(mutex_);
     if (tickets_.contains(ticket->id)) {
       ticket->detached = true;  // a thread may be receiving into it: freed there, or at the end
+      detached_open_.fetch_add(1, std::memory_order_release);
       return;
     }
   }
@@ -244,6 +248,7 @@ bool Inbox::wait_slow(const std::function<bool()>& done, const char* reason) {
     std::unique_lock lock(follow_mutex_);
     followers_.fetch_add(1, std::memory_order_seq_cst);
     if (role_taken_.load(std::memory_order_seq_cst) && !done() && !loss_->declared()) {
+      counters_.follows.fetch_add(1, std::memory_order_relaxed);
       follow_.wait_for(lock, kWaitSlice);
     }
     followers_.fetch_sub(1, std::memory_order_seq_cst);
@@ -293,6 +298,18 @@ Inbox::Ticket* Inbox::find_ticket(uint64_t id) {
   std::lock_guard lock(mutex_);
   auto found = tickets_.find(id);
   return found == tickets_.end() ? nullptr : found->second;
+}
+
+// With the lock. Afterwards the ticket is its caller's, or gone.
+void Inbox::close_ticket(Ticket* ticket) {
+  tickets_.erase(ticket->id);
+  tickets_open_.fetch_sub(1, std::memory_order_release);
+  if (ticket->detached) {
+    detached_open_.fetch_sub(1, std::memory_order_release);
+    delete ticket;
+  } else {
+    ticket->done.store(true, std::memory_order_seq_cst);
+  }
 }
 
 transport::MutableBytes Inbox::place(transport::Bytes head, uint32_t body_bytes) {
@@ -456,19 +473,8 @@ bool Inbox::on(const protocol::RecordHeader&, const protocol::message::CopyOutDa
         (ticket->detached && ticket->result != CUDA_SUCCESS)) {
       errors_->note(ticket->result, protocol::is_sticky(ticket->result));
     }
-    bool is_ours = false;
-    {
-      std::lock_guard lock(mutex_);
-      tickets_.erase(ticket->id);
-      tickets_open_.fetch_sub(1, std::memory_order_release);
-      is_ours = ticket->detached;
-      if (!is_ours) {
-        ticket->done.store(true, std::memory_order_release);  // and from here on its caller's
-      }
-    }
-    if (is_ours) {
-      delete ticket;
-    }
+    std::lock_guard lock(mutex_);
+    close_ticket(ticket);
   }
   return true;
 }

@@ -54,9 +54,10 @@ struct InboxOptions {
 
 struct InboxCounters {
   std::atomic<uint64_t> frames = 0;
-  std::atomic<uint64_t> bytes = 0;   // heads and bodies
-  std::atomic<uint64_t> waits = 0;   // a thread had to wait for an answer
-  std::atomic<uint64_t> sleeps = 0;  // and the spinning was not enough
+  std::atomic<uint64_t> bytes = 0;    // heads and bodies
+  std::atomic<uint64_t> waits = 0;    // a thread had to wait for an answer
+  std::atomic<uint64_t> sleeps = 0;   // and the spinning was not enough
+  std::atomic<uint64_t> follows = 0;  // and another thread was receiving, which had to wake it
 };
 
 class Inbox final : public transport::FrameSink {
@@ -136,10 +137,10 @@ class Inbox final : public transport::FrameSink {
   }
   void expect_host_call() { host_calls_open_.fetch_add(1, std::memory_order_release); }
   void host_call_over() { host_calls_open_.fetch_sub(1, std::memory_order_release); }
-  // Something is to come that no thread may be waiting for.
-  bool wants_receiver() const {
-    return has_tickets() || host_calls_open_.load(std::memory_order_acquire) != 0;
-  }
+  bool has_host_calls() const { return host_calls_open_.load(std::memory_order_acquire) != 0; }
+  // Copies to the host under way that no thread may be waiting for. Whoever makes one that is not
+  // detached waits for it and receives for itself.
+  bool has_detached() const { return detached_open_.load(std::memory_order_acquire) != 0; }
 
   // Log bytes that the server has consumed.
   uint64_t taken_bytes() const { return taken_bytes_.load(std::memory_order_acquire); }
@@ -195,6 +196,7 @@ class Inbox final : public transport::FrameSink {
   Ticket* find_ticket(uint64_t id);
   bool all_sent(Ticket* ticket, const protocol::message::CopyOutData& last);
   bool finish_if_all_here(Ticket* ticket);
+  void close_ticket(Ticket* ticket);
   void fail(const std::string& what);
 
   transport::Channel* const channel_;
@@ -213,6 +215,7 @@ class Inbox final : public transport::FrameSink {
   std::vector<Waiter*> waiters_;
   std::unordered_map<uint64_t, Ticket*> tickets_;
   std::atomic<uint32_t> tickets_open_ = 0;
+  std::atomic<uint32_t> detached_open_ = 0;
   std::atomic<uint32_t> host_calls_open_ = 0;
   std::function<void(uint64_t, CUresult)> host_call_due_;
 

@@ -108,18 +108,12 @@ bool Inbox::all_sent(Ticket* ticket, const protocol::message::CopyOutData& last)
   return true;
 }
 
-// With the lock. Afterwards the ticket is its caller's, or gone.
+// With the lock.
 bool Inbox::finish_if_all_here(Ticket* ticket) {
   if (!ticket->announced || ticket->landing != 0 || ticket->arrived != ticket->expected) {
     return false;
   }
-  tickets_.erase(ticket->id);
-  tickets_open_.fetch_sub(1, std::memory_order_release);
-  if (ticket->detached) {
-    delete ticket;
-  } else {
-    ticket->done.store(true, std::memory_order_seq_cst);
-  }
+  close_ticket(ticket);
   return true;
 }
 

@@ -43,7 +43,7 @@ void in_forked_child() {
 }
 
 InboxOptions inbox_options(const ClientSettings& settings) {
-  return {effective_spin_us(settings.spin_us), settings.call_timeout_ms};
+  return {effective_spin_us(settings.spin_us, kAutomaticAnswerSpinUs), settings.call_timeout_ms};
 }
 
 CommandLogOptions log_options(const ClientSettings& settings) {
@@ -178,7 +178,8 @@ Session::Session(const ClientSettings& settings, std::unique_ptr<transport::Chan
     : settings_(settings),
       channel_(std::move(channel)),
       inbox_(channel_.get(), inbox_options(settings), &loss_, &errors),
-      courier_(channel_.get(), effective_spin_us(settings.sender_spin_us), &loss_),
+      courier_(channel_.get(),
+               {effective_spin_us(settings.sender_spin_us), settings.receive_after_us}, &loss_),
       log_(channel_.get(), log_options(settings), &inbox_, &loss_, [this] { courier_.wake(); }),
       lanes_(settings, &inbox_, &loss_),
       host_calls_(&log_, &inbox_, &loss_, [this] { courier_.wake(); }) {}

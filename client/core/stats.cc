@@ -114,9 +114,10 @@ std::string text(const Summary& s) {
   number("frames in", s.frames_in);
   add_line(&out, "  %-40s %12.2f", "commands per frame out", per_frame(s));
   number("questions that found the line taken", s.line_waits);
-  number("lone calls sent before a question", s.sent_alone);
+  number("first calls sent before a question", s.sent_first);
   number("waits for another thread's encoding", s.encoding_waits);
   number("waits that slept", s.sleeps);
+  number("waits that another thread received for", s.follows);
   number("memory fences", s.memory_fences);
   number("memory extents asked for", s.extents);
   number("module images uploaded", s.uploads);
@@ -162,9 +163,10 @@ std::string json(const Summary& s) {
   number("frames_out", s.frames_out);
   number("frames_in", s.frames_in);
   number("line_waits", s.line_waits);
-  number("sent_alone", s.sent_alone);
+  number("sent_first", s.sent_first);
   number("encoding_waits", s.encoding_waits);
   number("sleeps", s.sleeps);
+  number("follows", s.follows);
   number("memory_fences", s.memory_fences);
   number("extents", s.extents);
   number("uploads", s.uploads);
@@ -221,12 +223,13 @@ Summary gather(Session& session) {
   s.body_bytes_out = out.body_bytes.load();
   s.frames_out = out.frames.load();
   s.line_waits = out.line_waits.load();
-  s.sent_alone = out.sent_alone.load();
+  s.sent_first = out.sent_first.load();
   s.encoding_waits = session.log().encoding_waits();
   const InboxCounters& in = session.inbox().counters();
   s.bytes_in = in.bytes.load();
   s.frames_in = in.frames.load();
   s.sleeps = in.sleeps.load();
+  s.follows = in.follows.load();
   for (size_t lane = 0; lane < session.lanes().count(); ++lane) {
     const LaneCounters& counters = session.lanes().counters(lane);
     s.lane_bytes_out += counters.bytes_sent.load();

@@ -164,7 +164,7 @@ CUresult stream_synchronize(CUstream stream) {
   const bool told_by_data = s->answers_here(covered.sequence == found->told_by_data.load(),
                                             message::StreamSynchronize::kName);
   if (told_by_data) {
-    s->log().flush();  // the session is lost if not, and so will the wait say
+    s->log().flush_to_wait();  // the session is lost if not, and so will the wait say
   } else if (const CUresult result = s->ask(message::StreamSynchronize{.stream = found->id});
              result != CUDA_SUCCESS) {
     return result;
