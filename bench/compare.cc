@@ -10,7 +10,7 @@
 namespace farlane::bench {
 namespace {
 
-constexpr const char* kPrograms[] = {"startup", "launch", "sync", "copy", "bandwidth"};
+constexpr const char* kPrograms[] = {"startup", "launch", "sync", "burst", "copy", "bandwidth"};
 
 }  // namespace
 

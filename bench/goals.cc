@@ -48,7 +48,8 @@ bool measure(const CompareOptions& options, const std::string& server, pid_t ser
   };
   const Command memory = {"memory", "--server-pid", std::to_string(server_pid)};
   for (int run = 0; run < options.runs; ++run) {
-    for (const char* name : {"startup", "launch", "sync", "copy", "bandwidth", "threads"}) {
+    for (const char* name :
+         {"startup", "launch", "sync", "burst", "copy", "bandwidth", "threads"}) {
       if ((options.native && !program({}, {name}, &sides->native)) ||
           !program(with({kTcp}), {name}, &sides->ours)) {
         return false;
@@ -170,8 +171,8 @@ std::vector<Row> Table::rows(bool quick) const {
         measured(sides_.blocking, name), block + 5, false,
         by_driver ? floor(native(name), block) : "");
   }
-  for (const char* name :
-       {"launch + synchronise", "4-byte copy to device", "4-byte copy to host"}) {
+  for (const char* name : {"launch + synchronise", "burst of 10 launches, copy, synchronise",
+                           "4-byte copy to device", "4-byte copy to host"}) {
     row(std::string(name) + ", us", "<= native + raw spinning + 2", native(name), spin, ours(name),
         plus(native(name), spin + 2), false);
   }

@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, Program> programs = {
       {"launch", {"what posting costs: launches, memsets, events", measure_launch}},
       {"sync", {"what asking costs: synchronisation and queries", measure_sync}},
+      {"burst", {"ten launches, a 4-byte copy to the host, a synchronisation", measure_burst}},
       {"copy", {"small copies and allocation", measure_copy}},
       {"bandwidth", {"large copies, and a program that mixes everything", measure_bandwidth}},
       {"startup", {"the first CUDA call", measure_startup}},

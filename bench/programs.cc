@@ -160,6 +160,30 @@ Figures measure_sync(const Effort& effort) {
   return figures;
 }
 
+// What a step of a launch-bound program is. No question in it needs the server: the copy's data
+// says that the stream got there.
+Figures measure_burst(const Effort& effort) {
+  constexpr int kLaunches = 10;
+  cudaStream_t stream = nullptr;
+  BENCH_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  DeviceBuffer device(4096);
+  PinnedBuffer result(4096);
+  Figures figures;
+  figures.push_back({"burst of 10 launches, copy, synchronise",
+                     median_us(effort.scaled(5000),
+                               [&] {
+                                 for (int i = 0; i < kLaunches; ++i) {
+                                   launch_empty(stream);
+                                 }
+                                 BENCH_CUDA(cudaMemcpyAsync(result.data(), device.floats(), 4,
+                                                            cudaMemcpyDeviceToHost, stream));
+                                 BENCH_CUDA(cudaStreamSynchronize(stream));
+                               }),
+                     "us"});
+  BENCH_CUDA(cudaStreamDestroy(stream));
+  return figures;
+}
+
 Figures measure_copy(const Effort& effort) {
   const int rounds = effort.scaled(5000);
   Figures figures;

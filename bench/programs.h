@@ -13,6 +13,7 @@ using Figures = std::vector<Figure>;
 Figures measure_startup(const Effort& effort);    // the first CUDA call of this process
 Figures measure_launch(const Effort& effort);     // posting: launches, memsets, events
 Figures measure_sync(const Effort& effort);       // asking: synchronisation and queries
+Figures measure_burst(const Effort& effort);      // ten launches, a small result, a wait for it
 Figures measure_copy(const Effort& effort);       // small copies, allocation
 Figures measure_bandwidth(const Effort& effort);  // large copies, and a program that mixes all
 
