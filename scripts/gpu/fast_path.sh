@@ -7,16 +7,9 @@
 # Needs the CUDA runtime's shared library; nothing is installed. FARLANE_BENCH_RUNS sets the runs of
 # each figure (5), FARLANE_BENCH_TABLES which tables are made. Logs go to OUT.
 set -u
-cd "$(dirname "$0")/../.."
 build=${1:-build/release}
 out=${2:-${OUT:-build/gpu}}
-mkdir -p "$out"
-# A build tree carried from elsewhere may bring libraries of its distribution along.
-[ -d "$build/deps" ] && export LD_LIBRARY_PATH=$PWD/$build/deps${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-cuda=$(dirname "$(readlink -f "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")/..
-cudart=$(dirname "$(find -L "$cuda" /usr/local -name 'libcudart.so.13' 2>/dev/null | head -n 1)")
-export LD_LIBRARY_PATH=$cudart${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+. "$(dirname "$0")/common.sh"
 
 status=0
 for table in ${FARLANE_BENCH_TABLES:-goals compare compare-shm sessions connections split}; do

@@ -7,30 +7,15 @@
 # Needs python3 and the CUDA runtime's shared library; nothing is installed. Prints a short table
 # last. FARLANE_BENCH=0 leaves the comparison out, FARLANE_BENCH_RUNS sets its runs.
 set -u
-cd "$(dirname "$0")/../.."
 build=${1:-build/release}
 apps=${2:-build/apps-bin}
 out=${3:-${OUT:-build/gpu}}
-mkdir -p "$out"
+. "$(dirname "$0")/common.sh"
 python=$(command -v python3)
-# A build tree carried from elsewhere may bring libraries of its distribution along.
-[ -d "$build/deps" ] && export LD_LIBRARY_PATH=$PWD/$build/deps${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-cuda=$(dirname "$(readlink -f "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")/..
-cudart=$(dirname "$(find -L "$cuda" /usr/local -name 'libcudart.so.13' 2>/dev/null | head -n 1)")
-export LD_LIBRARY_PATH=$cudart${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 
 scratch=$(mktemp -d)
-"$build/bin/gpuserverd" --listen 127.0.0.1:0 --device cuda --port-file "$scratch/port" \
-  --module-cache-dir "$scratch/modules" >"$out/gpuserverd.log" 2>&1 &
-server=$!
-trap 'kill -TERM $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$scratch"' EXIT
-for _ in $(seq 300); do [ -s "$scratch/port" ] && break; sleep 0.1; done
-if ! [ -s "$scratch/port" ]; then
-  echo "gpuserverd did not listen:"; cat "$out/gpuserverd.log"; exit 1
-fi
-address=$(cat "$scratch/port")
-case $address in *:*) ;; *) address=127.0.0.1:$address ;; esac
+trap 'kill -TERM ${server:-} 2>/dev/null; wait 2>/dev/null; rm -rf "$scratch"' EXIT
+start_server "$scratch" --device "${FARLANE_DEVICE:-cuda}"
 "$build/bin/farlane" devices --server "$address"
 
 # One at a time: some fill the device's memory or look at how much of it is free.

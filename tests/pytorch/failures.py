@@ -147,6 +147,11 @@ def difference(native, remote):
     return None if said[0] == said[1] else f"standard error: native {said[0]}, remote {said[1]}"
 
 
+def uncompared(remote):
+    """Without native all that can be seen is that it ended, and how."""
+    return remote.wrong() or NOT_COMPARED
+
+
 def said(outcome, pattern, status=0, within_s=None):
     """None if the program ended as it should and said that."""
     if outcome.wrong():
@@ -168,6 +173,8 @@ def noted(outcome, what):
 
 CASES = {}
 ALONE = set()
+SKIPPED = "not run: "
+NOT_COMPARED = "not compared: it ended"
 
 
 def case(function):
@@ -183,9 +190,10 @@ def alone(function):
 
 def compared(name, alone_on_gpu=False, **options):
     def check(runner, server):
-        native = None if runner.arguments.no_native else runner.run(name, **options)
-        remote = runner.run(name, server, **options)
-        return difference(native, remote) if native else remote.wrong()
+        if runner.arguments.no_native:
+            return uncompared(runner.run(name, server, **options))
+        native = runner.run(name, **options)
+        return difference(native, runner.run(name, server, **options))
     check.__name__ = name
     return (alone if alone_on_gpu else case)(check)
 
@@ -202,9 +210,11 @@ for each in ("out_of_host_memory", "not_a_number", "device_assert", "device_asse
 @case
 def device_assert_blocking(runner, server):
     """With CUDA_LAUNCH_BLOCKING the failing call itself raises."""
-    runs = [runner.run("device_assert", where, CUDA_LAUNCH_BLOCKING="1")
-            for where in ((server,) if runner.arguments.no_native else (None, server))]
-    return difference(runs[0], runs[-1])
+    def run(where):
+        return runner.run("device_assert", where, CUDA_LAUNCH_BLOCKING="1")
+    if runner.arguments.no_native:
+        return uncompared(run(server))
+    return difference(run(None), run(server))
 
 
 def worker_of(server, deadline_s=5):
@@ -236,13 +246,15 @@ def interrupted(runner, _):
             worker.append(worker_of(server))
             process.send_signal(signal.SIGINT)
         remote = runner.run("interrupted", server, on_ready=interrupt)
-        gone = is_gone(server, worker[0]) if worker else False
+        gone = bool(worker) and is_gone(server, worker[0])
     finally:
         server.kill()
+    if not worker:
+        return f"it never came to its step: {remote.text()[:300]!r}"
     if not gone:
         return "its worker is still there"
     if runner.arguments.no_native:
-        return remote.wrong()
+        return uncompared(remote)
     native = runner.run("interrupted", on_ready=lambda p: p.send_signal(signal.SIGINT))
     return difference(native, remote)
 
@@ -404,9 +416,6 @@ def another_cublas(runner, _):
     return wrong
 
 
-SKIPPED = "not run: "
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--farlane", required=True)
@@ -427,7 +436,7 @@ def main():
     runner = Runner(arguments)
     names = arguments.only or list(CASES)
     server = runner.server()
-    wrong = 0
+    wrong = untold = 0
 
     def check(name):
         begin = time.monotonic()
@@ -438,8 +447,11 @@ def main():
         return name, verdict, time.monotonic() - begin
 
     def tell(name, verdict, seconds):
-        nonlocal wrong
-        wrong += verdict is not None and not verdict.startswith(SKIPPED)
+        nonlocal wrong, untold
+        if verdict is not None:
+            told = not verdict.startswith((SKIPPED, NOT_COMPARED))
+            wrong += told
+            untold += not told
         print(f"{name:28} {seconds:6.1f} s  {verdict or 'as it should'}", flush=True)
 
     try:
@@ -452,7 +464,7 @@ def main():
     finally:
         server.kill()
         shutil.rmtree(runner.folder, ignore_errors=True)
-    print(f"{len(names)} cases, {wrong} wrong")
+    print(f"{len(names)} cases, {wrong} wrong, {untold} not run or not compared")
     return 1 if wrong else 0
 
 
