@@ -3,8 +3,8 @@
 
     run_with_server.py ... -- burst_test.py --farlane FARLANE --bench FARLANE_BENCH
 
-`burst --quick` makes 551 bursts (500 rounds and 51 before them) of ten launches, a 4-byte copy to the host and a
-synchronisation.
+`burst --quick` makes 551 bursts (500 rounds and 51 before them) of ten launches, a 4-byte copy to
+the host and a synchronisation.
 """
 import argparse
 import json
@@ -18,11 +18,13 @@ COMMANDS = 11  # of a burst; its synchronisation is none
 
 def run(args, **settings):
     environment = dict(os.environ, FARLANE_STATS="json", **settings)
-    done = subprocess.run([args.farlane, "run", "--", args.bench, "burst", "--quick", "--plain"],
-                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [args.farlane, "run", "--", args.bench, "burst", "--quick", "--plain"]
+    done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     value, unit, name = done.stdout.split(maxsplit=2)
-    assert float(value) > 0 and unit == "us" and name.startswith("burst of 10 launches"), done.stdout
+    assert float(value) > 0 and unit == "us", done.stdout
+    assert name.startswith("burst of 10 launches"), done.stdout
     return json.loads(done.stderr)
 
 

@@ -1,7 +1,7 @@
 # Sourced by the scripts of this folder, which run on a machine with a real GPU, from a build made
 # elsewhere. Sets `build` and `out`, lets programs find the libraries carried along and the CUDA
 # runtime's, and says which GPU it is.
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 mkdir -p "$out"
 # A build tree carried from elsewhere may bring libraries of its distribution along.
 [ -d "$build/deps" ] && export LD_LIBRARY_PATH=$PWD/$build/deps${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
