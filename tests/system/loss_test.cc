@@ -78,6 +78,8 @@ void break_everywhere(const std::function<void(RigOptions*, uint64_t)>& point, u
       options.client.copy_chunk_bytes = 64 * 1024;
       options.client.inline_bytes_max = 1024;
       options.server.staging_slot_bytes = 64 * 1024;
+      // Few: on a slow machine they would be frames to break before, too, and there more of them.
+      options.server.heartbeat_ms = 2'000;
       point(&options, i);
       Rig rig(options);
       if (rig.opened() != CUDA_SUCCESS) {
