@@ -14,6 +14,7 @@ take turns. Over TCP on loopback; servers are its own.
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -87,14 +88,17 @@ class Measuring:
     # --- the figures
 
     def settled(self, server):
-        """A worker is ready for the next program, as it is on a server that has been up a while."""
+        """A worker is ready for the next program and those before it are gone, as on a server that
+        has been up a while: what starting and ending a CUDA context takes is nobody's."""
         end = time.monotonic() + 10
         while time.monotonic() < end:
             log = "\n".join(server.lines)
-            if log.count(" is warm on device") > log.count(" goes to worker"):
+            used = re.findall(r" goes to worker (\d+)", log)
+            if (log.count(" is warm on device") > len(used)
+                    and not any(os.path.exists(f"/proc/{worker}") for worker in used)):
                 return
             server.ended.wait(0.01)
-        raise RuntimeError("the server has no warm worker")
+        raise RuntimeError("the server has no warm worker, or one that does not end")
 
     def first_tensor(self, server):
         """Seconds: in all, importing, the tensor."""
