@@ -7,13 +7,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "generated/protocol/messages.h"
-#include "generated/protocol/testing.h"
+#include "protocol/testing/any_message.h"
 
 namespace farlane::protocol {
 namespace {
@@ -59,41 +59,36 @@ std::string read(const fs::path& path) {
   return text.str();
 }
 
-struct Golden {
-  std::set<std::string>& names;
+void stays_what_it_is(const testing::MessageType& type) {
+  SCOPED_TRACE(type.name);
+  const std::string name = type.name + ".hex";
+  // Seeded by the op and not by the place in the file, so that new messages change no old ones.
+  testing::Filler filler(testing::Fill::kRandom,
+                         static_cast<uint64_t>(type.op) * 2 + (type.is_reply ? 1 : 0));
+  const std::unique_ptr<testing::AnyMessage> message = type.make();
+  message->fill(filler);
+  const std::vector<std::byte> bytes = message->encoded(kSequence, 0);
+  if (is_writing()) std::ofstream(folder() / name) << to_hex(bytes);
+  ASSERT_TRUE(fs::exists(folder() / name)) << "write it with FARLANE_GOLDEN_WRITE=1";
+  EXPECT_EQ(to_hex(bytes), read(folder() / name));
 
-  template <class M>
-  void visit() {
-    SCOPED_TRACE(M::kName);
-    const std::string name = std::string(M::kName) + ".hex";
-    names.insert(name);
-    // Seeded by the op and not by the place in the file, so that new messages change no old ones.
-    const bool reply = M::kKind == MessageKind::kReply;
-    testing::Filler filler(testing::Fill::kRandom,
-                           static_cast<uint64_t>(M::kOp) * 2 + (reply ? 1 : 0));
-    M message;
-    message::fill(filler, message);
-    std::vector<std::byte> bytes(message::encoded_bytes(message));
-    message::encode(bytes, message, kSequence);
-    if (is_writing()) std::ofstream(folder() / name) << to_hex(bytes);
-    ASSERT_TRUE(fs::exists(folder() / name)) << "write it with FARLANE_GOLDEN_WRITE=1";
-    EXPECT_EQ(to_hex(bytes), read(folder() / name));
-
-    const std::vector<std::byte> stored = from_hex(read(folder() / name));
-    RecordCursor records(stored);
-    Record record;
-    ASSERT_TRUE(records.next(record)) << records.fault().text();
-    EXPECT_EQ(record.header.sequence, kSequence);
-    M got;
-    Fault fault;
-    ASSERT_TRUE(message::decode(record, got, fault)) << fault.text();
-    EXPECT_TRUE(message::equal(message, got));
-  }
-};
+  const std::vector<std::byte> stored = from_hex(read(folder() / name));
+  RecordCursor records(stored);
+  Record record;
+  ASSERT_TRUE(records.next(record)) << records.fault().text();
+  EXPECT_EQ(record.header.sequence, kSequence);
+  const std::unique_ptr<testing::AnyMessage> got = type.make();
+  Fault fault;
+  ASSERT_TRUE(got->decode(record, fault)) << fault.text();
+  EXPECT_TRUE(message->equals(*got));
+}
 
 TEST(Golden, TheBytesOfEveryMessageStayWhatTheyAre) {
   std::set<std::string> names;
-  message::for_each_message(Golden{names});
+  for (const testing::MessageType& type : testing::message_types()) {
+    names.insert(type.name + ".hex");
+    stays_what_it_is(type);
+  }
   for (const auto& entry : fs::directory_iterator(folder())) {
     EXPECT_TRUE(names.contains(entry.path().filename())) << entry.path() << " has no message";
   }
