@@ -131,6 +131,7 @@ void write(pbf_writer& out, const Status& status) {
   write_u32(out, 5, status.workers_warm);
   write_devices(out, 6, status.devices);
   write_u64(out, 7, status.uptime_ms);
+  write_list(out, 8, status.device_sessions);
 }
 
 // --- reading ------------------------------------------------------------------------------------
@@ -394,6 +395,12 @@ Status read_status(pbf_reader in) {
         break;
       case varint(7):
         status.uptime_ms = in.get_uint64();
+        break;
+      case bytes_field(8):
+        read_packed(in, status.device_sessions, limits::devices_max, "device sessions");
+        break;
+      case varint(8):
+        add(status.device_sessions, in.get_uint32(), limits::devices_max, "device sessions");
         break;
       default:
         in.skip();

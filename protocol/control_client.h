@@ -105,6 +105,7 @@ struct Status {
   uint32_t workers_warm = 0;
   std::vector<Device> devices;
   uint64_t uptime_ms = 0;
+  std::vector<uint32_t> device_sessions;  // per device; empty: an older server
   bool operator==(const Status&) const = default;
 };
 

@@ -63,6 +63,8 @@ const char* over_limit(const Control& control) {
       check.at_most(static_cast<size_t>(control.status().devices_size()), limits::devices_max,
                     "devices");
       for (const Device& device : control.status().devices()) check.device(device);
+      check.at_most(static_cast<size_t>(control.status().device_sessions_size()),
+                    limits::devices_max, "device sessions");
       break;
     case Control::KIND_NOT_SET:
       break;

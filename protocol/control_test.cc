@@ -179,6 +179,9 @@ TEST(Control, WhatIsOverALimitIsRefusedByBothSides) {
   Status status;
   status.devices.resize(limits::devices_max + 1);
   expect_refused(encode(status), "devices");
+  Status sessions;
+  sessions.device_sessions.assign(limits::devices_max + 1, 1);
+  expect_refused(encode(sessions), "device sessions");
 
   ServerControl text;
   text.mutable_goodbye()->set_text(std::string(limits::control_text_bytes_max + 1, 'x'));

@@ -140,6 +140,7 @@ std::string status_message(const StatusFacts& facts, const std::vector<std::stri
   status.set_workers_warm(facts.workers_warm);
   status.set_uptime_ms(facts.uptime_ms);
   for (const std::string& device : devices) status.add_devices()->ParseFromString(device);
+  for (const uint32_t sessions : facts.device_sessions) status.add_device_sessions(sessions);
   return control::serialize(message);
 }
 

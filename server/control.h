@@ -48,6 +48,7 @@ struct StatusFacts {
   uint32_t sessions = 0;
   uint32_t workers_warm = 0;
   uint64_t uptime_ms = 0;
+  std::vector<uint32_t> device_sessions;  // of each device
 };
 std::string status_message(const StatusFacts& facts, const std::vector<std::string>& devices);
 

@@ -239,7 +239,8 @@ class Supervisor {
       spdlog::info("{}: refused: {}", peer, text);
       send_and_close(io_, std::move(socket), busy_message(text));
     } else {
-      pool_.serve(std::move(socket), fmt::format("{} ({})", peer, hello.client));
+      pool_.serve(std::move(socket), fmt::format("{} ({})", peer, hello.client),
+                  hello.devices_wanted);
     }
   }
 
@@ -283,7 +284,8 @@ class Supervisor {
     const auto uptime = std::chrono::steady_clock::now() - started_;
     return status_message(
         {pool_.session_count(), pool_.warm_count(),
-         static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(uptime).count())},
+         static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(uptime).count()),
+         pool_.device_sessions()},
         pool_.device_messages());
   }
 

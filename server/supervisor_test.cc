@@ -173,8 +173,9 @@ class Client final : public transport::FrameSink {
     protocol::append_record(frame, message, ++sequence_);
     static_cast<void>(channel_->send({frame, {}}));
   }
-  void hello(uint32_t major = control::kVersionMajor, bool probe = false) {
+  void hello(uint32_t major = control::kVersionMajor, bool probe = false, uint32_t devices = 1) {
     control::Hello hello;
+    hello.devices_wanted = devices;
     hello.major = major;
     hello.client = "supervisor_test";
     hello.probe = probe;
@@ -205,10 +206,12 @@ class Client final : public transport::FrameSink {
     const auto* goodbye = answer ? std::get_if<control::Goodbye>(&*answer) : nullptr;
     return goodbye == nullptr ? Reason::kUnspecified : goodbye->reason;
   }
-  bool welcome() {
-    hello();
+  // With so many devices.
+  bool welcome(uint32_t devices = 1) {
+    hello(control::kVersionMajor, false, devices);
     const auto answer = control();
-    return answer && std::holds_alternative<control::Welcome>(*answer);
+    const auto* welcome = answer ? std::get_if<control::Welcome>(&*answer) : nullptr;
+    return welcome != nullptr && (devices == 0 || welcome->devices.size() == devices);
   }
   bool echo() {
     const int before = replies_;
@@ -541,6 +544,48 @@ TEST(Supervisor, IsBusyWhenItsSessionsAreTaken) {
     EXPECT_EQ(second.goodbye(), Reason::kBusy);
   }
   EXPECT_TRUE(server.wait_for_log("ended after"));
+}
+
+std::vector<uint32_t> device_sessions(const Server& server) {
+  Client client(server);
+  client.hello(control::kVersionMajor, true);
+  const auto answer = client.control();
+  const auto* status = answer ? std::get_if<control::Status>(&*answer) : nullptr;
+  return status == nullptr ? std::vector<uint32_t>() : status->device_sessions;
+}
+
+// A session counts on every device that it has, and the next one goes where there are fewest.
+TEST(Supervisor, ASessionCountsOnAllItsDevices) {
+  using Counts = std::vector<uint32_t>;
+  ASSERT_EQ(::setenv("FARLANE_SOFTCUDA_DEVICES", "4", 1), 0);
+  Server server({"--warm-workers", "1"});
+  ::unsetenv("FARLANE_SOFTCUDA_DEVICES");
+  ASSERT_TRUE(server.listening());
+  EXPECT_EQ(device_sessions(server), Counts({0, 0, 0, 0}));
+  std::vector<std::unique_ptr<Client>> clients;
+  const auto begin = [&](uint32_t devices) {
+    clients.push_back(std::make_unique<Client>(server));
+    return clients.back()->welcome(devices);
+  };
+  ASSERT_TRUE(begin(2));
+  EXPECT_EQ(device_sessions(server), Counts({1, 1, 0, 0}));
+  ASSERT_TRUE(begin(1));
+  EXPECT_EQ(device_sessions(server), Counts({1, 1, 1, 0}));
+  ASSERT_TRUE(begin(1));
+  EXPECT_EQ(device_sessions(server), Counts({1, 1, 1, 1}));
+  ASSERT_TRUE(begin(3));
+  EXPECT_EQ(device_sessions(server), Counts({2, 2, 2, 1}));
+  ASSERT_TRUE(begin(2));  // any two have one with two already; 2 and 3 have three together
+  EXPECT_EQ(device_sessions(server), Counts({2, 2, 3, 2}));
+  ASSERT_TRUE(begin(0));  // all
+  EXPECT_EQ(device_sessions(server), Counts({3, 3, 4, 3}));
+  EXPECT_TRUE(server.wait_for_log("on devices 0, 1, 2, 3"));
+  // What a session had is free when it is over.
+  clients.clear();
+  const auto deadline = Clock::now() + kPatience;
+  while (device_sessions(server) != Counts({0, 0, 0, 0}) && Clock::now() < deadline) {
+  }
+  EXPECT_EQ(device_sessions(server), Counts({0, 0, 0, 0}));
 }
 
 TEST(Supervisor, WithoutWarmWorkersStartsThemOnDemand) {

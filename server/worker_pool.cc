@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <utility>
 
 #include "generated/protocol/control.pb.h"
 #include "server/control.h"
@@ -144,14 +145,30 @@ void WorkerPool::replenish() {
   }
 }
 
-uint32_t WorkerPool::least_loaded_device() const {
+std::vector<uint32_t> WorkerPool::device_sessions() const {
+  std::vector<uint32_t> sessions(device_messages_.size(), 0);
+  const auto add = [&](uint32_t first, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) ++sessions[(first + i) % sessions.size()];
+  };
+  for (const auto& worker : workers_) {
+    if (worker->state == WorkerState::kServing) add(worker->device, worker->device_count);
+  }
+  for (const Waiting& one : waiting_) add(one.device, one.device_count);
+  return sessions;
+}
+
+uint32_t WorkerPool::least_loaded(uint32_t count) const {
+  const std::vector<uint32_t> sessions = device_sessions();
   uint32_t best = 0;
-  size_t best_load = SIZE_MAX;
-  for (uint32_t device = 0; device < device_messages_.size(); ++device) {
-    size_t load = count(device, WorkerState::kServing);
-    for (const Waiting& one : waiting_) load += one.device == device ? 1 : 0;
+  std::pair<uint32_t, uint32_t> best_load{UINT32_MAX, UINT32_MAX};  // of one, of all
+  for (uint32_t first = 0; first < sessions.size(); ++first) {
+    std::pair<uint32_t, uint32_t> load{0, 0};
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t one = sessions[(first + i) % sessions.size()];
+      load = {std::max(load.first, one), load.second + one};
+    }
     if (load < best_load) {
-      best = device;
+      best = first;
       best_load = load;
     }
   }
@@ -162,8 +179,10 @@ bool WorkerPool::has_room() const {
   return session_count() < static_cast<uint32_t>(settings_.max_sessions);
 }
 
-void WorkerPool::serve(transport::Fd socket, const std::string& client) {
-  Waiting one{std::move(socket), client, least_loaded_device()};
+void WorkerPool::serve(transport::Fd socket, const std::string& client, uint32_t devices_wanted) {
+  const auto present = static_cast<uint32_t>(device_messages_.size());
+  const uint32_t count = devices_wanted == 0 ? present : std::min(devices_wanted, present);
+  Waiting one{std::move(socket), client, least_loaded(count), count};
   for (const auto& worker : workers_) {
     if (worker->device == one.device && worker->state == WorkerState::kWarm) {
       give(*worker, std::move(one));
@@ -187,8 +206,14 @@ void WorkerPool::give(WorkerProcess& worker, Waiting waiting) {
     return;
   }
   worker.state = WorkerState::kServing;
+  worker.device_count = waiting.device_count;
   worker.session = fmt::format("{} of {}", session, waiting.client);
-  spdlog::info("{} goes to worker {} on device {}", worker.session, worker.pid, worker.device);
+  std::string devices = std::to_string(worker.device);
+  for (uint32_t i = 1; i < worker.device_count; ++i) {
+    devices += fmt::format(", {}", (worker.device + i) % device_messages_.size());
+  }
+  spdlog::info("{} goes to worker {} on device{} {}", worker.session, worker.pid,
+               worker.device_count == 1 ? "" : "s", devices);
 }
 
 bool WorkerPool::give_lane(const transport::Fd& socket, const std::string& token) {

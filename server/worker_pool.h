@@ -33,8 +33,9 @@ class WorkerPool {
   void start(const std::string& driver);
   // False: there are max_sessions already.
   bool has_room() const;
-  // Gives a connection to a worker of the device with the fewest sessions, now or when one is warm.
-  void serve(transport::Fd socket, const std::string& client);
+  // Gives a connection to a worker of the devices with the fewest sessions, now or when one is
+  // warm. It will have `devices_wanted` of them; 0: all.
+  void serve(transport::Fd socket, const std::string& client, uint32_t devices_wanted);
   // Gives a connection to the worker whose session has this token. False: there is none.
   bool give_lane(const transport::Fd& socket, const std::string& token);
   // Workers that wait go, and nothing is started any more.
@@ -46,6 +47,8 @@ class WorkerPool {
   void reap();
 
   uint32_t session_count() const;
+  // Those that have it, or wait for it, for each device. One may have several.
+  std::vector<uint32_t> device_sessions() const;
   uint32_t warm_count() const;
   const std::vector<std::string>& device_messages() const { return device_messages_; }
 
@@ -53,7 +56,8 @@ class WorkerPool {
   struct Waiting {
     transport::Fd socket;
     std::string client;
-    uint32_t device = 0;
+    uint32_t device = 0;  // the first
+    uint32_t device_count = 1;
   };
 
   void spawn(uint32_t device);
@@ -62,7 +66,9 @@ class WorkerPool {
   void listen_to(const std::shared_ptr<WorkerProcess>& worker);
   void on_message(const std::shared_ptr<WorkerProcess>& worker);
   void give(WorkerProcess& worker, Waiting waiting);
-  uint32_t least_loaded_device() const;
+  // The first of the `count` devices in a row, the last one's next being the first, with the fewest
+  // sessions: as few as possible on the one that has most, then on all of them.
+  uint32_t least_loaded(uint32_t count) const;
   size_t count(uint32_t device, WorkerState state) const;
   void keep(WorkerProcess& worker, LinkMessage message);
   void on_exit(WorkerProcess& worker, int wait_status);

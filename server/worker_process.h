@@ -22,7 +22,8 @@ enum class WorkerState : uint8_t {
 
 struct WorkerProcess {
   pid_t pid = -1;
-  uint32_t device = 0;
+  uint32_t device = 0;        // its first
+  uint32_t device_count = 1;  // kServing: its session has so many, that one and those behind it
   WorkerState state = WorkerState::kStarting;
   std::string session;  // kServing: "session 7 of 10.0.0.7:51234"
   std::string token;    // kServing: what the session's lanes name it by

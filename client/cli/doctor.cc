@@ -102,10 +102,14 @@ ServerProbe check_server(const ClientSettings& settings, Findings* findings) {
   }
   for (size_t i = 0; i < probe.devices.size(); ++i) {
     const ProbedDevice& device = probe.devices[i];
-    findings->fine(fmt::format("device {}: {}, {:.1f} GiB, compute capability {}.{}", i,
+    const std::string sessions =
+        device.sessions < 0
+            ? ""
+            : fmt::format(", {} session{}", device.sessions, device.sessions == 1 ? "" : "s");
+    findings->fine(fmt::format("device {}: {}, {:.1f} GiB, compute capability {}.{}{}", i,
                                device.name,
                                static_cast<double>(device.memory_bytes) / (uint64_t{1} << 30),
-                               device.arch / 10, device.arch % 10));
+                               device.arch / 10, device.arch % 10, sessions));
   }
   return probe;
 }

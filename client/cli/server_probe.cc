@@ -115,12 +115,15 @@ void take_status(const control::Status& status, ServerProbe* probe) {
   probe->uptime_ms = status.uptime_ms;
   probe->devices.clear();
   for (const control::Device& device : status.devices) {
-    ProbedDevice found{device.name, device.memory_bytes, 0};
+    ProbedDevice found{device.name, device.memory_bytes, 0, -1};
     for (const control::Attribute& attribute : device.attributes) {
       if (attribute.value < 0) continue;
       const auto value = static_cast<uint32_t>(attribute.value);
       if (attribute.id == kAttributeMajor) found.arch += 10 * value;
       if (attribute.id == kAttributeMinor) found.arch += value;
+    }
+    if (status.device_sessions.size() == status.devices.size()) {
+      found.sessions = status.device_sessions[probe->devices.size()];
     }
     probe->devices.push_back(std::move(found));
   }

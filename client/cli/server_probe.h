@@ -12,7 +12,8 @@ namespace farlane::cli {
 struct ProbedDevice {
   std::string name;
   uint64_t memory_bytes = 0;
-  uint32_t arch = 0;  // 75, 90, ...; 0 if it did not say
+  uint32_t arch = 0;      // 75, 90, ...; 0 if it did not say
+  int64_t sessions = -1;  // those that have it; -1 if it did not say
 };
 
 struct ServerProbe {
@@ -20,7 +21,7 @@ struct ServerProbe {
   bool connected = false;
   std::string transport;  // "TCP", "shared memory (/run/farlane/farlane-4713.sock)"
   std::string remark;     // why it is not shared memory although it might be
-  std::string server;  // its name and version
+  std::string server;     // its name and version
   uint32_t major = 0, minor = 0;
   uint32_t sessions = 0;
   uint32_t workers_warm = 0;

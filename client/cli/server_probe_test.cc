@@ -113,6 +113,7 @@ control::Status good_status() {
   device.memory_bytes = uint64_t{80} << 30;
   device.attributes = {{75, 9}, {76, 0}, {1, 1024}};
   status.devices = {device};
+  status.device_sessions = {3};
   return status;
 }
 
@@ -128,6 +129,7 @@ TEST(ServerProbe, ReadsTheStatus) {
   ASSERT_EQ(probe.devices.size(), 1u);
   EXPECT_EQ(probe.devices[0].name, "NVIDIA H100");
   EXPECT_EQ(probe.devices[0].arch, 90u);
+  EXPECT_EQ(probe.devices[0].sessions, 3);
   EXPECT_EQ(probe.answer_us.size(), 3u);
 }
 
