@@ -34,7 +34,7 @@
 #include "server/outbox.h"
 #include "server/output_source.h"
 #include "server/shared_host.h"
-#include "server/sharing.h"
+#include "server/ipc.h"
 #include "transport/channel.h"
 
 namespace farlane::server {
@@ -79,9 +79,9 @@ class Executor final : private transport::FrameSink {
   void adopt_lane(std::unique_ptr<transport::Channel> channel) { lanes_.adopt(std::move(channel)); }
   // By way of what this session's memory and events are shared with others; null (a test without
   // a supervisor): they are not. Before run().
-  void set_sharing(Sharing* sharing) {
-    sharing_ = sharing;
-    sharing->set_wake([this] { channel_.wake(); });
+  void set_ipc(Ipc* ipc) {
+    ipc_ = ipc;
+    ipc->set_wake([this] { channel_.wake(); });
   }
   // What the client must know for that; made here unless somebody else did. Before run().
   void set_session_token(std::string token) { lanes_.set_token(std::move(token)); }
@@ -372,9 +372,9 @@ class Executor final : private transport::FrameSink {
   CUresult add_node(const Graph& graph, std::span<const message::GraphDependency> dependencies,
                     CUgraphNode* node, Add&& add);
 
-  // --- executor_sharing.cc
+  // --- executor_ipc.cc
   // A question to the supervisor that a command waits for.
-  struct SharingAsk {
+  struct IpcAsk {
     protocol::Op op;
     std::string name;
     std::shared_ptr<PhysicalMemory> memory;  // kMemoryShare
@@ -383,10 +383,10 @@ class Executor final : private transport::FrameSink {
     protocol::EventId event;   // kEventShare, kEventOpen
     Device* device = nullptr;
   };
-  bool progress_sharing();
-  void finish_share(const SharingAsk& ask, uint64_t sequence, const SharedThing& answer);
-  void finish_memory_open(const SharingAsk& ask, uint64_t sequence, const SharedThing& answer);
-  void finish_event_open(const SharingAsk& ask, uint64_t sequence, const SharedThing& answer);
+  bool progress_ipc();
+  void finish_share(const IpcAsk& ask, uint64_t sequence, const IpcAnswer& answer);
+  void finish_memory_open(const IpcAsk& ask, uint64_t sequence, const IpcAnswer& answer);
+  void finish_event_open(const IpcAsk& ask, uint64_t sequence, const IpcAnswer& answer);
 
   // --- executor_cudax.cc
   cudax::Host& cudax();
@@ -418,7 +418,7 @@ class Executor final : private transport::FrameSink {
   void check_bulk_silence();
   void check_lane_readers();
 
-  // --- executor_shared.cc: host memory that the client shares
+  // --- executor_shared_host.cc: host memory that the client shares
   template <class Copy>
   bool copy_shared(const RecordHeader& header, const Copy& copy, bool to_device);
 
@@ -458,8 +458,8 @@ class Executor final : private transport::FrameSink {
   cudax::Communicators::Request group_request_;  // of the group at hand
   std::atomic<bool> groups_changed_{false};  // one of them is done, or there is news
 
-  Sharing* sharing_ = nullptr;
-  std::unordered_map<uint64_t, SharingAsk> sharing_asks_;  // by sequence
+  Ipc* ipc_ = nullptr;
+  std::unordered_map<uint64_t, IpcAsk> ipc_asks_;  // by sequence
 
   Device* current_ = nullptr;  // whose context is this thread's
   uint32_t device_count_ = 0;  // of this session

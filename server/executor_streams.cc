@@ -92,8 +92,8 @@ bool Executor::on(const RecordHeader& header, const message::EventDestroy& destr
   if (found == Lookup::kUnknown) {
     return fault(header, describe(destroy.event) + " does not exist");
   }
-  if (found == Lookup::kLive && sharing_ != nullptr && !event->shared_as.empty()) {
-    sharing_->forget(event->shared_as);
+  if (found == Lookup::kLive && ipc_ != nullptr && !event->shared_as.empty()) {
+    ipc_->forget(event->shared_as);
   }
   events_.destroy(destroy.event);
   return true;

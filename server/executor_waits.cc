@@ -74,7 +74,7 @@ bool Executor::progress() {
   any |= progress_bulk();
   if (groups_changed_.load(std::memory_order_relaxed)) any |= progress_groups();
   if (!waiting_asks_.empty()) any |= retry_waiting_asks();
-  if (!sharing_asks_.empty()) any |= progress_sharing();
+  if (!ipc_asks_.empty()) any |= progress_ipc();
   return any;
 }
 

@@ -15,7 +15,7 @@
 #include "server/executor.h"
 #include "server/host.h"
 #include "server/link.h"
-#include "server/link_sharing.h"
+#include "server/link_ipc.h"
 #include "server/log.h"
 #include "server/output_capture.h"
 #include "transport/endpoint.h"
@@ -47,14 +47,14 @@ void become_dependent() {
 }
 
 // Its own thread: the executor is at work.
-void obey(int link, Executor* executor, LinkSharing* sharing, uint32_t tcp_wake_bytes) {
+void obey(int link, Executor* executor, LinkIpc* ipc, uint32_t tcp_wake_bytes) {
   for (;;) {
     LinkMessage message;
     if (receive_link(link, &message) != LinkStatus::kDone) leave(1);
     if (message.kind == LinkKind::kDrain) {
       executor->request_end(SessionEnd::kDraining, "the server is shutting down");
     } else if (message.kind == LinkKind::kShared) {
-      sharing->deliver(std::move(message));
+      ipc->deliver(std::move(message));
     } else if (message.kind == LinkKind::kLane && message.fd.get() >= 0) {
       std::string error;
       std::unique_ptr<transport::Channel> channel = transport::accept_channel(
@@ -120,12 +120,12 @@ void worker_main(const WorkerArguments& arguments, const ServerSettings& setting
   output->take(&out, &err);
   if (!err.empty()) spdlog::debug("driver: {}", err);
 
-  LinkSharing sharing(link);
+  LinkIpc ipc(link);
   Executor executor(*host, *channel, settings, output.get());
-  executor.set_sharing(&sharing);
+  executor.set_ipc(&ipc);
   executor.set_session_token(message.text.substr(0, kSessionTokenBytes));
   const std::string session = message.text.substr(kSessionTokenBytes);
-  std::thread([&] { obey(link, &executor, &sharing, wake_bytes); }).detach();
+  std::thread([&] { obey(link, &executor, &ipc, wake_bytes); }).detach();
   const SessionEnd end = executor.run();
   const std::string why = executor.end_text().empty()
                               ? session_end_name(end)

@@ -102,7 +102,7 @@ void WorkerPool::on_message(const std::shared_ptr<WorkerProcess>& worker) {
         case LinkKind::kShare:
         case LinkKind::kOpen:
         case LinkKind::kForget:
-          shared_names_.on_message(worker->pid, worker->link.native_handle(), std::move(message));
+          ipc_names_.on_message(worker->pid, worker->link.native_handle(), std::move(message));
           break;
         case LinkKind::kTake:
         case LinkKind::kLane:
@@ -237,7 +237,7 @@ void WorkerPool::reap() {
     while (receive_link(worker->link.native_handle(), &message) == LinkStatus::kDone) {
       keep(*worker, std::move(message));
     }
-    shared_names_.forget_all(worker->pid);
+    ipc_names_.forget_all(worker->pid);
     std::error_code ignored;
     worker->link.close(ignored);
     workers_.erase(workers_.begin() + static_cast<std::ptrdiff_t>(i));

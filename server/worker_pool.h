@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "conf/server_settings.h"
-#include "server/shared_names.h"
+#include "server/ipc_names.h"
 #include "server/worker_process.h"
 #include "transport/fd.h"
 
@@ -86,7 +86,7 @@ class WorkerPool {
   std::vector<std::string> device_messages_;  // farlane.control.Device, in the driver's order
   std::vector<std::shared_ptr<WorkerProcess>> workers_;
   std::deque<Waiting> waiting_;
-  SharedNames shared_names_;
+  IpcNames ipc_names_;
 };
 
 }  // namespace farlane::server

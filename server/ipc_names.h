@@ -10,13 +10,13 @@
 
 namespace farlane::server {
 
-class SharedNames {
+class IpcNames {
  public:
   // Events have none; of descriptors a process has not many.
   static constexpr size_t kNamesMax = 1 << 16;
   static constexpr size_t kDescriptorsMax = 512;
 
-  // A worker's message about sharing; what it asked is answered over `link`.
+  // A worker's message about IPC; what it asked is answered over `link`.
   void on_message(pid_t worker, int link, LinkMessage message);
   // A worker is gone, and with it what it shared. Others keep what they opened.
   void forget_all(pid_t worker);

@@ -1,30 +1,30 @@
-#include "server/link_sharing.h"
+#include "server/link_ipc.h"
 
 #include <cstring>
 
 namespace farlane::server {
 
-void LinkSharing::set_wake(std::function<void()> wake) {
+void LinkIpc::set_wake(std::function<void()> wake) {
   const std::lock_guard lock(mutex_);
   wake_ = std::move(wake);
 }
 
 // A supervisor that is gone takes its workers with it; nothing is missed by not looking.
-void LinkSharing::share(uint64_t question, const std::string& name, const std::string& data,
-                        const transport::Fd& fd) {
+void LinkIpc::share(uint64_t question, const std::string& name, const std::string& data,
+                    const transport::Fd& fd) {
   static_cast<void>(
       send_link(link_, LinkKind::kShare, question_text(question) + name + data, fd.get()));
 }
 
-void LinkSharing::open(uint64_t question, const std::string& name) {
+void LinkIpc::open(uint64_t question, const std::string& name) {
   static_cast<void>(send_link(link_, LinkKind::kOpen, question_text(question) + name));
 }
 
-void LinkSharing::forget(const std::string& name) {
+void LinkIpc::forget(const std::string& name) {
   static_cast<void>(send_link(link_, LinkKind::kForget, name));
 }
 
-bool LinkSharing::take(SharedThing* answer) {
+bool LinkIpc::take(IpcAnswer* answer) {
   const std::lock_guard lock(mutex_);
   if (answers_.empty()) return false;
   *answer = std::move(answers_.front());
@@ -32,8 +32,8 @@ bool LinkSharing::take(SharedThing* answer) {
   return true;
 }
 
-void LinkSharing::deliver(LinkMessage message) {
-  SharedThing answer;
+void LinkIpc::deliver(LinkMessage message) {
+  IpcAnswer answer;
   if (!read_question(message.text, &answer.question) || message.text.size() <= kQuestionBytes) {
     return;
   }

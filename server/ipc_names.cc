@@ -1,12 +1,12 @@
-#include "server/shared_names.h"
+#include "server/ipc_names.h"
 
 #include <spdlog/spdlog.h>
 
-#include "server/sharing.h"
+#include "server/ipc.h"
 
 namespace farlane::server {
 
-void SharedNames::on_message(pid_t worker, int link, LinkMessage message) {
+void IpcNames::on_message(pid_t worker, int link, LinkMessage message) {
   if (message.kind == LinkKind::kForget) {
     const auto found = names_.find(message.text);
     if (found != names_.end() && found->second.owner == worker) erase(found);
@@ -14,10 +14,10 @@ void SharedNames::on_message(pid_t worker, int link, LinkMessage message) {
   }
   uint64_t question = 0;
   if (!read_question(message.text, &question) ||
-      message.text.size() < kQuestionBytes + kSharedNameBytes) {
+      message.text.size() < kQuestionBytes + kIpcNameBytes) {
     return;
   }
-  const std::string name = message.text.substr(kQuestionBytes, kSharedNameBytes);
+  const std::string name = message.text.substr(kQuestionBytes, kIpcNameBytes);
   std::string reply = question_text(question);
   int fd = -1;
   if (message.kind == LinkKind::kShare) {
@@ -25,7 +25,7 @@ void SharedNames::on_message(pid_t worker, int link, LinkMessage message) {
     bool known = false;
     const bool has_descriptor = static_cast<bool>(message.fd);
     if (names_.size() < kNamesMax && (!has_descriptor || descriptors_ < kDescriptorsMax)) {
-      std::string data = message.text.substr(kQuestionBytes + kSharedNameBytes);
+      std::string data = message.text.substr(kQuestionBytes + kIpcNameBytes);
       known =
           names_.try_emplace(name, Shared{worker, std::move(data), std::move(message.fd)}).second;
       descriptors_ += known && has_descriptor ? 1 : 0;
@@ -45,12 +45,12 @@ void SharedNames::on_message(pid_t worker, int link, LinkMessage message) {
   static_cast<void>(send_link(link, LinkKind::kShared, reply, fd));
 }
 
-void SharedNames::erase(std::map<std::string, Shared>::iterator name) {
+void IpcNames::erase(std::map<std::string, Shared>::iterator name) {
   descriptors_ -= name->second.fd ? 1 : 0;
   names_.erase(name);
 }
 
-void SharedNames::forget_all(pid_t worker) {
+void IpcNames::forget_all(pid_t worker) {
   for (auto name = names_.begin(); name != names_.end();) {
     const auto one = name++;
     if (one->second.owner == worker) erase(one);

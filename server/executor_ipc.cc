@@ -12,7 +12,7 @@ namespace {
 constexpr char kMemory = 'm';
 constexpr char kEvent = 'e';
 
-using Name = std::array<std::byte, kSharedNameBytes>;
+using Name = std::array<std::byte, kIpcNameBytes>;
 
 std::string text_of(const Name& name) {
   return {reinterpret_cast<const char*>(name.data()), name.size()};
@@ -21,7 +21,7 @@ std::string text_of(const Name& name) {
 }  // namespace
 
 bool Executor::on(const RecordHeader& header, const message::MemoryShare& share) {
-  SharingAsk ask{.op = protocol::Op::kMemoryShare, .name = text_of(share.name)};
+  IpcAsk ask{.op = protocol::Op::kMemoryShare, .name = text_of(share.name)};
   CUresult result = CUDA_ERROR_INVALID_VALUE;
   if (share.memory != 0) {
     const auto found = memories_.find(share.memory);
@@ -37,7 +37,7 @@ bool Executor::on(const RecordHeader& header, const message::MemoryShare& share)
     }
   }
   transport::Fd fd;
-  if (sharing_ == nullptr) {
+  if (ipc_ == nullptr) {
     result = CUDA_ERROR_NOT_SUPPORTED;
   } else if (ask.memory != nullptr && !ask.memory->shared_as().empty()) {
     finish_share(ask, header.sequence, {.question = header.sequence, .done = true});
@@ -51,8 +51,8 @@ bool Executor::on(const RecordHeader& header, const message::MemoryShare& share)
   std::string data(1 + sizeof(uint64_t), kMemory);
   const uint64_t bytes = ask.memory->bytes();
   std::memcpy(data.data() + 1, &bytes, sizeof bytes);
-  sharing_->share(header.sequence, ask.name, data, fd);
-  sharing_asks_.emplace(header.sequence, std::move(ask));
+  ipc_->share(header.sequence, ask.name, data, fd);
+  ipc_asks_.emplace(header.sequence, std::move(ask));
   return true;
 }
 
@@ -63,14 +63,14 @@ bool Executor::on(const RecordHeader& header, const message::MemoryOpen& open) {
   const auto [found, fresh] = memories_.try_emplace(open.memory);
   if (!fresh) return fault(header, fmt::format("memory {} exists", open.memory));
   found->second.device = device;
-  if (sharing_ == nullptr) {
+  if (ipc_ == nullptr) {
     return answer(header.sequence, message::MemoryOpenReply{}, CUDA_ERROR_NOT_SUPPORTED);
   }
-  SharingAsk ask{.op = protocol::Op::kMemoryOpen, .name = text_of(open.name)};
+  IpcAsk ask{.op = protocol::Op::kMemoryOpen, .name = text_of(open.name)};
   ask.memory_name = open.memory;
   ask.device = device;
-  sharing_->open(header.sequence, ask.name);
-  sharing_asks_.emplace(header.sequence, std::move(ask));
+  ipc_->open(header.sequence, ask.name);
+  ipc_asks_.emplace(header.sequence, std::move(ask));
   return true;
 }
 
@@ -79,7 +79,7 @@ bool Executor::on(const RecordHeader& header, const message::EventShare& share) 
   Event* event = find_event(header, share.event, &result);
   CUipcEventHandle handle{};
   if (event != nullptr) {
-    if (sharing_ == nullptr || driver_.cuIpcGetEventHandle == nullptr) {
+    if (ipc_ == nullptr || driver_.cuIpcGetEventHandle == nullptr) {
       result = CUDA_ERROR_NOT_SUPPORTED;
     } else if ((event->flags & CU_EVENT_INTERPROCESS) == 0) {
       result = CUDA_ERROR_INVALID_HANDLE;
@@ -91,13 +91,13 @@ bool Executor::on(const RecordHeader& header, const message::EventShare& share) 
     }
   }
   if (result != CUDA_SUCCESS) return answer(header.sequence, message::EventShareReply{}, result);
-  SharingAsk ask{.op = protocol::Op::kEventShare, .name = text_of(share.name)};
+  IpcAsk ask{.op = protocol::Op::kEventShare, .name = text_of(share.name)};
   ask.event = share.event;
   std::string data(1, kEvent);
   data.append(handle.reserved, sizeof handle.reserved);
-  sharing_->share(header.sequence, ask.name, data, transport::Fd());
+  ipc_->share(header.sequence, ask.name, data, transport::Fd());
   event->shared_as = ask.name;
-  sharing_asks_.emplace(header.sequence, std::move(ask));
+  ipc_asks_.emplace(header.sequence, std::move(ask));
   return true;
 }
 
@@ -107,28 +107,28 @@ bool Executor::on(const RecordHeader& header, const message::EventOpen& open) {
   }
   CUresult result = CUDA_SUCCESS;
   Device* device = find_device(header, open.device, &result);
-  if (device != nullptr && (sharing_ == nullptr || driver_.cuIpcOpenEventHandle == nullptr)) {
+  if (device != nullptr && (ipc_ == nullptr || driver_.cuIpcOpenEventHandle == nullptr)) {
     result = CUDA_ERROR_NOT_SUPPORTED;
   }
   // It is one as soon as the other session's is found; until then whoever uses it is told "no".
   events_.create_failed(open.event);
   if (result != CUDA_SUCCESS) return answer(header.sequence, message::EventOpenReply{}, result);
-  SharingAsk ask{.op = protocol::Op::kEventOpen, .name = text_of(open.name)};
+  IpcAsk ask{.op = protocol::Op::kEventOpen, .name = text_of(open.name)};
   ask.event = open.event;
   ask.device = device;
-  sharing_->open(header.sequence, ask.name);
-  sharing_asks_.emplace(header.sequence, std::move(ask));
+  ipc_->open(header.sequence, ask.name);
+  ipc_asks_.emplace(header.sequence, std::move(ask));
   return true;
 }
 
-bool Executor::progress_sharing() {
+bool Executor::progress_ipc() {
   bool any = false;
-  SharedThing answer;
-  while (end_ == SessionEnd::kNotYet && sharing_->take(&answer)) {
-    auto found = sharing_asks_.find(answer.question);
-    if (found == sharing_asks_.end()) continue;
-    const SharingAsk ask = std::move(found->second);
-    sharing_asks_.erase(found);
+  IpcAnswer answer;
+  while (end_ == SessionEnd::kNotYet && ipc_->take(&answer)) {
+    auto found = ipc_asks_.find(answer.question);
+    if (found == ipc_asks_.end()) continue;
+    const IpcAsk ask = std::move(found->second);
+    ipc_asks_.erase(found);
     any = true;
     if (ask.op == protocol::Op::kMemoryOpen) {
       finish_memory_open(ask, answer.question, answer);
@@ -141,14 +141,14 @@ bool Executor::progress_sharing() {
   return any;
 }
 
-void Executor::finish_share(const SharingAsk& ask, uint64_t sequence, const SharedThing& known) {
+void Executor::finish_share(const IpcAsk& ask, uint64_t sequence, const IpcAnswer& known) {
   const CUresult result = known.done ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;  // too many names
   if (ask.op == protocol::Op::kEventShare) {
     answer(sequence, message::EventShareReply{}, result);
     return;
   }
   if (result == CUDA_SUCCESS && ask.memory->shared_as().empty()) {
-    ask.memory->set_shared(ask.name, [this](const std::string& name) { sharing_->forget(name); });
+    ask.memory->set_shared(ask.name, [this](const std::string& name) { ipc_->forget(name); });
   }
   message::MemoryShareReply reply;
   if (result == CUDA_SUCCESS) {
@@ -159,8 +159,7 @@ void Executor::finish_share(const SharingAsk& ask, uint64_t sequence, const Shar
   answer(sequence, reply, result);
 }
 
-void Executor::finish_memory_open(const SharingAsk& ask, uint64_t sequence,
-                                  const SharedThing& shared) {
+void Executor::finish_memory_open(const IpcAsk& ask, uint64_t sequence, const IpcAnswer& shared) {
   message::MemoryOpenReply reply;
   CUresult result = CUDA_ERROR_INVALID_HANDLE;  // nobody shares it, or no more
   uint64_t bytes = 0;
@@ -191,8 +190,7 @@ void Executor::finish_memory_open(const SharingAsk& ask, uint64_t sequence,
   answer(sequence, reply, result);
 }
 
-void Executor::finish_event_open(const SharingAsk& ask, uint64_t sequence,
-                                 const SharedThing& shared) {
+void Executor::finish_event_open(const IpcAsk& ask, uint64_t sequence, const IpcAnswer& shared) {
   CUresult result = CUDA_ERROR_INVALID_HANDLE;
   CUipcEventHandle handle{};
   if (shared.done && shared.data.size() == 1 + sizeof handle.reserved && shared.data[0] == kEvent) {

@@ -2,28 +2,28 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "server/link_sharing.h"
-#include "server/shared_names.h"
+#include "server/ipc_names.h"
+#include "server/link_ipc.h"
 
 namespace farlane::server {
 namespace {
 
-class SharingTest : public testing::Test {
+class IpcTest : public testing::Test {
  protected:
   struct Worker {
     LinkPair link;
-    std::unique_ptr<LinkSharing> sharing;
+    std::unique_ptr<LinkIpc> ipc;
     int woken = 0;
     pid_t pid = 0;
   };
 
-  SharingTest() {
+  IpcTest() {
     pid_t pid = 100;
     for (Worker& worker : workers_) {
       std::string error;
       EXPECT_TRUE(make_link(&worker.link, &error)) << error;
-      worker.sharing = std::make_unique<LinkSharing>(worker.link.worker.get());
-      worker.sharing->set_wake([&worker] { ++worker.woken; });
+      worker.ipc = std::make_unique<LinkIpc>(worker.link.worker.get());
+      worker.ipc->set_wake([&worker] { ++worker.woken; });
       worker.pid = pid++;
     }
   }
@@ -35,34 +35,34 @@ class SharingTest : public testing::Test {
       names_.on_message(worker.pid, worker.link.supervisor.get(), std::move(message));
     }
   }
-  SharedThing answer(Worker& worker) {
+  IpcAnswer answer(Worker& worker) {
     supervise(worker);
     LinkMessage message;
     EXPECT_EQ(receive_link(worker.link.worker.get(), &message), LinkStatus::kDone);
-    worker.sharing->deliver(std::move(message));
-    SharedThing thing;
-    EXPECT_TRUE(worker.sharing->take(&thing));
-    EXPECT_FALSE(worker.sharing->take(&thing)) << "one answer to one question";
+    worker.ipc->deliver(std::move(message));
+    IpcAnswer thing;
+    EXPECT_TRUE(worker.ipc->take(&thing));
+    EXPECT_FALSE(worker.ipc->take(&thing)) << "one answer to one question";
     return thing;
   }
 
-  SharedNames names_;
+  IpcNames names_;
   Worker workers_[2];
 };
 
-const std::string kName(kSharedNameBytes, '\x07');
-const std::string kOther(kSharedNameBytes, '\0');
+const std::string kName(kIpcNameBytes, '\x07');
+const std::string kOther(kIpcNameBytes, '\0');
 
-TEST_F(SharingTest, WhatOneSharesTheOtherOpens) {
+TEST_F(IpcTest, WhatOneSharesTheOtherOpens) {
   const transport::Fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-  workers_[0].sharing->share(5, kName, "data", file);
-  const SharedThing shared = answer(workers_[0]);
+  workers_[0].ipc->share(5, kName, "data", file);
+  const IpcAnswer shared = answer(workers_[0]);
   EXPECT_EQ(shared.question, 5u);
   EXPECT_TRUE(shared.done);
   EXPECT_EQ(workers_[0].woken, 1);
 
-  workers_[1].sharing->open(9, kName);
-  const SharedThing opened = answer(workers_[1]);
+  workers_[1].ipc->open(9, kName);
+  const IpcAnswer opened = answer(workers_[1]);
   EXPECT_EQ(opened.question, 9u);
   ASSERT_TRUE(opened.done);
   EXPECT_EQ(opened.data, "data");
@@ -74,79 +74,79 @@ TEST_F(SharingTest, WhatOneSharesTheOtherOpens) {
   EXPECT_EQ(given.st_ino, got.st_ino);
 }
 
-TEST_F(SharingTest, ThereMayBeNoDescriptor) {
-  workers_[0].sharing->share(1, kName, "event", transport::Fd());
+TEST_F(IpcTest, ThereMayBeNoDescriptor) {
+  workers_[0].ipc->share(1, kName, "event", transport::Fd());
   EXPECT_TRUE(answer(workers_[0]).done);
-  workers_[1].sharing->open(2, kName);
-  const SharedThing opened = answer(workers_[1]);
+  workers_[1].ipc->open(2, kName);
+  const IpcAnswer opened = answer(workers_[1]);
   EXPECT_TRUE(opened.done);
   EXPECT_EQ(opened.data, "event");
   EXPECT_FALSE(opened.fd);
 }
 
-TEST_F(SharingTest, UnknownNamesAreToldSo) {
-  workers_[1].sharing->open(1, kOther);
-  const SharedThing opened = answer(workers_[1]);
+TEST_F(IpcTest, UnknownNamesAreToldSo) {
+  workers_[1].ipc->open(1, kOther);
+  const IpcAnswer opened = answer(workers_[1]);
   EXPECT_FALSE(opened.done);
   EXPECT_TRUE(opened.data.empty());
 }
 
-TEST_F(SharingTest, ANameIsTakenOnce) {
-  workers_[0].sharing->share(1, kName, "first", transport::Fd());
+TEST_F(IpcTest, ANameIsTakenOnce) {
+  workers_[0].ipc->share(1, kName, "first", transport::Fd());
   EXPECT_TRUE(answer(workers_[0]).done);
-  workers_[1].sharing->share(1, kName, "second", transport::Fd());
+  workers_[1].ipc->share(1, kName, "second", transport::Fd());
   EXPECT_FALSE(answer(workers_[1]).done);
 }
 
-TEST_F(SharingTest, OnlyItsOwnerForgetsIt) {
-  workers_[0].sharing->share(1, kName, "", transport::Fd());
+TEST_F(IpcTest, OnlyItsOwnerForgetsIt) {
+  workers_[0].ipc->share(1, kName, "", transport::Fd());
   EXPECT_TRUE(answer(workers_[0]).done);
-  workers_[1].sharing->forget(kName);
+  workers_[1].ipc->forget(kName);
   supervise(workers_[1]);
-  workers_[1].sharing->open(2, kName);
+  workers_[1].ipc->open(2, kName);
   EXPECT_TRUE(answer(workers_[1]).done);
-  workers_[0].sharing->forget(kName);
+  workers_[0].ipc->forget(kName);
   supervise(workers_[0]);
-  workers_[1].sharing->open(3, kName);
+  workers_[1].ipc->open(3, kName);
   EXPECT_FALSE(answer(workers_[1]).done);
 }
 
-TEST_F(SharingTest, AnEndedWorkerSharesNothing) {
-  workers_[0].sharing->share(1, kName, "", transport::Fd());
+TEST_F(IpcTest, AnEndedWorkerSharesNothing) {
+  workers_[0].ipc->share(1, kName, "", transport::Fd());
   EXPECT_TRUE(answer(workers_[0]).done);
   names_.forget_all(workers_[0].pid);
-  workers_[1].sharing->open(2, kName);
+  workers_[1].ipc->open(2, kName);
   EXPECT_FALSE(answer(workers_[1]).done);
 }
 
-TEST_F(SharingTest, ThereIsALimit) {
+TEST_F(IpcTest, ThereIsALimit) {
   const transport::Fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-  for (size_t i = 0; i <= SharedNames::kDescriptorsMax; ++i) {
+  for (size_t i = 0; i <= IpcNames::kDescriptorsMax; ++i) {
     std::string name = kOther;
     name[0] = static_cast<char>(i);
     name[1] = static_cast<char>(i >> 8);
-    workers_[0].sharing->share(i, name, "", file);
-    EXPECT_EQ(answer(workers_[0]).done, i < SharedNames::kDescriptorsMax) << i;
+    workers_[0].ipc->share(i, name, "", file);
+    EXPECT_EQ(answer(workers_[0]).done, i < IpcNames::kDescriptorsMax) << i;
   }
   // What needs no descriptor still has room, and so has whoever gave one back.
   std::string event = kName;
-  workers_[0].sharing->share(1, event, "", transport::Fd());
+  workers_[0].ipc->share(1, event, "", transport::Fd());
   EXPECT_TRUE(answer(workers_[0]).done);
-  workers_[0].sharing->forget(kOther);
-  workers_[0].sharing->share(2, kOther, "", file);
+  workers_[0].ipc->forget(kOther);
+  workers_[0].ipc->share(2, kOther, "", file);
   EXPECT_TRUE(answer(workers_[0]).done);
 }
 
-TEST_F(SharingTest, ShortMessagesAreIgnored) {
+TEST_F(IpcTest, ShortMessagesAreIgnored) {
   for (const LinkKind kind : {LinkKind::kShare, LinkKind::kOpen, LinkKind::kForget}) {
     names_.on_message(1, workers_[0].link.supervisor.get(), {kind, "short", transport::Fd()});
   }
   LinkMessage message;
   message.kind = LinkKind::kShared;
   message.text = "short";
-  workers_[0].sharing->deliver(std::move(message));
-  SharedThing thing;
-  EXPECT_FALSE(workers_[0].sharing->take(&thing));
+  workers_[0].ipc->deliver(std::move(message));
+  IpcAnswer thing;
+  EXPECT_FALSE(workers_[0].ipc->take(&thing));
 }
 
 }  // namespace

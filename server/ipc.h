@@ -11,28 +11,28 @@
 
 namespace farlane::server {
 
-inline constexpr size_t kSharedNameBytes = 16;
+inline constexpr size_t kIpcNameBytes = 16;
 
 // The answer to a question.
-struct SharedThing {
+struct IpcAnswer {
   uint64_t question = 0;
   bool done = false;  // share: it is known now; open: there is such a name
   std::string data;   // open: as it was shared
   transport::Fd fd;   // open: as it was shared
 };
 
-class Sharing {
+class Ipc {
  public:
-  virtual ~Sharing() = default;
+  virtual ~Ipc() = default;
   // Called, on any thread, when there is an answer to take.
   virtual void set_wake(std::function<void()> wake) = 0;
-  // `question`: a number of the asker's, answered by a SharedThing.
+  // `question`: a number of the asker's, answered by an IpcAnswer.
   virtual void share(uint64_t question, const std::string& name, const std::string& data,
                      const transport::Fd& fd) = 0;
   virtual void open(uint64_t question, const std::string& name) = 0;
   virtual void forget(const std::string& name) = 0;
   // False: there is no answer yet.
-  virtual bool take(SharedThing* answer) = 0;
+  virtual bool take(IpcAnswer* answer) = 0;
 };
 
 }  // namespace farlane::server
