@@ -86,6 +86,12 @@ constexpr conf::Setting kSettings[] = {
         "How often a worker looks whether its device has finished what a client waits for, before "
         "it looks at the network again, which costs more. 1 takes turns."),
 
+    conf::flag<&S::collectives_at_once>(
+        "nccl.collectives_at_once", "FARLANE_GPUSERVERD_COLLECTIVES_AT_ONCE",
+        "Put NCCL's collectives into their streams between a session's other commands, where that "
+        "waits for nobody. Off hands each to another thread, which is slower and useful only to "
+        "find faults."),
+
     conf::flag<&S::overtaking>(
         "copies.overtaking", "FARLANE_GPUSERVERD_OVERTAKING",
         "Go on with a session's other work while a copy waits for its data or for a staging "

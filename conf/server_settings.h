@@ -33,6 +33,7 @@ struct ServerSettings {
   int64_t spin_us = -1;  // -1: automatic
   int64_t device_looks = 8;
 
+  bool collectives_at_once = true;
   bool overtaking = true;
   int64_t staging_slot_bytes = 4 * conf::kMiB;
   int64_t staging_slots = 8;

@@ -18,10 +18,11 @@ constexpr size_t kCallWords = 3;
 
 cudax::Communicators& Executor::communicators() {
   if (communicators_ == nullptr) {
-    communicators_ = std::make_unique<cudax::Communicators>(driver_, cudax(), [this] {
-      groups_changed_.store(true, std::memory_order_release);
-      channel_.wake();
-    });
+    communicators_ = std::make_unique<cudax::Communicators>(
+        driver_, cudax(), settings_.collectives_at_once, [this] {
+          groups_changed_.store(true, std::memory_order_release);
+          channel_.wake();
+        });
   }
   return *communicators_;
 }

@@ -143,12 +143,15 @@ ncclResult_t Communicators::State::wait_until_ready(uint64_t name) {
   }
 }
 
-Communicators::Communicators(const DriverTable& driver, Host& host, std::function<void()> wake)
-    : host_(host), state_(std::make_shared<State>(driver, std::move(wake))) {
+Communicators::Communicators(const DriverTable& driver, Host& host, bool at_once,
+                             std::function<void()> wake)
+    : host_(host), at_once_(at_once), state_(std::make_shared<State>(driver, std::move(wake))) {
   set_environment();
 }
 
 Communicators::~Communicators() {
+  spdlog::info("NCCL: {} groups of calls made at once, {} by other threads", counters_.made_now,
+               counters_.begun);
   const std::scoped_lock lock(state_->mutex);
   state_->stopping = true;
   state_->changed.notify_all();
@@ -204,6 +207,7 @@ Communicators::WorkRef Communicators::begin(Request request, std::string* fault)
     state.success = work->functions_.front().library->success;
   }
   work->request_ = std::move(request);
+  ++counters_.begun;
   {
     const std::scoped_lock lock(state.mutex);
     ++state.works;
@@ -228,7 +232,9 @@ Communicators::WorkRef Communicators::begin(Request request, std::string* fault)
 bool Communicators::make_now(const Request& request, const Names& names, Outcome* outcome) {
   State& state = *state_;
   const Functions& library = state.functions;
-  if (library.async_error == nullptr || (request.flags & kGroupSimulate) != 0) return false;
+  if (!at_once_ || library.async_error == nullptr || (request.flags & kGroupSimulate) != 0) {
+    return false;
+  }
   std::unique_lock lock(state.mutex);
   if (state.works != 0 || !state.has_one_device || state.has_non_blocking ||
       !state.aborting.empty()) {
@@ -247,6 +253,7 @@ bool Communicators::make_now(const Request& request, const Names& names, Outcome
     }
   }
   lock.unlock();
+  ++counters_.made_now;
   const bool together = (request.flags & kGroupTogether) != 0;
   ncclResult_t status = together ? library.group_start() : ncclSuccess;
   for (size_t i = 0; i < request.calls.size() && status == ncclSuccess; ++i) {
@@ -485,6 +492,9 @@ Communicators::WorkRef Communicators::abort(uint32_t library, uint32_t function,
     return work;
   }
   state->aborting.insert(object);
+  // What comes behind a call that the abort ends must not find a communicator on its way out.
+  state->objects.erase(object);
+  state->contexts.erase(object);
   state->changed.notify_all();
   lock.unlock();
   // Not in the queue, where it would wait for what it is to end.
@@ -495,8 +505,6 @@ Communicators::WorkRef Communicators::abort(uint32_t library, uint32_t function,
     waiting.unlock();
     const ncclResult_t status = abort(comm);
     waiting.lock();
-    state->objects.erase(object);
-    state->contexts.erase(object);
     state->aborting.erase(object);
     state->told.erase(object);
     waiting.unlock();

@@ -67,8 +67,8 @@ class Communicators {
   };
   using WorkRef = std::shared_ptr<Work>;
 
-  // `wake` is called on any thread when a Work is done or there is news.
-  Communicators(const DriverTable& driver, Host& host, std::function<void()> wake);
+  // `wake` is called on any thread when a Work is done or there is news. `at_once`: make_now() may.
+  Communicators(const DriverTable& driver, Host& host, bool at_once, std::function<void()> wake);
   ~Communicators();
   Communicators(const Communicators&) = delete;
 
@@ -88,6 +88,11 @@ class Communicators {
     int status = 0;
     std::string what;
   };
+  struct Counters {
+    uint64_t made_now = 0;
+    uint64_t begun = 0;
+  };
+  const Counters& counters() const { return counters_; }
   // Communicators whose peers failed, since the last call.
   std::vector<News> take_news();
 
@@ -97,6 +102,8 @@ class Communicators {
   static void watch(const std::shared_ptr<State>& state);
 
   Host& host_;
+  const bool at_once_;
+  Counters counters_;
   const std::shared_ptr<State> state_;
   JobQueue queue_;
 };

@@ -221,6 +221,18 @@ void non_blocking(const ncclUniqueId& id) {
   OK(ncclAllReduce(data, data, 2, ncclFloat, ncclSum, comm, nullptr));
   OK(cudaStreamSynchronize(nullptr));
   EXPECT((host(data, 2) == Floats{2, 4}));
+  // A split's numbers are asked for; that leaves nothing in progress.
+  ncclComm_t both = nullptr;
+  const ncclResult_t split = ncclCommSplit(comm, 0, -g_rank, &both, nullptr);
+  EXPECT(split == ncclInProgress || split == ncclSuccess);
+  wait_for([&] { return state_of(comm) != ncclInProgress && state_of(both) != ncclInProgress; });
+  int count = 0;
+  int rank = -1;
+  OK(ncclCommCount(both, &count));
+  OK(ncclCommUserRank(both, &rank));
+  EXPECT(count == kRanks && rank == kRanks - 1 - g_rank);
+  EXPECT(state_of(both) == ncclSuccess);
+  OK(ncclCommAbort(both));
   OK(ncclCommAbort(comm));
 }
 

@@ -97,6 +97,7 @@ void Group::undo() {
 }
 
 int Group::send(const LibraryFacts& library, uint32_t flags, std::vector<std::byte>* results) {
+  if (asks) progressing.clear();  // the answer tells, and the server tells nothing else
   if (!progressing.empty()) flags |= kTell;
   for (Object* comm : progressing) comm->status = ncclInProgress;
   const GroupRequest request{.library = library.number,

@@ -1,0 +1,177 @@
+#include "server/cudax/communicators.h"
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <nccl.h>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "server/cudax/test_nccl.h"
+#include "server/fake_driver.h"
+
+namespace farlane::server::cudax {
+namespace {
+
+constexpr uint32_t kLibrary = 8;
+// Numbers of functions in protocol/api/nccl.api.
+constexpr uint32_t kInit = 2;
+constexpr uint32_t kAbort = 6;
+constexpr uint32_t kAllReduce = 23;
+constexpr uint64_t kStream = 77;
+
+TestNccl& library() {
+  void* const handle = ::dlopen(TEST_NCCL_FOLDER "/libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+  void* const at = handle == nullptr ? nullptr : ::dlsym(handle, "test_nccl");
+  if (at == nullptr) std::abort();
+  return *static_cast<TestNccl*>(at);
+}
+
+void wait_for(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    std::this_thread::yield();
+  }
+}
+
+class CommunicatorsTest : public ::testing::Test {
+ protected:
+  explicit CommunicatorsTest(bool at_once = true) : communicators_(driver_, host_, at_once, [] {}) {
+    TestNccl& test = library();
+    test.collectives = 0;
+    test.ranks_missing = false;
+    test.aborted = false;
+    test.abort_held = false;
+    EXPECT_NE(host_.open(kLibrary).major, 0u) << host_.open(kLibrary).text;
+  }
+
+  static void word(std::vector<std::byte>* to, uint64_t value) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(&value);
+    to->insert(to->end(), bytes, bytes + sizeof value);
+  }
+  static CUcontext context(uintptr_t device) { return reinterpret_cast<CUcontext>(0x100 + device); }
+  Communicators::Request request(uint32_t function, uint64_t comm, uintptr_t device) {
+    Communicators::Request made;
+    made.library = kLibrary;
+    made.objects = {comm};
+    made.calls = {{.function = function, .context = context(device), .arguments = arguments_}};
+    return made;
+  }
+  Communicators::Request all_reduce(uint64_t comm, uintptr_t device = 0) {
+    arguments_.clear();
+    for (const uint64_t value : {uint64_t{0x1000}, uint64_t{0x2000}, uint64_t{256},
+                                 uint64_t{ncclFloat}, uint64_t{ncclSum}, comm, kStream}) {
+      word(&arguments_, value);
+    }
+    Communicators::Request made = request(kAllReduce, comm, device);
+    made.streams = {{kStream, nullptr}};
+    return made;
+  }
+  void init(uint64_t comm, uintptr_t device = 0) {
+    arguments_.clear();
+    word(&arguments_, comm);
+    word(&arguments_, 1);
+    arguments_.resize(arguments_.size() + sizeof(ncclUniqueId));
+    word(&arguments_, 0);
+    word(&arguments_, kNull);
+    const Communicators::WorkRef work = begin(request(kInit, comm, device));
+    wait_for([&] { return work->is_done(); });
+    EXPECT_TRUE(work->outcome().succeeded) << work->outcome().what << work->outcome().fault;
+  }
+  Communicators::WorkRef begin(Communicators::Request request) {
+    std::string fault;
+    Communicators::WorkRef work = communicators_.begin(std::move(request), &fault);
+    EXPECT_NE(work, nullptr) << fault;
+    return work;
+  }
+  bool make_now(const Communicators::Request& request) {
+    Outcome outcome;
+    const bool made = communicators_.make_now(request, host_.names(), &outcome);
+    EXPECT_EQ(made, outcome.succeeded) << outcome.what << outcome.fault;
+    return made;
+  }
+
+  const DriverTable driver_ = fake_driver();
+  Host host_{TEST_NCCL_FOLDER,
+             {[](uint64_t name, CUstream*) { return name == kStream; },
+              [](uint64_t, CUevent*) { return false; }},
+             4096};
+  std::vector<std::byte> arguments_;
+  Communicators communicators_;
+};
+
+TEST_F(CommunicatorsTest, ACollectiveIsPutIntoItsStreamOnTheSpot) {
+  init(1);
+  EXPECT_TRUE(make_now(all_reduce(1)));
+  EXPECT_EQ(library().collective_thread.load(), std::this_thread::get_id());
+  EXPECT_FALSE(make_now(all_reduce(2))) << "a communicator that is not there, or not yet";
+  EXPECT_EQ(library().collectives, 1);
+  EXPECT_EQ(communicators_.counters().made_now, 1u);
+  EXPECT_EQ(communicators_.counters().begun, 1u);
+}
+
+// They wait for each other in the driver when both are this session's.
+TEST_F(CommunicatorsTest, CommunicatorsOfTwoDevicesHaveThreads) {
+  init(1, 0);
+  init(2, 1);
+  EXPECT_FALSE(make_now(all_reduce(1, 0)));
+  const Communicators::WorkRef work = begin(all_reduce(1, 0));
+  wait_for([&] { return work->is_done(); });
+  EXPECT_TRUE(work->outcome().succeeded);
+  EXPECT_NE(library().collective_thread.load(), std::this_thread::get_id());
+}
+
+TEST_F(CommunicatorsTest, NothingIsPutBeforeWhatStillWaits) {
+  init(1);
+  library().ranks_missing = true;
+  const Communicators::WorkRef waiting = begin(all_reduce(1));
+  wait_for([&] { return library().collectives == 1; });
+  EXPECT_FALSE(make_now(all_reduce(1)));
+  library().ranks_missing = false;
+  wait_for([&] { return waiting->is_done(); });
+  EXPECT_TRUE(make_now(all_reduce(1)));
+}
+
+// What waited behind the call that an abort ended must not be made with a communicator that is
+// being taken apart.
+TEST_F(CommunicatorsTest, NothingIsCalledWithACommunicatorThatIsBeingAborted) {
+  init(1);
+  TestNccl& test = library();
+  test.ranks_missing = true;
+  test.abort_held = true;
+  const Communicators::WorkRef first = begin(all_reduce(1));
+  const Communicators::WorkRef second = begin(all_reduce(1));
+  wait_for([&] { return test.collectives == 1; });
+  std::string fault;
+  const Communicators::WorkRef abort = communicators_.abort(kLibrary, kAbort, 1, &fault);
+  ASSERT_NE(abort, nullptr) << fault;
+  wait_for([&] { return first->is_done() && second->is_done(); });
+  EXPECT_FALSE(abort->is_done());
+  EXPECT_EQ(test.collectives, 1);
+  EXPECT_FALSE(second->outcome().succeeded);
+  EXPECT_TRUE(second->outcome().fault.empty()) << second->outcome().fault;
+  EXPECT_FALSE(make_now(all_reduce(1)));
+  test.abort_held = false;
+  wait_for([&] { return abort->is_done(); });
+  EXPECT_TRUE(abort->outcome().succeeded);
+}
+
+class CommunicatorsByThreads : public CommunicatorsTest {
+ protected:
+  CommunicatorsByThreads() : CommunicatorsTest(false) {}
+};
+
+TEST_F(CommunicatorsByThreads, NothingIsMadeOnTheSpot) {
+  init(1);
+  EXPECT_FALSE(make_now(all_reduce(1)));
+  const Communicators::WorkRef work = begin(all_reduce(1));
+  wait_for([&] { return work->is_done(); });
+  EXPECT_TRUE(work->outcome().succeeded);
+  EXPECT_EQ(communicators_.counters().made_now, 0u);
+  EXPECT_EQ(communicators_.counters().begun, 2u);
+}
+
+}  // namespace
+}  // namespace farlane::server::cudax
