@@ -152,6 +152,11 @@ SessionEnd Executor::run() {
     }
     wait_for_something();
   }
+  if (communicators_ != nullptr) {
+    const cudax::Communicators::Counters& groups = communicators_->counters();
+    spdlog::info("NCCL: {} groups of calls made at once, {} by other threads", groups.made_now,
+                 groups.begun);
+  }
   say_goodbye();
   {
     const std::scoped_lock lock(mutex);

@@ -40,6 +40,11 @@ struct Functions {
   }
 };
 
+// Of a communicator that does not block, or one that does.
+bool went_well(ncclResult_t status) {
+  return status == ncclSuccess || status == ncclInProgress;
+}
+
 // Before the library reads its environment. The administrator's own words count more.
 void set_environment() {
   // Everything is connected when a communicator is made, which is waited for anyway, and not in the
@@ -97,6 +102,7 @@ struct Communicators::State {
     return text;
   }
   ncclResult_t wait_until_ready(uint64_t name);
+  ncclResult_t settle_in_progress(const Request& request);
   // After a group: which communicators there are, and on how many devices. With the lock.
   void note_devices(const Request& request, bool is_non_blocking) {
     has_non_blocking |= is_non_blocking;
@@ -150,11 +156,26 @@ Communicators::Communicators(const DriverTable& driver, Host& host, bool at_once
 }
 
 Communicators::~Communicators() {
-  spdlog::info("NCCL: {} groups of calls made at once, {} by other threads", counters_.made_now,
-               counters_.begun);
   const std::scoped_lock lock(state_->mutex);
   state_->stopping = true;
   state_->changed.notify_all();
+}
+
+// On the executor's thread, of communicators that are connected.
+ncclResult_t Communicators::State::settle_in_progress(const Request& request) {
+  ncclResult_t status = ncclSuccess;
+  const std::scoped_lock lock(mutex);
+  has_non_blocking = true;
+  for (const uint64_t name : request.objects) {
+    const ncclComm_t comm = find_comm(name);
+    ncclResult_t now = comm == nullptr ? ncclSuccess : ncclInProgress;
+    while (now == ncclInProgress) {
+      const ncclResult_t asked = functions.async_error(comm, &now);
+      if (asked != ncclSuccess) now = asked;
+    }
+    if (now != ncclSuccess) status = now;
+  }
+  return status;
 }
 
 Communicators::WorkRef Communicators::begin(Request request, std::string* fault) {
@@ -256,7 +277,7 @@ bool Communicators::make_now(const Request& request, const Names& names, Outcome
   ++counters_.made_now;
   const bool together = (request.flags & kGroupTogether) != 0;
   ncclResult_t status = together ? library.group_start() : ncclSuccess;
-  for (size_t i = 0; i < request.calls.size() && status == ncclSuccess; ++i) {
+  for (size_t i = 0; i < request.calls.size() && went_well(status); ++i) {
     lock.lock();
     Arguments arguments(request.calls[i].arguments, state.objects, names,
                         protocol::limits::cudax_bytes_max, &lock);
@@ -269,18 +290,27 @@ bool Communicators::make_now(const Request& request, const Names& names, Outcome
     } else if (arguments.has_stale_object()) {
       outcome->what = fmt::format("{}: one of its objects is no more", functions[i].function->name);
       status = ncclInvalidArgument;
-    } else if (status != ncclSuccess) {
+    } else if (!went_well(status)) {
       outcome->what =
           fmt::format("{} failed: {}", functions[i].function->name, state.text_of(status));
     }
   }
   if (together) {
     const ncclResult_t ended = library.group_end();
-    if (status == ncclSuccess && ended != ncclSuccess) {
-      status = ended;
+    if (went_well(status) && ended != ncclSuccess) status = ended;
+    if (!went_well(ended) && outcome->what.empty()) {
       outcome->what =
           fmt::format("a group of {} calls, the first {}, failed: {}", request.calls.size(),
                       functions[0].function->name, state.text_of(ended));
+    }
+  }
+  if (status == ncclInProgress) {
+    // A communicator that does not block was there at once, when it was made; what is put into a
+    // stream is so soon, too. From now on it has threads.
+    status = state.settle_in_progress(request);
+    if (status != ncclSuccess) {
+      outcome->what =
+          fmt::format("{} failed: {}", functions[0].function->name, state.text_of(status));
     }
   }
   outcome->status = status;
@@ -314,8 +344,7 @@ void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work
   state->busy.insert(request.objects.begin(), request.objects.end());
   state->running.push_back(work);
   lock.unlock();
-  for (size_t i = 0;
-       i < request.calls.size() && (status == ncclSuccess || status == ncclInProgress); ++i) {
+  for (size_t i = 0; i < request.calls.size() && went_well(status); ++i) {
     const Call& call = request.calls[i];
     const Host::Found& found = work->functions_[i];
     if (found.address == nullptr) {
@@ -339,7 +368,7 @@ void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work
           fmt::format("{}: one of its objects was never made, or is no more", found.function->name);
       status = ncclInvalidArgument;
     } else {
-      if (said != ncclSuccess && said != ncclInProgress) {
+      if (!went_well(said)) {
         outcome.what = fmt::format("{} failed: {}", found.function->name, state->text_of(said));
       }
       if (said == ncclInProgress) is_ready = false;
@@ -357,25 +386,24 @@ void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work
       ended = library.group_end();
     }
     if (ended == ncclInProgress) is_ready = false;
-    if (status == ncclSuccess || status == ncclInProgress) {
+    if (went_well(status)) {
       status = ended;
-      if (ended != ncclSuccess && ended != ncclInProgress) {
+      if (!went_well(ended)) {
         outcome.what =
             fmt::format("a group of {} calls, the first {}, failed: {}", request.calls.size(),
                         work->functions_.front().function->name, state->text_of(ended));
       }
     }
   }
-  const bool went_well = status == ncclSuccess || status == ncclInProgress;
   lock.lock();
-  for (const auto& arguments : taken) arguments->settle(went_well);
+  for (const auto& arguments : taken) arguments->settle(went_well(status));
   // A rank that is in no part of a split gets no communicator.
   for (const uint64_t name : request.objects) {
     const auto found = state->objects.find(name);
     if (found != state->objects.end() && found->second.bits == 0) state->objects.erase(found);
   }
   lock.unlock();
-  if (went_well && !is_ready) {
+  if (went_well(status) && !is_ready) {
     status = ncclSuccess;
     for (const uint64_t name : request.objects) {
       lock.lock();

@@ -44,6 +44,7 @@ class CommunicatorsTest : public ::testing::Test {
     test.ranks_missing = false;
     test.aborted = false;
     test.abort_held = false;
+    test.looks_in_progress = 0;
     EXPECT_NE(host_.open(kLibrary).major, 0u) << host_.open(kLibrary).text;
   }
 
@@ -121,6 +122,15 @@ TEST_F(CommunicatorsTest, CommunicatorsOfTwoDevicesHaveThreads) {
   wait_for([&] { return work->is_done(); });
   EXPECT_TRUE(work->outcome().succeeded);
   EXPECT_NE(library().collective_thread.load(), std::this_thread::get_id());
+}
+
+// A communicator that does not block may be there as soon as it is made, as one that does.
+TEST_F(CommunicatorsTest, ACollectiveInProgressIsNoError) {
+  init(1);
+  library().looks_in_progress = 1000;
+  EXPECT_TRUE(make_now(all_reduce(1)));
+  EXPECT_EQ(library().looks_in_progress, 0);
+  EXPECT_FALSE(make_now(all_reduce(1))) << "from then on it has threads";
 }
 
 TEST_F(CommunicatorsTest, NothingIsPutBeforeWhatStillWaits) {

@@ -26,7 +26,9 @@ EXPORTED ncclResult_t ncclGroupEnd() {
   return ncclSuccess;
 }
 EXPORTED ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t* error) {
-  *error = ncclSuccess;
+  const bool in_progress = test_nccl.looks_in_progress != 0;
+  if (in_progress) --test_nccl.looks_in_progress;
+  *error = in_progress ? ncclInProgress : ncclSuccess;
   return ncclSuccess;
 }
 EXPORTED const char* ncclGetErrorString(ncclResult_t) {
@@ -37,6 +39,7 @@ EXPORTED ncclResult_t ncclAllReduce(const void*, void*, size_t, ncclDataType_t, 
   test_nccl.collective_thread = std::this_thread::get_id();
   ++test_nccl.collectives;
   while (test_nccl.ranks_missing && !test_nccl.aborted) std::this_thread::yield();
+  if (test_nccl.looks_in_progress != 0) return ncclInProgress;
   return test_nccl.aborted ? ncclRemoteError : ncclSuccess;
 }
 EXPORTED ncclResult_t ncclCommAbort(ncclComm_t) {

@@ -13,6 +13,8 @@ struct TestNccl {
   // A collective waits while this is set, until its communicator is aborted.
   std::atomic<bool> ranks_missing = false;
   std::atomic<bool> aborted = false;
+  // Of a communicator that does not block: a collective is in progress, for so many looks.
+  std::atomic<int> looks_in_progress = 0;
   // An abort has ended what waits, and waits itself while this is set.
   std::atomic<bool> abort_held = false;
 };
