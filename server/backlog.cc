@@ -6,6 +6,7 @@
 #include "generated/protocol/dispatch.h"
 #include "generated/protocol/messages.h"
 #include "protocol/launch_attributes.h"
+#include "server/graph.h"
 
 namespace farlane::server {
 
@@ -58,16 +59,48 @@ inline constexpr bool touches_memory =
               message::MemoryCreate, message::MemoryMap, message::MemoryRelease,
               message::MemoryUnmap>;
 
+// All graphs together: a command about one may be about its children too, under names of their own.
+constexpr uint64_t kGraphs = uint64_t{static_cast<uint8_t>(protocol::HandleKind::kGraph)} << 56;
+
 struct Reader {
   const Backlog::IsBlocking& is_blocking;
+  const Backlog::AddEventsOf& add_events_of;
   Touches touches;
 
+  // Graphs and instances that are made, changed, asked about or launched. False: none.
+  template <class M>
+  bool name_graphs(const M& command) {
+    constexpr bool has_graph = requires {
+      command.graph;
+    }
+    || std::is_same_v<M, message::NodeAttributesCopy>;
+    if constexpr (has_graph) touches.objects.push_back(kGraphs);
+    if constexpr (requires { command.exec; }) {
+      bool is_meant = true;
+      if constexpr (requires { command.how; }) {
+        is_meant = command.how == static_cast<uint32_t>(NodeChange::kInExec);
+      }
+      // By index, as with streams.
+      if (is_meant) {
+        touches.objects.push_back(protocol::ExecId::make(command.exec.index(), 0).bits());
+      }
+      if constexpr (std::is_same_v<M, message::GraphLaunch>) {
+        add_events_of(command.exec, 0, &touches);
+      }
+      if constexpr (std::is_same_v<M, message::PartLaunch>) {
+        add_events_of(command.exec, command.part, &touches);
+      }
+      return true;
+    }
+    return has_graph;
+  }
   template <class M>
   bool on(const protocol::RecordHeader&, const M& command) {
     touches.passes_nothing = touches_everything<M> && !may_pass<M>;
     touches.passed_by_nothing = touches_everything<M> && !is_passable<M>;
     touches.memory = touches_memory<M>;
     bool named = touches_everything<M> || touches_nothing<M>;
+    named |= name_graphs(command);
     if constexpr (requires { command.stream; }) {
       touches.stream = command.stream;
       touches.blocking = !command.stream.is_legacy() && is_blocking(command.stream);
@@ -128,7 +161,7 @@ bool Backlog::meet(const std::vector<uint32_t>& some, const std::unordered_set<u
 }
 
 Touches Backlog::touches_of(const protocol::Record& record) const {
-  Reader reader{is_blocking_, {}};
+  Reader reader{is_blocking_, add_events_of_, {}};
   const protocol::DispatchResult result = protocol::dispatch_commands(record, {}, reader);
   // What is wrong with it is told when it is executed, in its turn.
   if (!static_cast<bool>(result))

@@ -30,7 +30,8 @@ struct Touches {
   std::optional<protocol::StreamId> stream;
   bool blocking = false;  // a stream is ordered with the legacy stream
   std::vector<protocol::StreamId> more_streams;
-  std::vector<uint64_t> objects;         // of a library whose calls go in groups, by name
+  // Graphs and their instances, and what has calls that go in groups, by name.
+  std::vector<uint64_t> objects;
   std::vector<uint32_t> events_read;     // by index
   std::vector<uint32_t> events_written;  // made, recorded, destroyed
   bool records = false;                  // the written one is recorded
@@ -45,8 +46,11 @@ enum class Turn : uint8_t {
 class Backlog {
  public:
   using IsBlocking = std::function<bool(protocol::StreamId)>;
+  // Adds the events that the nodes of an instance, or of one of its parts, record and wait for.
+  using AddEventsOf = std::function<void(protocol::ExecId, uint32_t part, Touches*)>;
   // Whether a stream is ordered with the legacy stream. One that is not known counts as such.
-  explicit Backlog(IsBlocking is_blocking) : is_blocking_(std::move(is_blocking)) {}
+  Backlog(IsBlocking is_blocking, AddEventsOf add_events_of)
+      : is_blocking_(std::move(is_blocking)), add_events_of_(std::move(add_events_of)) {}
   Backlog(const Backlog&) = delete;
 
   bool is_empty() const { return entries_.empty(); }
@@ -102,6 +106,7 @@ class Backlog {
   static bool meet(const std::vector<uint32_t>& some, const std::unordered_set<uint32_t>& held);
 
   const IsBlocking is_blocking_;
+  const AddEventsOf add_events_of_;
   std::list<Entry> entries_;
   Held held_;
   size_t bytes_ = 0;

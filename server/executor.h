@@ -329,6 +329,7 @@ class Executor final : private transport::FrameSink {
   CUresult make_current(Device& device);
   CUresult fence_devices();
   bool is_blocking(protocol::StreamId id);
+  void add_events_of(protocol::ExecId id, uint32_t part, Touches* touches);
   // The stream of a copy to the client that may begin. Null: it was refused with its ticket, or the
   // session has ended.
   template <class Copy>
@@ -362,12 +363,12 @@ class Executor final : private transport::FrameSink {
   void end_capture(const CaptureRef& capture);
   // Ends it without a graph, unless the graph was there before.
   void abandon_capture(CaptureRef capture);
-  void hold_in_graph(Event& event, const Capture& capture);
+  void hold_in_graph(Event& event, protocol::EventId id, bool waits, const Capture& capture);
   void reset_graphs(Device& device);
   CUresult destroy_exec(GraphExec& exec);
   template <class M, class Add, class Change, class ChangeExec>
   bool put_node(const RecordHeader& header, const M& command, CUresult wrong, Add&& add,
-                Change&& change, ChangeExec&& change_exec, EventRef event = EventRef());
+                Change&& change, ChangeExec&& change_exec, GraphEvent event = {});
   template <class Add>
   CUresult add_node(const Graph& graph, std::span<const message::GraphDependency> dependencies,
                     CUgraphNode* node, Add&& add);
@@ -435,7 +436,10 @@ class Executor final : private transport::FrameSink {
   Lanes lanes_;
   BulkEngine bulk_;
   SharedHost shared_;
-  Backlog backlog_{[this](protocol::StreamId id) { return is_blocking(id); }};
+  Backlog backlog_{[this](protocol::StreamId id) { return is_blocking(id); },
+                   [this](protocol::ExecId id, uint32_t part, Touches* touches) {
+                     add_events_of(id, part, touches);
+                   }};
   ImageCache images_;
   HandleTable<protocol::StreamId, StreamRef> streams_;
   HandleTable<protocol::EventId, Event> events_;
@@ -454,9 +458,9 @@ class Executor final : private transport::FrameSink {
 
   std::unique_ptr<cudax::Host> cudax_;  // made at the first call of a library
   std::unique_ptr<cudax::Communicators> communicators_;
-  std::vector<Group> groups_;                // under way
+  std::vector<Group> groups_;                    // under way
   cudax::Communicators::Request group_request_;  // of the group at hand
-  std::atomic<bool> groups_changed_{false};  // one of them is done, or there is news
+  std::atomic<bool> groups_changed_{false};      // one of them is done, or there is news
 
   Ipc* ipc_ = nullptr;
   std::unordered_map<uint64_t, IpcAsk> ipc_asks_;  // by sequence

@@ -154,12 +154,12 @@ bool Executor::on(const RecordHeader& header, const message::EventNode& node) {
   CUresult result = CUDA_SUCCESS;
   Event* event = find_event(header, node.event, &result);
   if (end_ != SessionEnd::kNotYet) return false;
-  EventRef held;
+  GraphEvent held;
   if (event != nullptr) {
     event->is_in_graph = true;
-    held = event->driver;
+    held = {event->driver, node.event.index(), node.wait != 0};
   }
-  const CUevent handle = held ? held.handle() : nullptr;
+  const CUevent handle = held.driver ? held.driver.handle() : nullptr;
   const bool waits = node.wait != 0;
   return put_node(
       header, node, result,
@@ -183,7 +183,7 @@ bool Executor::on(const RecordHeader& header, const message::ChildNode& node) {
   const Graph* child = find_graph(header, node.child, &result);
   if (end_ != SessionEnd::kNotYet) return false;
   const CUgraph inside = child == nullptr ? nullptr : child->handle;
-  std::vector<EventRef> events;
+  std::vector<GraphEvent> events;
   if (child != nullptr) events = child->events;
   const bool done = put_node(
       header, node, result,

@@ -499,6 +499,17 @@ bool Executor::on(const RecordHeader& header, const message::ExecDestroy& destro
   return posted(header, result, [&] { return describe(destroy.exec); });
 }
 
+// What a launch of a part of it does with events, for the backlog.
+void Executor::add_events_of(protocol::ExecId id, uint32_t part, Touches* touches) {
+  GraphExec* exec = nullptr;
+  if (execs_.find(id, &exec) != Lookup::kLive) return;
+  for (const GraphEvent& event : exec->events) {
+    if (exec->parts != nullptr && !exec->parts->may_have(part, event.driver.handle())) continue;
+    (event.waits ? touches->events_read : touches->events_written).push_back(event.index);
+    touches->records |= !event.waits;
+  }
+}
+
 CUresult Executor::destroy_exec(GraphExec& exec) {
   if (exec.parts == nullptr) return driver_.cuGraphExecDestroy(exec.handle);
   destroy_parts(driver_, exec.parts.get());
@@ -525,7 +536,8 @@ bool Executor::on(const RecordHeader& header, const message::ExecUpdate& update)
       reply.error_node = graph->number_of(info.errorNode) + 1;
       reply.error_from = graph->number_of(info.errorFromNode) + 1;
     }
-    exec->events.insert(exec->events.end(), graph->events.begin(), graph->events.end());
+    // Launches under way still have theirs: the driver keeps events until work is done with them.
+    if (result == CUDA_SUCCESS) exec->events = graph->events;
   }
   return answer(header.sequence, reply, result);
 }

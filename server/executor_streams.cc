@@ -55,7 +55,7 @@ bool Executor::on(const RecordHeader& header, const message::StreamWait& wait) {
       if (joins && result != CUDA_SUCCESS) leave_capture(*stream);
     }
     if (stream != nullptr && external && (*stream)->capture != nullptr) {
-      hold_in_graph(*event, *(*stream)->capture);
+      hold_in_graph(*event, wait.event, true, *(*stream)->capture);
     }
   }
   return posted(header, result,
@@ -63,10 +63,13 @@ bool Executor::on(const RecordHeader& header, const message::StreamWait& wait) {
 }
 
 // A node of the captured graph has this event of the driver's, whatever becomes of its name.
-void Executor::hold_in_graph(Event& event, const Capture& capture) {
+void Executor::hold_in_graph(Event& event, protocol::EventId id, bool waits,
+                             const Capture& capture) {
   event.is_in_graph = true;
   Graph* graph = nullptr;
-  if (graphs_.find(capture.graph, &graph) == Lookup::kLive) graph->events.push_back(event.driver);
+  if (graphs_.find(capture.graph, &graph) == Lookup::kLive) {
+    graph->events.push_back({event.driver, id.index(), waits});
+  }
 }
 
 bool Executor::on(const RecordHeader& header, const message::EventCreate& create) {
@@ -120,7 +123,7 @@ bool Executor::on(const RecordHeader& header, const message::EventRecord& record
     }
     if (stream != nullptr && result == CUDA_SUCCESS) {
       event->capture = is_node ? CaptureRef() : capture;
-      if (is_node) hold_in_graph(*event, *capture);
+      if (is_node) hold_in_graph(*event, record.event, false, *capture);
     }
   }
   return posted(header, result,

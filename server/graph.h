@@ -32,6 +32,16 @@ struct Capture {
 };
 using CaptureRef = std::shared_ptr<Capture>;
 
+// What a command about a node does with it (`how` on the wire).
+enum class NodeChange : uint32_t { kAdd = 0, kInGraph = 1, kInExec = 2 };
+
+// An event that a node records or waits for.
+struct GraphEvent {
+  EventRef driver;
+  uint32_t index = 0;  // of its name
+  bool waits = false;
+};
+
 struct Graph {
   CUgraph handle = nullptr;  // null while only the driver's capture has it
   Device* device = nullptr;
@@ -40,7 +50,7 @@ struct Graph {
   std::weak_ptr<Capture> capture;        // that adds to it
   std::vector<CUgraphNode> nodes;        // by number; null: destroyed, or it could not be made
   std::unordered_map<CUgraphNode, uint32_t> numbers;
-  std::vector<EventRef> events;  // that its nodes record or wait for
+  std::vector<GraphEvent> events;
   // Memory nodes, which are empty ones to the driver.
   struct Memory {
     uint64_t address = 0;
@@ -77,7 +87,7 @@ struct GraphParts;
 struct GraphExec {
   CUgraphExec handle = nullptr;  // null: it has parts
   Device* device = nullptr;
-  std::vector<EventRef> events;
+  std::vector<GraphEvent> events;
   std::shared_ptr<GraphParts> parts;
 };
 

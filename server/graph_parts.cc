@@ -150,6 +150,13 @@ CUresult collect(const DriverTable& driver, const Plan& plan, const Graph* whole
       CUDA_MEMCPY3D box{};
       result = driver.cuGraphMemcpyNodeGetParams(plan.nodes[i], &box);
       out->copies.push_back(part_copy(part, number, box));
+    } else if (plan.types[i] == CU_GRAPH_NODE_TYPE_EVENT_RECORD ||
+               plan.types[i] == CU_GRAPH_NODE_TYPE_WAIT_EVENT) {
+      CUevent event = nullptr;
+      result = plan.types[i] == CU_GRAPH_NODE_TYPE_WAIT_EVENT
+                   ? driver.cuGraphEventWaitNodeGetEvent(plan.nodes[i], &event)
+                   : driver.cuGraphEventRecordNodeGetEvent(plan.nodes[i], &event);
+      out->events.push_back({part, event});
     } else if (plan.inside[i] != nullptr) {
       result = collect(driver, *plan.inside[i], nullptr, part, out);
     }
@@ -171,6 +178,16 @@ bool are_alike(const GraphParts& one, const GraphParts& other) {
 }
 
 }  // namespace
+
+bool GraphParts::may_have(uint32_t part, CUevent event) const {
+  bool elsewhere = false;
+  for (const PartEvent& one : events) {
+    if (one.event != event) continue;
+    if (one.part == part) return true;
+    elsewhere = true;
+  }
+  return !elsewhere;
+}
 
 const GraphPart* GraphParts::of(uint32_t number) const {
   const GraphPart* found = nullptr;
@@ -270,6 +287,7 @@ CUresult update_parts(const DriverTable& driver, const GraphParts& update, Graph
     parts->calls[i].function = update.calls[i].function;
   }
   parts->copies = update.copies;
+  parts->events = update.events;
   return CUDA_SUCCESS;
 }
 

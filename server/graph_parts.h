@@ -30,6 +30,14 @@ struct GraphParts {
   std::vector<protocol::message::PartCall> calls;   // in the order of the parts
   std::vector<protocol::message::PartCopy> copies;  // that may be to and from stand-ins
 
+  struct PartEvent {
+    uint32_t part = 0;
+    CUevent event = nullptr;
+  };
+  std::vector<PartEvent> events;  // that nodes record or wait for
+
+  // A node of the part has the event; or who has it is not known, because that was changed since.
+  bool may_have(uint32_t part, CUevent event) const;
   // The part that has the node all by itself. Null: none has, or several have pieces of it.
   const GraphPart* of(uint32_t number) const;
   // A copy node of the instance copies something else now.

@@ -88,6 +88,112 @@ class GraphPartsTest : public testing::Test {
 
 using Calls = std::vector<std::pair<uint32_t, uint64_t>>;
 
+// While the client's work is waited for, the client may need a graph before it can end that.
+TEST_F(GraphPartsTest, GraphsAreMadeAndLaunchedBesideAWaitingHostCall) {
+  fill(kGraph, 0, 1);
+  call(kGraph, 1, 77);
+  fill(kGraph, 2, 2);
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  const StreamId held = StreamId::make(0, 0);
+  const StreamId free = StreamId::make(1, 0);
+  for (const StreamId stream : {held, free}) {
+    c().post(message::StreamCreate{stream, 0, CU_STREAM_NON_BLOCKING, 0});
+  }
+  c().post(message::PartLaunch{held, kExec, 0});
+  c().post(message::HostCall{held, 1});
+  c().post(message::PartLaunch{held, kExec, 1});
+  ASSERT_TRUE(c().pump_until([&] { return c().due.contains(1); }));
+  // The instance goes when its second part is launched; nobody else waits for that.
+  c().post(message::ExecDestroy{kExec});
+  const ExecId exec = ExecId::make(1, 0);
+  c().post(message::GraphCreate{kOther, 0});
+  fill(kOther, 0, 3);
+  EXPECT_EQ(c().ask(message::GraphInstantiate{exec, kOther, 0}).result, CUDA_SUCCESS);
+  c().post(message::GraphLaunch{free, exec});
+  EXPECT_EQ(c().ask(message::StreamSynchronize{free}).result, CUDA_SUCCESS);
+  EXPECT_EQ(value(), 3);
+  c().post(message::GraphDestroy{kGraph});
+  // The name of the one that is on its way out is not free before it is gone.
+  const uint64_t again = c().begin(message::GraphInstantiate{ExecId::make(0, 1), kOther, 0});
+  c().ask(message::Echo{1});
+  EXPECT_FALSE(c().replies.contains(again));
+  c().post(message::HostCallDone{1});
+  EXPECT_EQ(c().reply<message::GraphInstantiateReply>(again).result, CUDA_SUCCESS);
+  EXPECT_EQ(c().ask(message::StreamSynchronize{held}).result, CUDA_SUCCESS);
+  EXPECT_EQ(value(), 2);
+  EXPECT_TRUE(c().errors.empty());
+  EXPECT_EQ(c().executor->end(), SessionEnd::kNotYet);
+}
+
+// An instance that waits for its turn records its events when it gets it.
+TEST_F(GraphPartsTest, EventsOfAWaitingLaunchAreWaitedFor) {
+  const protocol::EventId event = protocol::EventId::make(0, 0);
+  const StreamId held = StreamId::make(0, 0);
+  const StreamId other = StreamId::make(1, 0);
+  for (const StreamId stream : {held, other}) {
+    c().post(message::StreamCreate{stream, 0, CU_STREAM_NON_BLOCKING, 0});
+  }
+  c().post(message::EventCreate{event, 0, CU_EVENT_DISABLE_TIMING});
+  c().post(message::EventRecord{event, other, 0});
+  fill(kGraph, 0, 5);
+  c().post(message::EventNode{kGraph, kExec, 1, 0, event, 0, behind(1)});
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  c().post(message::HostCall{held, 1});
+  c().post(message::GraphLaunch{held, kExec});
+  c().post(message::StreamWait{other, event, 0});
+  c().post(message::Fill{other, base(), 16, 6, 1, 16, 1});
+  ASSERT_TRUE(c().pump_until([&] { return c().due.contains(1); }));
+  const uint64_t waits = c().begin(message::StreamSynchronize{other});
+  c().ask(message::Echo{1});
+  EXPECT_FALSE(c().replies.contains(waits));
+  EXPECT_EQ(value(), 0);
+  c().post(message::HostCallDone{1});
+  EXPECT_EQ(c().reply<message::StreamSynchronizeReply>(waits).result, CUDA_SUCCESS);
+  EXPECT_EQ(value(), 6);
+
+  // The other way round: the launch waits for an event whose record waits for its turn.
+  c().post(message::GraphCreate{kOther, 0});
+  c().post(message::EventNode{kOther, kExec, 0, 0, event, 1, behind(0)});
+  c().post(message::FillNode{kOther, kExec, 1, 0, base(), 16, 8, 1, 16, 1, behind(1)});
+  const ExecId exec = ExecId::make(1, 0);
+  ASSERT_EQ(c().ask(message::GraphInstantiate{exec, kOther, 0}).result, CUDA_SUCCESS);
+  c().post(message::HostCall{held, 2});
+  c().post(message::Fill{held, base(), 16, 7, 1, 16, 1});
+  c().post(message::EventRecord{event, held, 0});
+  c().post(message::GraphLaunch{other, exec});
+  ASSERT_TRUE(c().pump_until([&] { return c().due.contains(2); }));
+  c().ask(message::Echo{1});
+  EXPECT_EQ(value(), 6);
+  c().post(message::HostCallDone{2});
+  EXPECT_EQ(c().ask(message::StreamSynchronize{other}).result, CUDA_SUCCESS);
+  EXPECT_EQ(value(), 8);
+}
+
+// Only a part that records an event is waited for, where the parts of an instance are known.
+TEST_F(GraphPartsTest, APartThatDoesNotRecordAnEventHoldsUpNobody) {
+  const protocol::EventId event = protocol::EventId::make(0, 0);
+  const StreamId held = StreamId::make(0, 0);
+  const StreamId other = StreamId::make(1, 0);
+  for (const StreamId stream : {held, other}) {
+    c().post(message::StreamCreate{stream, 0, CU_STREAM_NON_BLOCKING, 0});
+  }
+  c().post(message::EventCreate{event, 0, CU_EVENT_DISABLE_TIMING});
+  c().post(message::EventNode{kGraph, kExec, 0, 0, event, 0, behind(0)});
+  call(kGraph, 1, 77);
+  fill(kGraph, 2, 5);
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  c().post(message::PartLaunch{held, kExec, 0});
+  c().post(message::HostCall{held, 1});
+  c().post(message::PartLaunch{held, kExec, 1});
+  ASSERT_TRUE(c().pump_until([&] { return c().due.contains(1); }));
+  c().post(message::StreamWait{other, event, 0});
+  EXPECT_EQ(c().ask(message::StreamSynchronize{other}).result, CUDA_SUCCESS);
+  EXPECT_EQ(value(), 0);
+  c().post(message::HostCallDone{1});
+  EXPECT_EQ(c().ask(message::StreamSynchronize{held}).result, CUDA_SUCCESS);
+  EXPECT_EQ(value(), 5);
+}
+
 TEST_F(GraphPartsTest, PartsFollowOneAnotherAroundTheClientsWork) {
   fill(kGraph, 0, 1);
   call(kGraph, 1, 77);

@@ -11,9 +11,6 @@
 
 namespace farlane::server {
 
-// What a command about a node does with it (`how` on the wire).
-enum class NodeChange : uint32_t { kAdd = 0, kInGraph = 1, kInExec = 2 };
-
 // A node in an instance, or in the one of its parts that has it.
 struct ExecPlace {
   CUgraphExec handle = nullptr;
@@ -47,7 +44,7 @@ struct NewNode {
 // `change(graph, node)` and `change_exec(place, node)` call the driver.
 template <class M, class Add, class Change, class ChangeExec>
 bool Executor::put_node(const RecordHeader& header, const M& command, CUresult wrong, Add&& add,
-                        Change&& change, ChangeExec&& change_exec, EventRef event) {
+                        Change&& change, ChangeExec&& change_exec, GraphEvent event) {
   CUresult result = wrong;
   const auto how = static_cast<NodeChange>(command.how);
   if (how == NodeChange::kAdd) {
@@ -68,7 +65,7 @@ bool Executor::put_node(const RecordHeader& header, const M& command, CUresult w
                           });
       }
       graph->add(node);  // the number is used up also when there is no node
-      if (event) graph->events.push_back(std::move(event));
+      if (event.driver) graph->events.push_back(std::move(event));
     }
   } else {
     CUgraphNode node = nullptr;
@@ -87,7 +84,9 @@ bool Executor::put_node(const RecordHeader& header, const M& command, CUresult w
       if (result == CUDA_SUCCESS) {
         result = exec != nullptr ? change_exec(place, node) : change(*graph, node);
       }
-      if (event) (exec != nullptr ? exec->events : graph->events).push_back(std::move(event));
+      if (event.driver) {
+        (exec != nullptr ? exec->events : graph->events).push_back(std::move(event));
+      }
     }
   }
   return posted(header, result, [&] {
