@@ -1,6 +1,7 @@
 // Devices and the calling thread's current context: all answered here.
 #include <algorithm>
 
+#include "client/core/call.h"
 #include "client/core/log_line.h"
 #include "client/core/session.h"
 
@@ -19,6 +20,11 @@ struct ContextStack {
 };
 thread_local constinit ContextStack t_stack{};
 
+Context* find_context(CUcontext context) {
+  Session* s = session_if_any();
+  return s == nullptr ? nullptr : s->contexts.find(bits_of(context));
+}
+
 // Counts what may change the device of a context, on any thread.
 std::atomic<uint64_t> g_context_changes = 1;
 
@@ -32,6 +38,15 @@ Session* session_or_lost(CUresult* error) {
   return s;
 }
 
+Device* device_or_lost(int device, CUresult* error) {
+  Session* s = session_or_lost(error);
+  Device* found = s == nullptr ? nullptr : s->device(device);
+  if (found == nullptr && s != nullptr) {
+    *error = CUDA_ERROR_INVALID_DEVICE;
+  }
+  return found;
+}
+
 }  // namespace
 
 int device_count() {
@@ -42,20 +57,15 @@ int device_count() {
 
 const DeviceFacts* device_facts(int device) {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session_or_lost(&error);
-  Device* found = s == nullptr ? nullptr : s->device(device);
+  const Device* found = device_or_lost(device, &error);
   return found == nullptr ? nullptr : &found->facts;
 }
 
 CUresult device_attribute(int device, CUdevice_attribute attribute, int* value) {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session_or_lost(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  const Device* found = device_or_lost(device, &error);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return error;
   }
   const auto index = static_cast<int>(attribute);
   if (index <= 0 || index >= Device::kAttributesMax || !found->attribute_known[index]) {
@@ -80,30 +90,22 @@ bool can_access_peer(int device, int peer) {
 
 CUresult context_primary(int device, CUcontext* context) {
   CUresult error = CUDA_SUCCESS;
-  Session* s = session_or_lost(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  const Device* found = device_or_lost(device, &error);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return error;
   }
   *context = found->primary;
   return CUDA_SUCCESS;
 }
 
 CUresult context_create(int device, unsigned flags, CUcontext* context) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   uint64_t bits = 0;
-  Context* made = s->contexts.create(&bits);
+  Context* made = call->contexts.create(&bits);
   if (made == nullptr) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
@@ -115,12 +117,11 @@ CUresult context_create(int device, unsigned flags, CUcontext* context) {
 }
 
 CUresult context_destroy(CUcontext context) {
-  Session* s = session_if_any();
-  Context* found = s == nullptr ? nullptr : s->contexts.find(bits_of(context));
+  const Context* found = find_context(context);
   if (found == nullptr || found->primary) {
     return CUDA_ERROR_INVALID_CONTEXT;
   }
-  s->contexts.destroy(bits_of(context));
+  session_if_any()->contexts.destroy(bits_of(context));
   contexts_changed();
   if (context_current() == context) {
     --t_stack.depth;
@@ -129,8 +130,7 @@ CUresult context_destroy(CUcontext context) {
 }
 
 CUresult context_device(CUcontext context, int* device) {
-  Session* s = session_if_any();
-  Context* found = s == nullptr ? nullptr : s->contexts.find(bits_of(context));
+  const Context* found = find_context(context);
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_CONTEXT;
   }
@@ -139,8 +139,7 @@ CUresult context_device(CUcontext context, int* device) {
 }
 
 CUresult context_flags(CUcontext context, unsigned* flags) {
-  Session* s = session_if_any();
-  Context* found = s == nullptr ? nullptr : s->contexts.find(bits_of(context));
+  const Context* found = find_context(context);
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_CONTEXT;
   }
@@ -225,17 +224,13 @@ CUresult make_device_current(int device) {
 }
 
 CUresult limit_get(int device, CUlimit limit, size_t* value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   Answer<message::LimitGet> answer;
-  const CUresult result = s->ask(
+  const CUresult result = call->ask(
       message::LimitGet{.device = found->server_ordinal, .limit = static_cast<uint32_t>(limit)},
       &answer);
   if (result == CUDA_SUCCESS) {
@@ -245,16 +240,12 @@ CUresult limit_get(int device, CUlimit limit, size_t* value) {
 }
 
 CUresult limit_set(int device, CUlimit limit, size_t value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
-  const CUresult result = s->ask(message::LimitSet{
+  const CUresult result = call->ask(message::LimitSet{
       .device = found->server_ordinal, .limit = static_cast<uint32_t>(limit), .value = value});
   found->memory_changed();
   return result;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "client/core/call.h"
 #include "client/core/session.h"
 #include "protocol/limits.h"
 
@@ -22,6 +23,17 @@ struct Plane {
   size_t width = 0;
   size_t height = 0;
 };
+
+// A box is its first slice, and those that lie behind it.
+Plane first_slice(const Copy& box) {
+  const bool flat = box.height == 1 && box.depth == 1;  // then no pitch matters
+  return {box.to,    box.from,  flat ? box.width : box.to_pitch, flat ? box.width : box.from_pitch,
+          box.width, box.height};
+}
+void advance(const Copy& box, Plane* slice) {
+  slice->to += box.to_slice;
+  slice->from += box.from_slice;
+}
 
 // From the first byte of a plane to behind its last.
 uint64_t span_bytes(size_t pitch, size_t width, size_t height) {
@@ -41,6 +53,26 @@ size_t inline_bytes_max(const Session* s) {
 size_t chunk_bytes_max(const Session* s) {
   return std::min<size_t>(static_cast<size_t>(s->settings().copy_chunk_bytes),
                           limits::body_bytes_max);
+}
+
+// The command that moves a plane, as far as it tells where the ends on the device are.
+template <class M>
+M command_of(const Stream* stream, const Plane& plane) {
+  M command{};
+  if constexpr (requires { command.stream; }) {
+    command.stream = stream->id;
+  }
+  if constexpr (requires { command.to; }) {
+    command.to = plane.to;
+    command.to_pitch = plane.to_pitch;
+  }
+  if constexpr (requires { command.from; }) {
+    command.from = plane.from;
+    command.from_pitch = plane.from_pitch;
+  }
+  command.width = plane.width;
+  command.height = plane.height;
+  return command;
 }
 
 void pack_rows(const Plane& plane, std::byte* out) {
@@ -64,10 +96,6 @@ CUresult copy_in_piece(Session* s, Stream* stream, const Plane& plane, uint64_t 
   const transport::Bytes data{packed ? reinterpret_cast<const std::byte*>(plane.from) : rows.data(),
                               bytes};
   const auto post = [&](auto command) {
-    command.to = plane.to;
-    command.to_pitch = plane.to_pitch;
-    command.width = plane.width;
-    command.height = plane.height;
     if (bytes <= inline_bytes_max(s)) {
       command.data = data;
       return s->post(command);
@@ -75,15 +103,13 @@ CUresult copy_in_piece(Session* s, Stream* stream, const Plane& plane, uint64_t 
     return s->post_with_body(command, {&data, 1});
   };
   if (ticket != 0) {
-    message::HostCallCopy command{};
+    auto command = command_of<message::HostCallCopy>(stream, plane);
     command.ticket = ticket;
-    return post(command) == 0 ? kServerLost : CUDA_SUCCESS;
+    return posted(post(command));
   }
-  message::CopyIn command{};
-  command.stream = stream->id;
-  const uint64_t sequence = post(command);
+  const uint64_t sequence = post(command_of<message::CopyIn>(stream, plane));
   s->touch(stream, sequence);
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(sequence);
 }
 
 // The data go over the bulk lanes, from the program's memory. Returns when they have been taken,
@@ -95,11 +121,7 @@ CUresult copy_in_bulk(Session* s, Stream* stream, const Plane& plane, bool in_ba
   copy->width = plane.width;
   copy->height = plane.height;
   const uint64_t sequence =
-      s->log().append(message::CopyInLanes{.stream = stream->id,
-                                           .to = plane.to,
-                                           .to_pitch = plane.to_pitch,
-                                           .width = plane.width,
-                                           .height = plane.height},
+      s->log().append(command_of<message::CopyInLanes>(stream, plane),
                       [&](uint64_t number) { s->lanes().queue(copy, number); });
   if (sequence == 0) {
     return kServerLost;
@@ -199,21 +221,12 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
     ticket->sequence = number;
     s->inbox().expect(ticket);
   };
-  const auto post = [&](const auto& command) {
+  const auto post = [&](auto command) {
+    command.ticket = ticket->id;
     return async ? s->log().append(command, expect) : s->log().send_now(command, {}, expect);
   };
-  const uint64_t sequence = by_lanes ? post(message::CopyOutLanes{.stream = stream->id,
-                                                                  .from = plane.from,
-                                                                  .from_pitch = plane.from_pitch,
-                                                                  .width = plane.width,
-                                                                  .height = plane.height,
-                                                                  .ticket = ticket->id})
-                                     : post(message::CopyOut{.stream = stream->id,
-                                                             .from = plane.from,
-                                                             .from_pitch = plane.from_pitch,
-                                                             .width = plane.width,
-                                                             .height = plane.height,
-                                                             .ticket = ticket->id});
+  const uint64_t sequence = by_lanes ? post(command_of<message::CopyOutLanes>(stream, plane))
+                                     : post(command_of<message::CopyOut>(stream, plane));
   if (sequence == 0) {
     s->inbox().abandon(ticket);
     return kServerLost;
@@ -254,15 +267,7 @@ CUresult copy_out(Session* s, Stream* stream, const Plane& plane, bool async) {
 }
 
 CUresult copy_within(Session* s, Stream* stream, const Plane& plane) {
-  const uint64_t sequence = s->post(message::CopyWithin{.stream = stream->id,
-                                                        .to = plane.to,
-                                                        .to_pitch = plane.to_pitch,
-                                                        .from = plane.from,
-                                                        .from_pitch = plane.from_pitch,
-                                                        .width = plane.width,
-                                                        .height = plane.height});
-  s->touch(stream, sequence);
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(s->post_to(stream, command_of<message::CopyWithin>(stream, plane)));
 }
 
 // The device reads or writes the host's memory itself. False: this is none that the server maps, or
@@ -284,26 +289,18 @@ bool copy_shared(Session* s, Stream* stream, CUstream handle, const Plane& plane
   if (!to_device && async && !range.written) {
     note_written(host);
   }
-  const uint64_t sequence = to_device
-                                ? s->post(message::CopyInShared{.stream = stream->id,
-                                                                .to = plane.to,
-                                                                .to_pitch = plane.to_pitch,
-                                                                .region = range.region,
-                                                                .from = range.offset,
-                                                                .from_pitch = plane.from_pitch,
-                                                                .width = plane.width,
-                                                                .height = plane.height})
-                                : s->post(message::CopyOutShared{.stream = stream->id,
-                                                                 .from = plane.from,
-                                                                 .from_pitch = plane.from_pitch,
-                                                                 .region = range.region,
-                                                                 .to = range.offset,
-                                                                 .to_pitch = plane.to_pitch,
-                                                                 .width = plane.width,
-                                                                 .height = plane.height});
-  s->touch(stream, sequence);
-  *result = sequence == 0 ? kServerLost : CUDA_SUCCESS;
-  if (sequence != 0 && !async) {
+  if (to_device) {
+    auto command = command_of<message::CopyInShared>(stream, plane);
+    command.region = range.region;
+    command.from = range.offset;
+    *result = posted(s->post_to(stream, command));
+  } else {
+    auto command = command_of<message::CopyOutShared>(stream, plane);
+    command.region = range.region;
+    command.to = range.offset;
+    *result = posted(s->post_to(stream, command));
+  }
+  if (*result == CUDA_SUCCESS && !async) {
     *result = stream_synchronize(handle);
   }
   return true;
@@ -348,9 +345,6 @@ bool fits(uint64_t pitch, uint64_t width, uint64_t height) {
 // Host memory is read and written when the graph runs: see graph_copies.h.
 CUresult capture_copy(Session* s, Stream* stream, Capture& capture, Copy box, bool to_device,
                       bool from_device) {
-  if (box.height == 1 && box.depth == 1) {
-    box.to_pitch = box.from_pitch = box.width;
-  }
   if (!to_device || !from_device) {
     std::lock_guard lock(s->captures.mutex());
     const CUresult result =
@@ -360,15 +354,9 @@ CUresult capture_copy(Session* s, Stream* stream, Capture& capture, Copy box, bo
       return result;
     }
   }
-  for (size_t slice = 0; slice < box.depth; ++slice) {
-    const uint64_t sequence = s->post(message::CopyWithin{.stream = stream->id,
-                                                          .to = box.to + slice * box.to_slice,
-                                                          .to_pitch = box.to_pitch,
-                                                          .from = box.from + slice * box.from_slice,
-                                                          .from_pitch = box.from_pitch,
-                                                          .width = box.width,
-                                                          .height = box.height});
-    if (sequence == 0) {
+  Plane plane = first_slice(box);
+  for (size_t slice = 0; slice < box.depth; ++slice, advance(box, &plane)) {
+    if (s->post(command_of<message::CopyWithin>(stream, plane)) == 0) {
       return kServerLost;
     }
   }
@@ -378,24 +366,20 @@ CUresult capture_copy(Session* s, Stream* stream, Capture& capture, Copy box, bo
 }  // namespace
 
 CUresult check_copy_ends(Session* s, const Copy& box, bool* to_device, bool* from_device) {
-  const bool flat = box.height == 1 && box.depth == 1;
-  const size_t to_pitch = flat ? box.width : box.to_pitch;
-  const size_t from_pitch = flat ? box.width : box.from_pitch;
-  if (!fits(to_pitch, box.width, box.height) || !fits(from_pitch, box.width, box.height)) {
+  Plane plane = first_slice(box);
+  if (!fits(plane.to_pitch, plane.width, plane.height) ||
+      !fits(plane.from_pitch, plane.width, plane.height)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   *to_device = is_device(s, box.to_place, box.to);
   *from_device = is_device(s, box.from_place, box.from);
+  const uint64_t to_bytes = span_bytes(plane.to_pitch, plane.width, plane.height);
+  const uint64_t from_bytes = span_bytes(plane.from_pitch, plane.width, plane.height);
   // All slices are checked before the first one moves.
-  for (size_t slice = 0; slice < box.depth; ++slice) {
+  for (size_t slice = 0; slice < box.depth; ++slice, advance(box, &plane)) {
     Device* owner = nullptr;
-    if (*to_device && !s->is_device_range(box.to + slice * box.to_slice,
-                                          span_bytes(to_pitch, box.width, box.height), &owner)) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (*from_device &&
-        !s->is_device_range(box.from + slice * box.from_slice,
-                            span_bytes(from_pitch, box.width, box.height), &owner)) {
+    if ((*to_device && !s->is_device_range(plane.to, to_bytes, &owner)) ||
+        (*from_device && !s->is_device_range(plane.from, from_bytes, &owner))) {
       return CUDA_ERROR_INVALID_VALUE;
     }
   }
@@ -403,20 +387,15 @@ CUresult check_copy_ends(Session* s, const Copy& box, bool* to_device, bool* fro
 }
 
 CUresult copy_to_host_later(const Copy& box, CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* ordered = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  Stream* ordered = call.stream(stream);
   if (ordered == nullptr) {
-    return error;
+    return call.error;
   }
-  for (size_t slice = 0; slice < box.depth; ++slice) {
-    const Plane plane{box.to + slice * box.to_slice,
-                      box.from + slice * box.from_slice,
-                      box.to_pitch,
-                      box.from_pitch,
-                      box.width,
-                      box.height};
-    if (const CUresult result = copy_out(s, ordered, plane, true); result != CUDA_SUCCESS) {
+  Plane plane = first_slice(box);
+  for (size_t slice = 0; slice < box.depth; ++slice, advance(box, &plane)) {
+    if (const CUresult result = copy_out(call.session, ordered, plane, true);
+        result != CUDA_SUCCESS) {
       return result;
     }
   }
@@ -424,25 +403,12 @@ CUresult copy_to_host_later(const Copy& box, CUstream stream) {
 }
 
 CUresult copy(const Copy& box, CUstream stream, bool async) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
-    return earlier;
-  }
-  Stream* ordered = s->resolve(stream, &error);
-  if (ordered == nullptr) {
-    return error;
-  }
-  const CaptureRef capture = s->captures.admit(*ordered, &error);
-  if (error != CUDA_SUCCESS) {
-    return error;
-  }
-  // It waits, which a captured stream cannot. Other streams' captures do not mind.
-  if (!async && capture != nullptr) {
-    return s->captures.check_wait(*ordered);
+  Call call;
+  call.take_earlier();
+  Stream* ordered = call.stream(stream);
+  const CaptureRef capture = call.admit(ordered, async);
+  if (!call) {
+    return call.error;
   }
   const RelaxedCapture ours;
   if (box.width == 0 || box.height == 0 || box.depth == 0) {
@@ -450,42 +416,34 @@ CUresult copy(const Copy& box, CUstream stream, bool async) {
   }
   bool to_device = false;
   bool from_device = false;
-  const bool flat = box.height == 1 && box.depth == 1;
-  const size_t to_pitch = flat ? box.width : box.to_pitch;
-  const size_t from_pitch = flat ? box.width : box.from_pitch;
-  if (const CUresult wrong = check_copy_ends(s, box, &to_device, &from_device);
+  if (const CUresult wrong = check_copy_ends(call.session, box, &to_device, &from_device);
       wrong != CUDA_SUCCESS) {
     return wrong;
   }
   if (capture != nullptr) {
-    return capture_copy(s, ordered, *capture, box, to_device, from_device);
+    return capture_copy(call.session, ordered, *capture, box, to_device, from_device);
   }
-  for (size_t slice = 0; slice < box.depth; ++slice) {
-    const Plane plane{box.to + slice * box.to_slice,
-                      box.from + slice * box.from_slice,
-                      to_pitch,
-                      from_pitch,
-                      box.width,
-                      box.height};
+  Plane plane = first_slice(box);
+  for (size_t slice = 0; slice < box.depth; ++slice, advance(box, &plane)) {
     CUresult result = CUDA_SUCCESS;
-    if (s->shared_regions.load(std::memory_order_relaxed) != 0 && to_device != from_device &&
-        copy_shared(s, ordered, stream, plane, to_device, async, &result)) {
+    if (call->shared_regions.load(std::memory_order_relaxed) != 0 && to_device != from_device &&
+        copy_shared(call.session, ordered, stream, plane, to_device, async, &result)) {
       if (result != CUDA_SUCCESS) {
         return result;
       }
       continue;
     }
-    if (to_device && !from_device && !async && may_change(s, plane)) {
+    if (to_device && !from_device && !async && may_change(call.session, plane)) {
       result = stream_synchronize(stream);
     }
     if (result != CUDA_SUCCESS) {
       return result;
     }
     if (to_device) {
-      result = from_device ? copy_within(s, ordered, plane)
-                           : copy_in(s, ordered, plane, async && is_pinned(plane.from));
+      result = from_device ? copy_within(call.session, ordered, plane)
+                           : copy_in(call.session, ordered, plane, async && is_pinned(plane.from));
     } else if (from_device) {
-      result = copy_out(s, ordered, plane, async && is_pinned(plane.to));
+      result = copy_out(call.session, ordered, plane, async && is_pinned(plane.to));
     } else {
       result = copy_on_host(stream, plane);
     }
@@ -498,25 +456,12 @@ CUresult copy(const Copy& box, CUstream stream, bool async) {
 
 CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_bytes, size_t width,
               size_t height, CUstream stream, bool async) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
-    return earlier;
-  }
-  Stream* ordered = s->resolve(stream, &error);
-  if (ordered == nullptr) {
-    return error;
-  }
-  const CaptureRef capture = s->captures.admit(*ordered, &error);
-  if (error != CUDA_SUCCESS) {
-    return error;
-  }
-  // It waits, which a captured stream cannot. Other streams' captures do not mind.
-  if (!async && capture != nullptr) {
-    return s->captures.check_wait(*ordered);
+  Call call;
+  call.take_earlier();
+  Stream* ordered = call.stream(stream);
+  const CaptureRef capture = call.admit(ordered, async);
+  if (!call) {
+    return call.error;
   }
   const RelaxedCapture ours;
   if (element_bytes != 1 && element_bytes != 2 && element_bytes != 4) {
@@ -533,23 +478,23 @@ CUresult fill(CUdeviceptr to, size_t pitch, uint32_t value, unsigned element_byt
   const size_t row_pitch = height == 1 ? row_bytes : pitch;
   Device* owner = nullptr;
   if (!fits(row_pitch, row_bytes, height) || row_pitch % element_bytes != 0 ||
-      !s->is_device_range(to, span_bytes(row_pitch, row_bytes, height), &owner)) {
+      !call->is_device_range(to, span_bytes(row_pitch, row_bytes, height), &owner)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  const uint64_t sequence = s->post(message::Fill{.stream = ordered->id,
-                                                  .to = to,
-                                                  .pitch = row_pitch,
-                                                  .value = value,
-                                                  .element_bytes = element_bytes,
-                                                  .width = width,
-                                                  .height = height});
+  const uint64_t sequence = call->post(message::Fill{.stream = ordered->id,
+                                                     .to = to,
+                                                     .pitch = row_pitch,
+                                                     .value = value,
+                                                     .element_bytes = element_bytes,
+                                                     .width = width,
+                                                     .height = height});
   if (sequence == 0) {
     return kServerLost;
   }
   if (capture != nullptr) {
     return CUDA_SUCCESS;
   }
-  s->touch(ordered, sequence);
+  call->touch(ordered, sequence);
   return async ? CUDA_SUCCESS : settle(*ordered, stream);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "client/core/call.h"
 #include "client/core/session.h"
 #include "client/core/stats.h"
 #include "protocol/limits.h"
@@ -25,14 +26,12 @@ uint64_t wait_ns(const stats::Summary& summary, std::string_view reason) {
 
 extern "C" FARLANE_CORE_API bool farlane_costs(Costs* costs) {
   *costs = {};
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Call call;
   Answer<message::WorkerTimes> answer;
-  if (s == nullptr || s->ask(message::WorkerTimes{}, &answer) != CUDA_SUCCESS ||
-      answer.reply.on == 0) {
+  if (!call || call->ask(message::WorkerTimes{}, &answer) != CUDA_SUCCESS || answer.reply.on == 0) {
     return false;
   }
-  const stats::Summary summary = stats::gather(*s);
+  const stats::Summary summary = stats::gather(*call.session);
   costs->credit_wait_ns = wait_ns(summary, "credit to send more commands");
   costs->network_wait_ns = wait_ns(summary, "the network to take more data");
   costs->frames = answer.reply.frames;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "client/core/call.h"
 #include "client/core/log_line.h"
 #include "client/core/session.h"
 #include "protocol/limits.h"
@@ -52,14 +53,11 @@ State& state() {
 }
 
 // Libraries work as the runtime does: a thread without a context gets the first device's.
-Stream* find_stream(Session* s, CUstream stream, CUresult* error) {
-  if (context_current() == nullptr) {
-    *error = make_device_current(0);
-    if (*error != CUDA_SUCCESS) {
-      return nullptr;
-    }
+Stream* find_stream(Call* call, CUstream stream) {
+  if (*call && context_current() == nullptr) {
+    call->error = make_device_current(0);
   }
-  return s->resolve(stream, error);
+  return call->stream(stream);
 }
 
 // Whether captures allow what the call does. A call that may not be made during a capture breaks
@@ -77,6 +75,17 @@ CUresult admit(Session* s, const Stream& stream, Use use, bool* is_captured) {
       break;
   }
   return error;
+}
+
+// The stream of a call that may be made. Null with the call's error.
+Stream* admit(Call* call, const Request& request, bool* is_captured) {
+  Stream* stream = find_stream(call, request.stream);
+  if (stream != nullptr) {
+    call->error = request.arguments.size() > protocol::limits::cudax_bytes_max
+                      ? CUDA_ERROR_INVALID_VALUE
+                      : admit(call->session, *stream, request.use, is_captured);
+  }
+  return *call ? stream : nullptr;
 }
 
 }  // namespace
@@ -164,21 +173,20 @@ void object_fill(Object* object, uint64_t value) {
 }
 
 CUresult open(uint32_t library, const char* title, const char* soname, unsigned major) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   Opened& opened = state().opened[library % kLibrariesMax];
-  if (opened.session.load(std::memory_order_acquire) == s) [[likely]] {
+  if (opened.session.load(std::memory_order_acquire) == call.session) [[likely]] {
     return opened.result;
   }
   const std::lock_guard lock(opened.mutex);
-  if (opened.session.load(std::memory_order_acquire) == s) {
+  if (opened.session.load(std::memory_order_acquire) == call.session) {
     return opened.result;
   }
   Answer<message::CudaxOpen> answer;
-  const CUresult asked = s->ask(message::CudaxOpen{.library = library}, &answer);
+  const CUresult asked = call->ask(message::CudaxOpen{.library = library}, &answer);
   if (asked == kServerLost) {
     return asked;
   }
@@ -188,20 +196,20 @@ CUresult open(uint32_t library, const char* title, const char* soname, unsigned 
   if (asked != CUDA_SUCCESS || reply.major == 0) {
     opened.result = CUDA_ERROR_NOT_FOUND;
     opened.why_not = std::string("the program uses ") + title + ", and the server " +
-                     s->server_name() + " has no " + soname + ": " + std::string(reply.text) +
+                     call->server_name() + " has no " + soname + ": " + std::string(reply.text) +
                      " (install it there, or name its folder in the server's setting "
                      "libraries.path)";
   } else if (reply.major != major) {
     opened.result = CUDA_ERROR_NOT_FOUND;
     opened.why_not = std::string("the program uses ") + title + " " + std::to_string(major) +
-                     ", and " + soname + " on the server " + s->server_name() + " is version " +
+                     ", and " + soname + " on the server " + call->server_name() + " is version " +
                      std::to_string(reply.major) + "." + std::to_string(reply.minor) + "." +
                      std::to_string(reply.patch) + ": their major versions must be the same";
   }
   if (!opened.why_not.empty()) {
     log_line(LogLevel::kError, opened.why_not);
   }
-  opened.session.store(s, std::memory_order_release);
+  opened.session.store(call.session, std::memory_order_release);
   return opened.result;
 }
 
@@ -223,53 +231,30 @@ const char* why_not(uint32_t library, const char* plain) {
 }
 
 CUresult post(const Request& request) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Stream* stream = find_stream(s, request.stream, &error);
-  if (stream == nullptr) {
-    return error;
-  }
-  if (request.arguments.size() > protocol::limits::cudax_bytes_max) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
+  Call call;
   bool is_captured = false;
-  error = admit(s, *stream, request.use, &is_captured);
-  if (error != CUDA_SUCCESS) {
-    return error;
+  Stream* stream = admit(&call, request, &is_captured);
+  if (stream == nullptr) {
+    return call.error;
   }
-  const uint64_t sequence = s->post(message::CudaxCall{
-      .stream = stream->id, .function = request.function, .arguments = request.arguments});
-  if (sequence == 0) {
+  if (call->post_to(stream, message::CudaxCall{.stream = stream->id,
+                                               .function = request.function,
+                                               .arguments = request.arguments}) == 0) {
     return kServerLost;
   }
-  s->touch(stream, sequence);
-  const bool waits = s->launch_blocking && request.use != Use::kNothing && !is_captured;
+  const bool waits = call->launch_blocking && request.use != Use::kNothing && !is_captured;
   return waits ? stream_synchronize(request.stream) : CUDA_SUCCESS;
 }
 
 CUresult ask(const Request& request, int64_t* status, std::vector<std::byte>* results) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Stream* stream = find_stream(s, request.stream, &error);
-  if (stream == nullptr) {
-    return error;
-  }
-  if (request.arguments.size() > protocol::limits::cudax_bytes_max) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
+  Call call;
   bool is_captured = false;
-  error = admit(s, *stream, request.use, &is_captured);
-  if (error != CUDA_SUCCESS) {
-    return error;
+  Stream* stream = admit(&call, request, &is_captured);
+  if (stream == nullptr) {
+    return call.error;
   }
   Answer<message::CudaxAsk> answer;
-  const CUresult asked = s->ask(
+  const CUresult asked = call->ask(
       message::CudaxAsk{
           .stream = stream->id, .function = request.function, .arguments = request.arguments},
       &answer, request.name);
@@ -277,7 +262,7 @@ CUresult ask(const Request& request, int64_t* status, std::vector<std::byte>* re
     return asked;
   }
   // It may have left work on the stream.
-  s->touch(stream, answer.waiter.sequence);
+  call->touch(stream, answer.waiter.sequence);
   *status = answer.reply.status;
   results->assign(answer.reply.results.begin(), answer.reply.results.end());
   return CUDA_SUCCESS;
@@ -385,9 +370,8 @@ CUresult touch_all(Session* s, const GroupRequest& request, uint64_t sequence, b
 }  // namespace
 
 NamedStream named_stream(CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : find_stream(s, stream, &error);
+  Call call;
+  Stream* found = find_stream(&call, stream);
   return found == nullptr ? NamedStream{} : NamedStream{found->id.bits(), found};
 }
 
@@ -424,13 +408,12 @@ CUresult ask_group(const GroupRequest& request, int64_t* status, std::vector<std
 
 CUresult abort(uint32_t library, uint32_t function, uint64_t object, int64_t* status,
                std::string* what) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   Answer<message::CudaxAbort> answer;
-  const CUresult asked = s->ask(
+  const CUresult asked = call->ask(
       message::CudaxAbort{.library = library, .function = function, .object = object}, &answer);
   if (asked != CUDA_SUCCESS) {
     return asked;
@@ -450,14 +433,10 @@ bool listen() {
 }
 
 CUresult device_on_server(int device, uint32_t* ordinal) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  const Device* found = s->device(device >= 0 ? device : std::max(current_device(), 0));
+  Call call;
+  const Device* found = call.device(device >= 0 ? device : std::max(current_device(), 0));
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   *ordinal = found->server_ordinal;
   return CUDA_SUCCESS;
@@ -485,23 +464,20 @@ void note_status(uint64_t object, int status, std::string_view what) {
 }
 
 uint64_t stream_name(CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : find_stream(s, stream, &error);
+  Call call;
+  Stream* found = find_stream(&call, stream);
   return found == nullptr ? 0 : found->id.bits();
 }
 
 uint64_t event_name(CUevent event) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Event* found = s == nullptr ? nullptr : s->events.find(bits_of(event));
+  Call call;
+  const Event* found = call.event(event);
   return found == nullptr ? 0 : found->id.bits();
 }
 
 bool is_device_address(uint64_t address) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  return s != nullptr && s->is_device_address(address);
+  Call call;
+  return call && call->is_device_address(address);
 }
 
 }  // namespace farlane::client::cudax

@@ -1,4 +1,5 @@
 // Events. A record is posted; what is already known about its stream answers queries here.
+#include "client/core/call.h"
 #include "client/core/session.h"
 
 namespace farlane::client {
@@ -17,34 +18,23 @@ bool is_over(Session* s, const Event& event, uint64_t recorded) {
   return stream != nullptr && recorded <= stream->finished_sequence.load(std::memory_order_acquire);
 }
 
-Event* find(CUevent event, Session** s, CUresult* error) {
-  *s = session(error);
-  if (*s == nullptr) {
-    return nullptr;
+// One that no capture has, where captures let this thread wait or ask. Null with the call's error.
+Event* answerable(Call* call, CUevent event) {
+  Event* found = call->event(event);
+  if (found != nullptr) {
+    call->error = (*call)->captures.check_event(*found);
+    call->check_unsafe();
   }
-  Event* found = (*s)->events.find(bits_of(event));
-  if (found == nullptr) {
-    *error = CUDA_ERROR_INVALID_HANDLE;
-  }
-  return found;
-}
-
-CUresult check_answerable(Session* s, const Event& event) {
-  const CUresult captured = s->captures.check_event(event);
-  return captured == CUDA_SUCCESS ? s->captures.check_unsafe() : captured;
+  return *call ? found : nullptr;
 }
 
 }  // namespace
 
 CUresult event_create(int device, unsigned flags, CUevent* event) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   constexpr unsigned kKnown =
       CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS;
@@ -52,145 +42,126 @@ CUresult event_create(int device, unsigned flags, CUevent* event) {
       ((flags & CU_EVENT_INTERPROCESS) != 0 && (flags & CU_EVENT_DISABLE_TIMING) == 0)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  uint64_t bits = 0;
-  Event* made = s->events.create(&bits);
+  Event* made = call.make(call->events, found);
   if (made == nullptr) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return call.error;
   }
-  made->id = protocol::EventId::from_bits(bits);
-  made->device = found;
   made->flags = flags;
   // A blocking wait happens on the client; the server has no use for that flag.
-  s->post(message::EventCreate{.event = made->id,
-                               .device = found->server_ordinal,
-                               .flags = flags & ~static_cast<unsigned>(CU_EVENT_BLOCKING_SYNC)});
-  *event = handle_of<CUevent>(bits);
+  call->post(message::EventCreate{.event = made->id,
+                                  .device = found->server_ordinal,
+                                  .flags = flags & ~static_cast<unsigned>(CU_EVENT_BLOCKING_SYNC)});
+  *event = handle_of<CUevent>(made->id.bits());
   return CUDA_SUCCESS;
 }
 
 CUresult event_destroy(CUevent event) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  const Event* found = find(event, &s, &error);
+  Call call;
+  const Event* found = call.event(event);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   const protocol::EventId id = found->id;
-  s->events.destroy(bits_of(event));
-  s->post(message::EventDestroy{.event = id});
+  call->events.destroy(bits_of(event));
+  call->post(message::EventDestroy{.event = id});
   return CUDA_SUCCESS;
 }
 
 CUresult event_record(CUevent event, CUstream stream, unsigned flags) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  Event* found = find(event, &s, &error);
-  if (found == nullptr) {
-    return error;
-  }
-  Stream* recorded = s->resolve(stream, &error);
+  Call call;
+  Event* found = call.event(event);
+  Stream* recorded = call.stream(stream);
   if (recorded == nullptr) {
-    return error;
+    return call.error;
   }
   if (recorded->device != found->device) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
-  const CaptureRef capture = s->captures.admit(*recorded, &error);
-  if (error != CUDA_SUCCESS) {
-    return error;
+  const CaptureRef capture = call.admit(recorded);
+  if (!call) {
+    return call.error;
   }
   const bool is_node = capture != nullptr && (flags & CU_EVENT_RECORD_EXTERNAL) != 0;
   const uint64_t sequence =
-      s->post(message::EventRecord{.event = found->id, .stream = recorded->id, .flags = flags});
+      call->post(message::EventRecord{.event = found->id, .stream = recorded->id, .flags = flags});
   if (sequence == 0) {
     return kServerLost;
   }
   if (is_node) {
-    std::lock_guard lock(s->captures.mutex());
+    std::lock_guard lock(call->captures.mutex());
     capture->events.push_back(bits_of(event));
     return CUDA_SUCCESS;
   }
-  s->captures.recorded(found, capture);
+  call->captures.recorded(found, capture);
   if (capture != nullptr) {
     return CUDA_SUCCESS;
   }
-  s->touch(recorded, sequence);
+  call->touch(recorded, sequence);
   found->recorded_stream.store(recorded->id.bits(), std::memory_order_release);
   found->recorded_sequence.store(sequence, std::memory_order_release);
-  return found->is_shared() ? settle_record(s, stream, sequence) : CUDA_SUCCESS;
+  return found->is_shared() ? settle_record(call.session, stream, sequence) : CUDA_SUCCESS;
 }
 
 CUresult event_synchronize(CUevent event) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  Event* found = find(event, &s, &error);
+  Call call;
+  Event* found = answerable(&call, event);
   if (found == nullptr) {
-    return error;
-  }
-  if (const CUresult refused = check_answerable(s, *found); refused != CUDA_SUCCESS) {
-    return refused;
+    return call.error;
   }
   const uint64_t recorded = found->recorded_sequence.load(std::memory_order_acquire);
-  if (s->answers_here(is_over(s, *found, recorded), message::EventSynchronize::kName)) {
-    return s->errors.take();
+  if (call->answers_here(is_over(call.session, *found, recorded),
+                         message::EventSynchronize::kName)) {
+    return call->errors.take();
   }
   const uint64_t stream = found->recorded_stream.load(std::memory_order_acquire);
-  const CUresult result = s->ask(message::EventSynchronize{.event = found->id});
+  const CUresult result = call->ask(message::EventSynchronize{.event = found->id});
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  if (!s->inbox().wait_until(
+  if (!call->inbox().wait_until(
           [&] {
-            return !s->inbox().tickets_pending(recorded,
-                                               [&](uint64_t bits) { return bits == stream; });
+            return !call->inbox().tickets_pending(recorded,
+                                                  [&](uint64_t bits) { return bits == stream; });
           },
           "data of copies to the host")) {
     return kServerLost;
   }
   raise_to(found->finished_sequence, recorded);
-  return s->errors.take();
+  return call->errors.take();
 }
 
 CUresult event_query(CUevent event) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  Event* found = find(event, &s, &error);
+  Call call;
+  Event* found = answerable(&call, event);
   if (found == nullptr) {
-    return error;
-  }
-  if (const CUresult refused = check_answerable(s, *found); refused != CUDA_SUCCESS) {
-    return refused;
+    return call.error;
   }
   const uint64_t recorded = found->recorded_sequence.load(std::memory_order_acquire);
-  if (s->answers_here(is_over(s, *found, recorded), message::EventQuery::kName)) {
-    return s->errors.take();
+  if (call->answers_here(is_over(call.session, *found, recorded), message::EventQuery::kName)) {
+    return call->errors.take();
   }
   const uint64_t stream = found->recorded_stream.load(std::memory_order_acquire);
-  const CUresult result = s->ask(message::EventQuery{.event = found->id});
+  const CUresult result = call->ask(message::EventQuery{.event = found->id});
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  if (s->inbox().tickets_pending(recorded, [&](uint64_t bits) { return bits == stream; })) {
+  if (call->inbox().tickets_pending(recorded, [&](uint64_t bits) { return bits == stream; })) {
     return CUDA_ERROR_NOT_READY;
   }
   raise_to(found->finished_sequence, recorded);
-  return s->errors.take();
+  return call->errors.take();
 }
 
 CUresult event_elapsed(CUevent start, CUevent end, float* milliseconds) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  const Event* from = find(start, &s, &error);
-  if (from == nullptr) {
-    return error;
-  }
-  const Event* to = find(end, &s, &error);
+  Call call;
+  const Event* from = call.event(start);
+  const Event* to = call.event(end);
   if (to == nullptr) {
-    return error;
+    return call.error;
   }
   for (const Event* one : {from, to}) {
     if (one->capture.load(std::memory_order_acquire) != 0) {
-      return s->captures.none() ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_CAPTURED_EVENT;
+      return call->captures.none() ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_CAPTURED_EVENT;
     }
   }
   if (((from->flags | to->flags) & CU_EVENT_DISABLE_TIMING) != 0 ||
@@ -198,7 +169,8 @@ CUresult event_elapsed(CUevent start, CUevent end, float* milliseconds) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
   Answer<message::EventElapsed> answer;
-  const CUresult result = s->ask(message::EventElapsed{.start = from->id, .end = to->id}, &answer);
+  const CUresult result =
+      call->ask(message::EventElapsed{.start = from->id, .end = to->id}, &answer);
   if (result == CUDA_SUCCESS) {
     *milliseconds = answer.reply.milliseconds;
   }

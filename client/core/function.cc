@@ -1,22 +1,11 @@
 // Facts about kernels: told once per module, kept here.
 #include <cstring>
 
+#include "client/core/call.h"
 #include "client/core/session.h"
 #include "protocol/limits.h"
 
 namespace farlane::client {
-namespace {
-
-Function* find(CUfunction function, Session** s, CUresult* error) {
-  *s = session(error);
-  return *s == nullptr ? nullptr : (*s)->resolve(function, error);
-}
-
-}  // namespace
-
-Function* Session::resolve(CUfunction function, CUresult* error) {
-  return resolve(function, current_device(), error);
-}
 
 Function* Session::resolve(CUfunction function, int on, CUresult* error) {
   const LibraryKernel* kernel = library_kernels().find(bits_of(function));
@@ -41,11 +30,10 @@ Function* Session::resolve(CUfunction function, int on, CUresult* error) {
 }
 
 CUresult function_attribute(CUfunction function, CUfunction_attribute attribute, int* value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  const Function* found = find(function, &s, &error);
+  Call call;
+  const Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (attribute < 0 || attribute >= CU_FUNC_ATTRIBUTE_MAX) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -55,11 +43,10 @@ CUresult function_attribute(CUfunction function, CUfunction_attribute attribute,
 }
 
 CUresult function_set_attribute(CUfunction function, CUfunction_attribute attribute, int value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  Function* found = find(function, &s, &error);
+  Call call;
+  Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   // What programs branch on is decided here; the rest is the driver's to say.
   switch (static_cast<int>(attribute)) {
@@ -89,7 +76,7 @@ CUresult function_set_attribute(CUfunction function, CUfunction_attribute attrib
     default:
       return CUDA_ERROR_INVALID_VALUE;  // the others cannot be set
   }
-  if (s->post(message::KernelSet{.kernel = found->id, .attribute = attribute, .value = value}) ==
+  if (call->post(message::KernelSet{.kernel = found->id, .attribute = attribute, .value = value}) ==
       0) {
     return kServerLost;
   }
@@ -101,47 +88,42 @@ CUresult function_set_attribute(CUfunction function, CUfunction_attribute attrib
 }
 
 CUresult function_set_cache(CUfunction function, CUfunc_cache config) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  const Function* found = find(function, &s, &error);
+  Call call;
+  const Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (config < CU_FUNC_CACHE_PREFER_NONE || config > CU_FUNC_CACHE_PREFER_EQUAL) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  return s->post(message::KernelCache{.kernel = found->id, .config = config}) == 0 ? kServerLost
-                                                                                   : CUDA_SUCCESS;
+  return posted(call->post(message::KernelCache{.kernel = found->id, .config = config}));
 }
 
 CUresult function_name(CUfunction function, const char** name) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  const Function* found = find(function, &s, &error);
+  Call call;
+  const Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   *name = found->facts.name.c_str();
   return CUDA_SUCCESS;
 }
 
 CUresult function_module(CUfunction function, CUmodule* module) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  const Function* found = find(function, &s, &error);
+  Call call;
+  const Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   *module = found->module;
   return CUDA_SUCCESS;
 }
 
 CUresult function_param(CUfunction function, size_t index, size_t* offset, size_t* bytes) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  const Function* found = find(function, &s, &error);
+  Call call;
+  const Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (index >= found->facts.params.size()) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -157,11 +139,10 @@ CUresult function_param(CUfunction function, size_t index, size_t* offset, size_
 
 CUresult occupancy_blocks(CUfunction function, int block_threads, size_t shared_dynamic_bytes,
                           unsigned flags, int* blocks) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  Function* found = find(function, &s, &error);
+  Call call;
+  Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (block_threads <= 0) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -177,11 +158,11 @@ CUresult occupancy_blocks(CUfunction function, int block_threads, size_t shared_
   }
   Answer<message::OccupancyBlocks> answer;
   const CUresult result =
-      s->ask(message::OccupancyBlocks{.kernel = found->id,
-                                      .block_threads = static_cast<uint32_t>(block_threads),
-                                      .flags = flags,
-                                      .shared_bytes = shared_dynamic_bytes},
-             &answer);
+      call->ask(message::OccupancyBlocks{.kernel = found->id,
+                                         .block_threads = static_cast<uint32_t>(block_threads),
+                                         .flags = flags,
+                                         .shared_bytes = shared_dynamic_bytes},
+                &answer);
   if (result != CUDA_SUCCESS) {
     return result;
   }
@@ -192,21 +173,20 @@ CUresult occupancy_blocks(CUfunction function, int block_threads, size_t shared_
 }
 
 CUresult occupancy_shared(CUfunction function, int blocks, int block_threads, size_t* bytes) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  const Function* found = find(function, &s, &error);
+  Call call;
+  const Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (blocks <= 0 || block_threads <= 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   Answer<message::OccupancyShared> answer;
   const CUresult result =
-      s->ask(message::OccupancyShared{.kernel = found->id,
-                                      .blocks = static_cast<uint32_t>(blocks),
-                                      .block_threads = static_cast<uint32_t>(block_threads)},
-             &answer);
+      call->ask(message::OccupancyShared{.kernel = found->id,
+                                         .blocks = static_cast<uint32_t>(blocks),
+                                         .block_threads = static_cast<uint32_t>(block_threads)},
+                &answer);
   if (result == CUDA_SUCCESS) {
     *bytes = answer.reply.bytes;
   }
@@ -216,11 +196,10 @@ CUresult occupancy_shared(CUfunction function, int blocks, int block_threads, si
 namespace {
 
 CUresult ask_clusters(CUfunction function, const Launch& launch, bool potential, int* value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = nullptr;
-  Function* found = find(function, &s, &error);
+  Call call;
+  Function* found = call.function(function);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (launch.attribute_count > protocol::limits::launch_attributes_max) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -252,7 +231,7 @@ CUresult ask_clusters(CUfunction function, const Launch& launch, bool potential,
     }
   }
   Answer<message::OccupancyClusters> answer;
-  const CUresult result = s->ask(question, &answer);
+  const CUresult result = call->ask(question, &answer);
   if (result == CUDA_SUCCESS) {
     std::lock_guard lock(found->mutex);
     found->clusters[name] = answer.reply.value;

@@ -11,14 +11,6 @@ namespace farlane::client {
 
 namespace limits = protocol::limits;
 
-Graph* find_graph(Session* s, CUgraph handle, CUresult* error) {
-  Graph* found = s->graphs.find(bits_of(handle));
-  if (found == nullptr) {
-    *error = CUDA_ERROR_INVALID_VALUE;
-  }
-  return found;
-}
-
 CUgraphEdgeData edge_data_of(uint32_t bits) {
   CUgraphEdgeData data{};
   data.from_port = static_cast<unsigned char>(bits);
@@ -96,52 +88,39 @@ namespace {
 
 CUresult begin(CUstream stream, CUgraph into, std::span<const Dependency> dependencies,
                CUstreamCaptureMode mode) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* origin = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  Stream* origin = call.stream(stream);
   if (origin == nullptr) {
-    return error;
+    return call.error;
   }
   if (mode < CU_STREAM_CAPTURE_MODE_GLOBAL || mode > CU_STREAM_CAPTURE_MODE_RELAXED) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   std::vector<message::GraphDependency> after;
-  uint64_t bits = bits_of(into);
-  Graph* graph = nullptr;
-  if (into != nullptr) {
-    graph = find_graph(s, into, &error);
-    if (graph == nullptr) {
-      return error;
-    }
-    error = read_dependencies(s, bits, dependencies, &after);
-    if (error != CUDA_SUCCESS) {
-      return error;
-    }
-  } else {
-    graph = s->graphs.create(&bits);
-    if (graph == nullptr) {
-      return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    graph->id = protocol::GraphId::from_bits(bits);
-    graph->device = origin->device;
+  Graph* graph = into != nullptr ? call.graph(into) : call.make(call->graphs, origin->device);
+  if (graph != nullptr && into != nullptr) {
+    call.error = read_dependencies(call.session, bits_of(into), dependencies, &after);
   }
+  if (!call) {
+    return call.error;
+  }
+  const uint64_t bits = graph->id.bits();
   CaptureRef capture;
-  error = s->captures.begin(origin, mode, bits, into != nullptr, &capture);
-  if (error != CUDA_SUCCESS) {
+  if (const CUresult wrong = call->captures.begin(origin, mode, bits, into != nullptr, &capture);
+      wrong != CUDA_SUCCESS) {
     if (into == nullptr) {
-      s->graphs.destroy(bits);
+      call->graphs.destroy(bits);
     }
-    return error;
+    return wrong;
   }
   {
     std::lock_guard lock(graph->mutex);
     graph->capture = capture->id;
   }
-  const uint64_t sequence = s->post(message::CaptureBegin{.stream = origin->id,
-                                                          .graph = graph->id,
-                                                          .into = into != nullptr ? 1u : 0u,
-                                                          .dependencies = after});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(call->post(message::CaptureBegin{.stream = origin->id,
+                                                 .graph = graph->id,
+                                                 .into = into != nullptr ? 1u : 0u,
+                                                 .dependencies = after}));
 }
 
 }  // namespace
@@ -157,42 +136,41 @@ CUresult capture_begin_to_graph(CUstream stream, CUgraph graph,
 }
 
 CUresult capture_end(CUstream stream, CUgraph* handle) {
-  CUresult error = CUDA_SUCCESS;
+  Call call;
   *handle = nullptr;
-  Session* s = session(&error);
-  Stream* origin = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Stream* origin = call.stream(stream);
   if (origin == nullptr) {
-    return error;
+    return call.error;
   }
   CaptureRef capture;
-  error = s->captures.may_end(*origin, &capture);
+  const CUresult wrong = call->captures.may_end(*origin, &capture);
   if (capture == nullptr) {
-    return error;
+    return wrong;
   }
   bool broken = false;
   {
-    std::lock_guard lock(s->captures.mutex());
+    std::lock_guard lock(call->captures.mutex());
     broken = capture->broken;
   }
-  Graph* graph = s->graphs.find(capture->graph);
+  Graph* graph = call->graphs.find(capture->graph);
   Answer<message::CaptureEnd> answer;
   CUresult result =
-      s->ask(message::CaptureEnd{.stream = origin->id,
-                                 .graph = protocol::GraphId::from_bits(capture->graph),
-                                 .discard = broken ? 1u : 0u},
-             &answer);
-  s->captures.forget(capture);
+      call->ask(message::CaptureEnd{.stream = origin->id,
+                                    .graph = protocol::GraphId::from_bits(capture->graph),
+                                    .discard = broken ? 1u : 0u},
+                &answer);
+  call->captures.forget(capture);
   if (broken && result != kServerLost) {
-    result = error != CUDA_SUCCESS ? error : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+    result = wrong != CUDA_SUCCESS ? wrong : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   }
   if (graph == nullptr) {
     return result == CUDA_SUCCESS ? CUDA_ERROR_INVALID_VALUE : result;
   }
   if (result != CUDA_SUCCESS && !capture->into) {
     for (const auto& [number, name] : graph->names) {
-      s->graph_nodes.destroy(bits_of(name));
+      call->graph_nodes.destroy(bits_of(name));
     }
-    s->graphs.destroy(capture->graph);
+    call->graphs.destroy(capture->graph);
     return result;
   }
   {
@@ -205,7 +183,7 @@ CUresult capture_end(CUstream stream, CUgraph* handle) {
     graph->functions.insert(graph->functions.end(), capture->functions.begin(),
                             capture->functions.end());
   }
-  s->graphs.publish(capture->graph);
+  call->graphs.publish(capture->graph);
   if (result == CUDA_SUCCESS) {
     *handle = handle_of<CUgraph>(capture->graph);
   }
@@ -213,19 +191,18 @@ CUresult capture_end(CUstream stream, CUgraph* handle) {
 }
 
 CUresult capture_facts(CUstream stream, CaptureFacts* facts) {
-  CUresult error = CUDA_SUCCESS;
+  Call call;
   *facts = {};
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Stream* found = call.stream(stream);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (found->is_legacy()) {
     // It cannot be asked about while a stream that is ordered with it is captured.
-    return s->captures.check_legacy(*found);
+    return call->captures.check_legacy(*found);
   }
-  if (const CaptureRef capture = s->captures.of(*found)) {
-    std::lock_guard lock(s->captures.mutex());
+  if (const CaptureRef capture = call->captures.of(*found)) {
+    std::lock_guard lock(call->captures.mutex());
     facts->status =
         capture->broken ? CU_STREAM_CAPTURE_STATUS_INVALIDATED : CU_STREAM_CAPTURE_STATUS_ACTIVE;
     facts->id = capture->id;
@@ -249,21 +226,20 @@ CUresult refresh_nodes(Session* s, Graph* graph) {
 }
 
 CUresult capture_dependencies(CUstream stream, std::vector<Dependency>* dependencies) {
-  CUresult error = CUDA_SUCCESS;
+  Call call;
   dependencies->clear();
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
-  const CaptureRef capture = found == nullptr ? nullptr : s->captures.of(*found);
+  Stream* found = call.stream(stream);
+  const CaptureRef capture = found == nullptr ? nullptr : call->captures.of(*found);
   if (capture == nullptr) {
-    return found == nullptr ? error : CUDA_SUCCESS;
+    return call.error;
   }
-  Graph* graph = find_graph(s, handle_of<CUgraph>(capture->graph), &error);
+  Graph* graph = call.graph(handle_of<CUgraph>(capture->graph));
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   Answer<message::CaptureState> answer;
   const CUresult result =
-      s->ask(message::CaptureState{.stream = found->id, .graph = graph->id}, &answer);
+      call->ask(message::CaptureState{.stream = found->id, .graph = graph->id}, &answer);
   if (result != CUDA_SUCCESS) {
     return result;
   }
@@ -271,61 +247,52 @@ CUresult capture_dependencies(CUstream stream, std::vector<Dependency>* dependen
   graph->nodes = answer.reply.nodes;
   for (const message::GraphDependency& one : answer.reply.dependencies) {
     dependencies->push_back(
-        {node_handle(s, capture->graph, graph, one.node), edge_data_of(one.data)});
+        {node_handle(call.session, capture->graph, graph, one.node), edge_data_of(one.data)});
   }
   return CUDA_SUCCESS;
 }
 
 CUresult capture_update_dependencies(CUstream stream, std::span<const Dependency> dependencies,
                                      unsigned flags) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  Stream* found = call.stream(stream);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (flags > CU_STREAM_SET_CAPTURE_DEPENDENCIES) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  const CaptureRef capture = s->captures.of(*found);
+  const CaptureRef capture = call->captures.of(*found);
   if (capture == nullptr) {
     return CUDA_ERROR_ILLEGAL_STATE;
   }
   std::vector<message::GraphDependency> numbers;
-  const CUresult result = read_dependencies(s, capture->graph, dependencies, &numbers);
+  const CUresult result = read_dependencies(call.session, capture->graph, dependencies, &numbers);
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  const uint64_t sequence =
-      s->post(message::CaptureDepend{.stream = found->id,
-                                     .graph = protocol::GraphId::from_bits(capture->graph),
-                                     .flags = flags,
-                                     .dependencies = numbers});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(
+      call->post(message::CaptureDepend{.stream = found->id,
+                                        .graph = protocol::GraphId::from_bits(capture->graph),
+                                        .flags = flags,
+                                        .dependencies = numbers}));
 }
 
 // ---- graphs
 
 CUresult graph_create(int device, CUgraph* handle) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
-  uint64_t bits = 0;
-  Graph* made = s->graphs.create(&bits);
+  Graph* made = call.make(call->graphs, found);
   if (made == nullptr) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return call.error;
   }
-  made->id = protocol::GraphId::from_bits(bits);
-  made->device = found;
-  s->graphs.publish(bits);
-  s->post(message::GraphCreate{.graph = made->id, .device = found->server_ordinal});
-  *handle = handle_of<CUgraph>(bits);
+  call->graphs.publish(made->id.bits());
+  call->post(message::GraphCreate{.graph = made->id, .device = found->server_ordinal});
+  *handle = handle_of<CUgraph>(made->id.bits());
   return CUDA_SUCCESS;
 }
 
@@ -361,36 +328,31 @@ void destroy(Session* s, uint64_t bits, Graph* graph) {
 }  // namespace
 
 CUresult graph_destroy(CUgraph handle) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
+  Call call;
+  Graph* graph = call.graph(handle);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   if (graph->is_inside || graph->capture != 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  destroy(s, bits_of(handle), graph);
+  destroy(call.session, bits_of(handle), graph);
   return CUDA_SUCCESS;
 }
 
 CUresult graph_clone(CUgraph original, CUgraph* clone) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* from = s == nullptr ? nullptr : find_graph(s, original, &error);
+  Call call;
+  Graph* from = call.graph(original);
   if (from == nullptr) {
-    return error;
+    return call.error;
   }
   if (!from->memory.empty()) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
-  uint64_t bits = 0;
-  Graph* made = s->graphs.create(&bits);
+  Graph* made = call.make(call->graphs, from->device);
   if (made == nullptr) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return call.error;
   }
-  made->id = protocol::GraphId::from_bits(bits);
-  made->device = from->device;
   made->original = bits_of(original);
   {
     std::lock_guard lock(from->mutex);
@@ -401,22 +363,20 @@ CUresult graph_clone(CUgraph original, CUgraph* clone) {
     made->functions = from->functions;
     made->objects = from->objects;
   }
-  retain_objects(s, made->objects);
-  s->graphs.publish(bits);
-  *clone = handle_of<CUgraph>(bits);
-  const uint64_t sequence = s->post(message::GraphClone{.graph = made->id, .original = from->id});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  retain_objects(call.session, made->objects);
+  call->graphs.publish(made->id.bits());
+  *clone = handle_of<CUgraph>(made->id.bits());
+  return posted(call->post(message::GraphClone{.graph = made->id, .original = from->id}));
 }
 
 CUresult graph_node_count(CUgraph handle, size_t* count) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
+  Call call;
+  Graph* graph = call.graph(handle);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   std::lock_guard lock(graph->mutex);
-  if (const CUresult result = refresh_nodes(s, graph); result != CUDA_SUCCESS) {
+  if (const CUresult result = refresh_nodes(call.session, graph); result != CUDA_SUCCESS) {
     return result;
   }
   *count = graph->nodes - graph->destroyed;
@@ -424,36 +384,34 @@ CUresult graph_node_count(CUgraph handle, size_t* count) {
 }
 
 CUresult graph_nodes(CUgraph handle, std::vector<CUgraphNode>* nodes) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
+  Call call;
+  Graph* graph = call.graph(handle);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   std::lock_guard lock(graph->mutex);
-  error = refresh_nodes(s, graph);
+  call.error = refresh_nodes(call.session, graph);
   Shape shape;
-  if (error == CUDA_SUCCESS && graph->destroyed != 0) {
-    error = fetch_shape(s, *graph, &shape);
+  if (call.error == CUDA_SUCCESS && graph->destroyed != 0) {
+    call.error = fetch_shape(call.session, *graph, &shape);
   }
-  for (uint32_t i = 0; error == CUDA_SUCCESS && i < graph->nodes; ++i) {
+  for (uint32_t i = 0; call.error == CUDA_SUCCESS && i < graph->nodes; ++i) {
     if (i >= shape.types.size() || shape.types[i] != kNodeDestroyed) {
-      nodes->push_back(node_handle(s, bits_of(handle), graph, i));
+      nodes->push_back(node_handle(call.session, bits_of(handle), graph, i));
     }
   }
-  return error;
+  return call.error;
 }
 
 CUresult graph_root_nodes(CUgraph handle, std::vector<CUgraphNode>* nodes) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
+  Call call;
+  Graph* graph = call.graph(handle);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   std::lock_guard lock(graph->mutex);
   Shape shape;
-  if (const CUresult result = fetch_shape(s, *graph, &shape); result != CUDA_SUCCESS) {
+  if (const CUresult result = fetch_shape(call.session, *graph, &shape); result != CUDA_SUCCESS) {
     return result;
   }
   std::vector<bool> follows(shape.types.size(), false);
@@ -464,27 +422,27 @@ CUresult graph_root_nodes(CUgraph handle, std::vector<CUgraphNode>* nodes) {
   }
   for (uint32_t i = 0; i < shape.types.size(); ++i) {
     if (!follows[i] && shape.types[i] != kNodeDestroyed) {
-      nodes->push_back(node_handle(s, bits_of(handle), graph, i));
+      nodes->push_back(node_handle(call.session, bits_of(handle), graph, i));
     }
   }
   return CUDA_SUCCESS;
 }
 
 CUresult graph_edges(CUgraph handle, std::vector<Edge>* edges) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
+  Call call;
+  Graph* graph = call.graph(handle);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   std::lock_guard lock(graph->mutex);
   Shape shape;
-  if (const CUresult result = fetch_shape(s, *graph, &shape); result != CUDA_SUCCESS) {
+  if (const CUresult result = fetch_shape(call.session, *graph, &shape); result != CUDA_SUCCESS) {
     return result;
   }
   for (const message::GraphEdge& edge : shape.edges) {
-    edges->push_back({node_handle(s, bits_of(handle), graph, edge.from),
-                      node_handle(s, bits_of(handle), graph, edge.to), edge_data_of(edge.data)});
+    edges->push_back({node_handle(call.session, bits_of(handle), graph, edge.from),
+                      node_handle(call.session, bits_of(handle), graph, edge.to),
+                      edge_data_of(edge.data)});
   }
   return CUDA_SUCCESS;
 }
@@ -493,19 +451,18 @@ namespace {
 
 // Asked for the shape first: whether an edge is possible is told at once.
 CUresult change_edges(CUgraph handle, std::span<const Edge> edges, bool remove) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
+  Call call;
+  Graph* graph = call.graph(handle);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   if (remove && !graph->memory.empty()) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
   std::vector<message::GraphEdge> numbers;
   for (const Edge& edge : edges) {
-    const GraphNode* from = s->graph_nodes.find(bits_of(edge.from));
-    const GraphNode* to = s->graph_nodes.find(bits_of(edge.to));
+    const GraphNode* from = call->graph_nodes.find(bits_of(edge.from));
+    const GraphNode* to = call->graph_nodes.find(bits_of(edge.to));
     if (from == nullptr || to == nullptr || from == to || from->graph != bits_of(handle) ||
         to->graph != bits_of(handle)) {
       return CUDA_ERROR_INVALID_VALUE;
@@ -514,7 +471,7 @@ CUresult change_edges(CUgraph handle, std::span<const Edge> edges, bool remove) 
   }
   std::lock_guard lock(graph->mutex);
   Shape shape;
-  if (const CUresult result = fetch_shape(s, *graph, &shape); result != CUDA_SUCCESS) {
+  if (const CUresult result = fetch_shape(call.session, *graph, &shape); result != CUDA_SUCCESS) {
     return result;
   }
   for (const message::GraphEdge& edge : numbers) {
@@ -527,7 +484,7 @@ CUresult change_edges(CUgraph handle, std::span<const Edge> edges, bool remove) 
   }
   const std::span<const message::GraphEdge> all(numbers);
   for (size_t at = 0; at < all.size(); at += limits::graph_edges_max) {
-    const uint64_t sequence = s->post(message::GraphEdges{
+    const uint64_t sequence = call->post(message::GraphEdges{
         .graph = graph->id,
         .remove = remove ? 1u : 0u,
         .edges = all.subspan(at, std::min<size_t>(all.size() - at, limits::graph_edges_max))});
@@ -548,15 +505,14 @@ CUresult graph_remove_edges(CUgraph graph, std::span<const Edge> edges) {
 }
 
 CUresult graph_dot(CUgraph handle, unsigned flags, std::string* text) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
+  Call call;
+  Graph* graph = call.graph(handle);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   for (uint64_t bytes = 1; text->size() < bytes;) {
     Answer<message::GraphDot> answer;
-    const CUresult result = s->ask(
+    const CUresult result = call->ask(
         message::GraphDot{.graph = graph->id, .flags = flags, .offset = text->size()}, &answer);
     if (result != CUDA_SUCCESS) {
       return result;

@@ -54,44 +54,32 @@ CUresult GraphCopies::add(int device, HostCopy copy, uint64_t* stand_in) {
 
 CUresult GraphCopies::replace_host_ends(int device, bool to_host, bool from_host, Copy* copy) {
   const bool flat = copy->height == 1 && copy->depth == 1;
-  HostCopy host;
-  host.width = copy->width;
-  host.height = copy->height;
-  host.depth = copy->depth;
-  const size_t packed_slice = copy->width * copy->height;
-  if (from_host) {
-    host.to_host = false;
-    host.host = copy->from;
-    host.pitch = flat ? copy->width : copy->from_pitch;
-    host.slice = copy->depth == 1 ? host.pitch * copy->height : copy->from_slice;
-    if (const CUresult result = add(device, host, &copy->from); result != CUDA_SUCCESS) {
+  for (const bool target : {false, true}) {
+    if (!(target ? to_host : from_host)) {
+      continue;
+    }
+    const CopyEnd end = end_of(copy, target);
+    HostCopy host;
+    host.to_host = target;
+    host.host = *end.address;
+    host.width = copy->width;
+    host.height = copy->height;
+    host.depth = copy->depth;
+    host.pitch = flat ? copy->width : *end.pitch;
+    host.slice = copy->depth == 1 ? host.pitch * copy->height : *end.slice;
+    if (const CUresult result = add(device, host, end.address); result != CUDA_SUCCESS) {
       return result;
     }
-    copy->from_pitch = copy->width;
-    copy->from_slice = packed_slice;
-    copy->from_place = Place::kDevice;
-  }
-  if (to_host) {
-    host.to_host = true;
-    host.host = copy->to;
-    host.pitch = flat ? copy->width : copy->to_pitch;
-    host.slice = copy->depth == 1 ? host.pitch * copy->height : copy->to_slice;
-    if (const CUresult result = add(device, host, &copy->to); result != CUDA_SUCCESS) {
-      return result;
-    }
-    copy->to_pitch = copy->width;
-    copy->to_slice = packed_slice;
-    copy->to_place = Place::kDevice;
+    *end.place = Place::kDevice;
+    *end.pitch = copy->width;
+    *end.slice = copy->width * copy->height;
   }
   return CUDA_SUCCESS;
 }
 
 void GraphCopies::remove(CUdeviceptr stand_in, bool to_host) {
-  const auto found = std::find_if(copies_.begin(), copies_.end(), [&](const HostCopy& copy) {
-    return copy.stand_in == stand_in && copy.to_host == to_host;
-  });
-  if (found != copies_.end()) {
-    copies_.erase(found);
+  if (const HostCopy* found = find(stand_in, to_host)) {
+    copies_.erase(copies_.begin() + (found - copies_.data()));
   }
 }
 
@@ -126,46 +114,24 @@ void GraphCopies::assign_parts(std::span<const Part> parts) {
   }
 }
 
-CUresult fill_stand_ins(const GraphCopies& copies, uint32_t part, CUstream stream) {
+CUresult copy_stand_ins(const GraphCopies& copies, uint32_t part, bool to_host, CUstream stream) {
   for (const HostCopy& one : copies.all()) {
-    if (one.to_host || one.part != part) {
+    if (one.to_host != to_host || one.part != part) {
       continue;
     }
-    const Copy box{.to = one.stand_in,
-                   .from = one.host,
-                   .to_place = Place::kDevice,
-                   .from_place = Place::kHost,
-                   .width = one.width,
-                   .height = one.height,
-                   .depth = one.depth,
-                   .to_pitch = one.width,
-                   .from_pitch = one.pitch,
-                   .to_slice = one.width * one.height,
-                   .from_slice = one.slice};
-    if (const CUresult result = copy(box, stream, true); result != CUDA_SUCCESS) {
-      return result;
-    }
-  }
-  return CUDA_SUCCESS;
-}
-
-CUresult fetch_stand_ins(const GraphCopies& copies, uint32_t part, CUstream stream) {
-  for (const HostCopy& one : copies.all()) {
-    if (!one.to_host || one.part != part) {
-      continue;
-    }
-    const Copy box{.to = one.host,
-                   .from = one.stand_in,
-                   .to_place = Place::kHost,
-                   .from_place = Place::kDevice,
-                   .width = one.width,
-                   .height = one.height,
-                   .depth = one.depth,
-                   .to_pitch = one.pitch,
-                   .from_pitch = one.width,
-                   .to_slice = one.slice,
-                   .from_slice = one.width * one.height};
-    if (const CUresult result = copy_to_host_later(box, stream); result != CUDA_SUCCESS) {
+    Copy box{.width = one.width, .height = one.height, .depth = one.depth};
+    const CopyEnd host = end_of(&box, to_host);
+    const CopyEnd stand_in = end_of(&box, !to_host);
+    *host.address = one.host;
+    *host.place = Place::kHost;
+    *host.pitch = one.pitch;
+    *host.slice = one.slice;
+    *stand_in.address = one.stand_in;
+    *stand_in.place = Place::kDevice;
+    *stand_in.pitch = one.width;
+    *stand_in.slice = one.width * one.height;
+    const CUresult result = to_host ? copy_to_host_later(box, stream) : copy(box, stream, true);
+    if (result != CUDA_SUCCESS) {
       return result;
     }
   }

@@ -39,6 +39,18 @@ struct HostCopy {
   }
 };
 
+// One end of a copy.
+struct CopyEnd {
+  uint64_t* address;
+  Place* place;
+  size_t* pitch;
+  size_t* slice;
+};
+inline CopyEnd end_of(Copy* copy, bool target) {
+  return target ? CopyEnd{&copy->to, &copy->to_place, &copy->to_pitch, &copy->to_slice}
+                : CopyEnd{&copy->from, &copy->from_place, &copy->from_pitch, &copy->from_slice};
+}
+
 class GraphCopies {
  public:
   // Replaces the host ends of a copy by stand-ins on the device. CUDA_ERROR_NOT_SUPPORTED where
@@ -67,9 +79,9 @@ class GraphCopies {
   std::vector<HostCopy> copies_;
 };
 
-// Around a launch of a part on the stream. As natively, pageable memory is read at the launch call,
-// and pinned memory when the stream gets there.
-CUresult fill_stand_ins(const GraphCopies& copies, uint32_t part, CUstream stream);
-CUresult fetch_stand_ins(const GraphCopies& copies, uint32_t part, CUstream stream);
+// Fills the stand-ins before a launch of the part on the stream, or fetches them (`to_host`) behind
+// it. As natively, pageable memory is read at the launch call, and pinned memory when the stream
+// gets there.
+CUresult copy_stand_ins(const GraphCopies& copies, uint32_t part, bool to_host, CUstream stream);
 
 }  // namespace farlane::client

@@ -3,16 +3,10 @@
 
 #include <vector>
 
+#include "client/core/call.h"
 #include "client/core/graph_api.h"
-#include "client/core/session.h"
 
 namespace farlane::client {
-
-// A graph or instance by its handle. Null with *error set.
-Graph* find_graph(Session* s, CUgraph handle, CUresult* error);
-GraphExec* find_exec(Session* s, CUgraphExec handle, CUresult* error);
-// A node and its graph.
-GraphNode* find_node(Session* s, CUgraphNode handle, Graph** graph, CUresult* error);
 
 // The handle of a node; made at the first request. With the graph's lock.
 CUgraphNode node_handle(Session* s, uint64_t graph_bits, Graph* graph, uint32_t number);

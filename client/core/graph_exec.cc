@@ -6,14 +6,6 @@
 
 namespace farlane::client {
 
-GraphExec* find_exec(Session* s, CUgraphExec handle, CUresult* error) {
-  GraphExec* found = s->graph_execs.find(bits_of(handle));
-  if (found == nullptr) {
-    *error = CUDA_ERROR_INVALID_VALUE;
-  }
-  return found;
-}
-
 CUresult fetch_parts(Session* s, GraphExec* exec) {
   exec->calls.clear();
   std::vector<GraphCopies::Part> copies;
@@ -52,15 +44,12 @@ CUresult fetch_parts(Session* s, GraphExec* exec) {
 
 CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
                            CUgraphInstantiateResult* outcome, CUgraphNode* error_node) {
-  CUresult error = CUDA_SUCCESS;
+  Call call;
   *exec = nullptr;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, handle, &error);
-  if (graph == nullptr) {
-    return error;
-  }
-  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-    return refused;
+  Graph* graph = call.graph(handle);
+  call.check_unsafe();
+  if (!call) {
+    return call.error;
   }
   constexpr uint64_t kKnown =
       CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD |
@@ -75,16 +64,14 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
   if (!graph->memory.empty() && graph->instances != 0) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
-  uint64_t bits = 0;
-  GraphExec* made = s->graph_execs.create(&bits);
+  GraphExec* made = call.make(call->graph_execs, graph->device);
   if (made == nullptr) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return call.error;
   }
-  made->id = protocol::ExecId::from_bits(bits);
-  made->device = graph->device;
+  const uint64_t bits = made->id.bits();
   made->flags = flags;
   Answer<message::GraphInstantiate> answer;
-  const CUresult result = s->ask(
+  const CUresult result = call->ask(
       message::GraphInstantiate{
           .exec = made->id,
           .graph = graph->id,
@@ -95,20 +82,20 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
     *outcome = static_cast<CUgraphInstantiateResult>(answer.reply.outcome);
   }
   if (error_node != nullptr) {
-    *error_node = answer.reply.error_node == 0
-                      ? nullptr
-                      : node_handle(s, bits_of(handle), graph, answer.reply.error_node - 1);
+    *error_node = answer.reply.error_node == 0 ? nullptr
+                                               : node_handle(call.session, bits_of(handle), graph,
+                                                             answer.reply.error_node - 1);
   }
   if (result != CUDA_SUCCESS) {
-    s->graph_execs.destroy(bits);
+    call->graph_execs.destroy(bits);
     return result;
   }
   made->copies = graph->copies;
   made->events = graph->events;
   if (!graph->functions.empty()) {
-    if (const CUresult told = fetch_parts(s, made); told != CUDA_SUCCESS) {
-      s->graph_execs.destroy(bits);
-      s->post(message::ExecDestroy{.exec = protocol::ExecId::from_bits(bits)});
+    if (const CUresult told = fetch_parts(call.session, made); told != CUDA_SUCCESS) {
+      call->graph_execs.destroy(bits);
+      call->post(message::ExecDestroy{.exec = protocol::ExecId::from_bits(bits)});
       return told;
     }
   }
@@ -118,19 +105,18 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
     ++graph->instances;
   }
   made->objects = graph->objects;
-  retain_objects(s, made->objects);
-  s->graph_execs.publish(bits);
+  retain_objects(call.session, made->objects);
+  call->graph_execs.publish(bits);
   made->device->memory_changed();
   *exec = handle_of<CUgraphExec>(bits);
   return CUDA_SUCCESS;
 }
 
 CUresult exec_destroy(CUgraphExec handle) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  Call call;
+  GraphExec* exec = call.exec(handle);
   if (exec == nullptr) {
-    return error;
+    return call.error;
   }
   ObjectCounts objects;
   GraphCopies copies;
@@ -146,26 +132,26 @@ CUresult exec_destroy(CUgraphExec handle) {
     order = std::exchange(exec->order, nullptr);
     last_stream = exec->last_stream;
   }
-  if (Graph* graph = exec->graph == 0 ? nullptr : s->graphs.find(exec->graph)) {
+  if (Graph* graph = exec->graph == 0 ? nullptr : call->graphs.find(exec->graph)) {
     std::lock_guard lock(graph->mutex);
     --graph->instances;
   }
   exec->device->memory_changed();
-  s->graph_execs.destroy(bits_of(handle));
-  s->post(message::ExecDestroy{.exec = id});
+  call->graph_execs.destroy(bits_of(handle));
+  call->post(message::ExecDestroy{.exec = id});
   if (order != nullptr) {
     event_destroy(order);
   }
   if (!objects.empty()) {
     // Launches under way may still use them.
-    if (s->streams.find(last_stream) != nullptr) {
+    if (call->streams.find(last_stream) != nullptr) {
       stream_synchronize(handle_of<CUstream>(last_stream));
     } else if (last_stream != 0) {
       device_synchronize(protocol::StreamId::from_bits(last_stream).is_legacy()
                              ? static_cast<int>(protocol::StreamId::from_bits(last_stream).index())
                              : 0);
     }
-    release_objects(s, &objects);
+    release_objects(call.session, &objects);
   }
   return CUDA_SUCCESS;
 }
@@ -198,18 +184,19 @@ CUresult order_behind_last(Session* s, GraphExec* exec, const Stream& stream, CU
 // One part of a launch, or all of one that has only this, and what the client does around it.
 CUresult launch_part(Session* s, GraphExec* exec, uint32_t part, Stream* found, CUstream stream,
                      uint64_t* sequence) {
-  if (const CUresult result = fill_stand_ins(exec->copies, part, stream); result != CUDA_SUCCESS) {
+  if (const CUresult result = copy_stand_ins(exec->copies, part, false, stream);
+      result != CUDA_SUCCESS) {
     return result;
   }
-  *sequence =
-      exec->calls.empty()
-          ? s->post(message::GraphLaunch{.stream = found->id, .exec = exec->id})
-          : s->post(message::PartLaunch{.stream = found->id, .exec = exec->id, .part = part});
+  *sequence = exec->calls.empty()
+                  ? s->post_to(found, message::GraphLaunch{.stream = found->id, .exec = exec->id})
+                  : s->post_to(found, message::PartLaunch{
+                                          .stream = found->id, .exec = exec->id, .part = part});
   if (*sequence == 0) {
     return kServerLost;
   }
-  s->touch(found, *sequence);
-  if (const CUresult result = fetch_stand_ins(exec->copies, part, stream); result != CUDA_SUCCESS) {
+  if (const CUresult result = copy_stand_ins(exec->copies, part, true, stream);
+      result != CUDA_SUCCESS) {
     return result;
   }
   for (const PartCall& call : exec->calls) {
@@ -223,92 +210,71 @@ CUresult launch_part(Session* s, GraphExec* exec, uint32_t part, Stream* found, 
 }  // namespace
 
 CUresult exec_launch(CUgraphExec handle, CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
-    return earlier;
-  }
-  GraphExec* exec = find_exec(s, handle, &error);
-  Stream* found = exec == nullptr ? nullptr : s->resolve(stream, &error);
-  if (found == nullptr) {
-    return error;
-  }
-  const CaptureRef capture = s->captures.admit(*found, &error);
-  if (error != CUDA_SUCCESS) {
-    return error;
-  }
-  if (capture != nullptr) {
-    return s->captures.check_wait(*found);  // CUDA 13 does not capture launches of graphs
+  Call call;
+  call.take_earlier();
+  GraphExec* exec = call.exec(handle);
+  Stream* found = call.stream(stream);
+  call.admit(found, false);  // CUDA 13 does not capture launches of graphs
+  if (!call) {
+    return call.error;
   }
   std::lock_guard lock(exec->mutex);
   if (!exec->memory.empty()) {
-    error = s->graph_memories.launch(
+    call.error = call->graph_memories.launch(
         exec->memory, (exec->flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0);
-    if (error != CUDA_SUCCESS) {
-      return error;
+    if (!call) {
+      return call.error;
     }
   }
   if (!exec->copies.empty() || !exec->calls.empty()) {
-    error = order_behind_last(s, exec, *found, stream);
-    if (error != CUDA_SUCCESS) {
-      return error;
+    call.error = order_behind_last(call.session, exec, *found, stream);
+    if (!call) {
+      return call.error;
     }
   }
   uint64_t sequence = 0;
   for (uint32_t part = 0; part < exec->parts; ++part) {
-    error = launch_part(s, exec, part, found, stream, &sequence);
-    if (error != CUDA_SUCCESS) {
-      return error;
+    call.error = launch_part(call.session, exec, part, found, stream, &sequence);
+    if (!call) {
+      return call.error;
     }
   }
   exec->last_stream = found->id.bits();
   for (const uint64_t bits : exec->events) {
-    if (Event* event = s->events.find(bits)) {
+    if (Event* event = call->events.find(bits)) {
       event->capture.store(0, std::memory_order_release);
       event->recorded_stream.store(found->id.bits(), std::memory_order_release);
       event->recorded_sequence.store(sequence, std::memory_order_release);
     }
   }
-  return s->launch_blocking ? stream_synchronize(stream) : CUDA_SUCCESS;
+  return call->launch_blocking ? stream_synchronize(stream) : CUDA_SUCCESS;
 }
 
 CUresult exec_upload(CUgraphExec handle, CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
-  Stream* found = exec == nullptr ? nullptr : s->resolve(stream, &error);
-  if (found == nullptr) {
-    return error;
+  Call call;
+  GraphExec* exec = call.exec(handle);
+  Stream* found = call.stream(stream);
+  call.admit(found, false);
+  if (!call) {
+    return call.error;
   }
-  const CaptureRef capture = s->captures.admit(*found, &error);
-  if (error != CUDA_SUCCESS || capture != nullptr) {
-    return capture != nullptr ? s->captures.check_wait(*found) : error;
-  }
-  const uint64_t sequence = s->post(message::GraphUpload{.stream = found->id, .exec = exec->id});
-  if (sequence == 0) {
-    return kServerLost;
-  }
-  s->touch(found, sequence);
-  return CUDA_SUCCESS;
+  return posted(call->post_to(found, message::GraphUpload{.stream = found->id, .exec = exec->id}));
 }
 
 CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdateResultInfo* info) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
-  Graph* graph = exec == nullptr ? nullptr : find_graph(s, graph_handle, &error);
+  Call call;
+  GraphExec* exec = call.exec(handle);
+  Graph* graph = call.graph(graph_handle);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
   Answer<message::ExecUpdate> answer;
   const CUresult result =
-      s->ask(message::ExecUpdate{.exec = exec->id, .graph = graph->id}, &answer);
+      call->ask(message::ExecUpdate{.exec = exec->id, .graph = graph->id}, &answer);
   std::scoped_lock lock(graph->mutex, exec->mutex);
   const auto node = [&](uint32_t number) {
-    return number == 0 ? nullptr : node_handle(s, bits_of(graph_handle), graph, number - 1);
+    return number == 0 ? nullptr
+                       : node_handle(call.session, bits_of(graph_handle), graph, number - 1);
   };
   info->result = static_cast<CUgraphExecUpdateResult>(answer.reply.outcome);
   info->errorNode = node(answer.reply.error_node);
@@ -318,28 +284,26 @@ CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdate
   }
   exec->copies = graph->copies;
   exec->events = graph->events;
-  return exec->calls.empty() ? CUDA_SUCCESS : fetch_parts(s, exec);
+  return exec->calls.empty() ? CUDA_SUCCESS : fetch_parts(call.session, exec);
 }
 
 CUresult exec_flags(CUgraphExec handle, uint64_t* flags) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  const GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  Call call;
+  const GraphExec* exec = call.exec(handle);
   if (exec == nullptr) {
-    return error;
+    return call.error;
   }
   *flags = exec->flags;
   return CUDA_SUCCESS;
 }
 
 CUresult exec_enable_node(CUgraphExec handle, CUgraphNode node_name, bool enabled) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  Call call;
+  GraphExec* exec = call.exec(handle);
   Graph* graph = nullptr;
-  const GraphNode* node = exec == nullptr ? nullptr : find_node(s, node_name, &graph, &error);
+  const GraphNode* node = call.node(node_name, &graph);
   if (node == nullptr) {
-    return error;
+    return call.error;
   }
   CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
   if (const CUresult result = node_type(node_name, &type); result != CUDA_SUCCESS) {
@@ -355,19 +319,17 @@ CUresult exec_enable_node(CUgraphExec handle, CUgraphNode node_name, bool enable
   } else {
     exec->disabled.insert({node->graph, node->number});
   }
-  const uint64_t sequence = s->post(message::NodeEnable{
-      .exec = exec->id, .graph = graph->id, .node = node->number, .enabled = enabled ? 1u : 0u});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(call->post(message::NodeEnable{
+      .exec = exec->id, .graph = graph->id, .node = node->number, .enabled = enabled ? 1u : 0u}));
 }
 
 CUresult exec_node_enabled(CUgraphExec handle, CUgraphNode node_name, bool* enabled) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  GraphExec* exec = s == nullptr ? nullptr : find_exec(s, handle, &error);
+  Call call;
+  GraphExec* exec = call.exec(handle);
   Graph* graph = nullptr;
-  const GraphNode* node = exec == nullptr ? nullptr : find_node(s, node_name, &graph, &error);
+  const GraphNode* node = call.node(node_name, &graph);
   if (node == nullptr) {
-    return error;
+    return call.error;
   }
   std::lock_guard lock(exec->mutex);
   *enabled = !exec->disabled.contains({node->graph, node->number});

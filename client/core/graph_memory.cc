@@ -156,15 +156,13 @@ CUresult GraphMemories::reset_attribute(int device, CUgraphMem_attribute which) 
 }
 
 CUresult graph_memory_attribute(int device, CUgraphMem_attribute which, uint64_t* value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  return s == nullptr ? error : s->graph_memories.attribute(device, which, value);
+  Call call;
+  return !call ? call.error : call->graph_memories.attribute(device, which, value);
 }
 
 CUresult graph_memory_reset(int device, CUgraphMem_attribute which) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  return s == nullptr ? error : s->graph_memories.reset_attribute(device, which);
+  Call call;
+  return !call ? call.error : call->graph_memories.reset_attribute(device, which);
 }
 
 bool is_graph_memory(CUdeviceptr address) {
@@ -186,9 +184,8 @@ CUresult capture_allocation(Session* s, const Stream& stream, Capture& capture, 
     std::lock_guard lock(s->captures.mutex());
     capture.memory.allocated.push_back(std::move(made));
   }
-  const uint64_t sequence =
-      s->post(message::MemoryCaptured{.stream = stream.id, .address = *address, .bytes = bytes});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(
+      s->post(message::MemoryCaptured{.stream = stream.id, .address = *address, .bytes = bytes}));
 }
 
 CUresult capture_free(Session* s, const Stream& stream, Capture& capture, CUdeviceptr address) {
@@ -204,9 +201,8 @@ CUresult capture_free(Session* s, const Stream& stream, Capture& capture, CUdevi
     }
     capture.memory.freed.push_back(std::move(found));
   }
-  const uint64_t sequence = s->post(
-      message::MemoryCaptured{.stream = stream.id, .address = address, .bytes = bytes, .frees = 1});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(s->post(message::MemoryCaptured{
+      .stream = stream.id, .address = address, .bytes = bytes, .frees = 1}));
 }
 
 }  // namespace farlane::client

@@ -9,31 +9,27 @@ namespace farlane::client {
 
 namespace limits = protocol::limits;
 
-GraphNode* find_node(Session* s, CUgraphNode handle, Graph** graph, CUresult* error) {
-  GraphNode* node = s->graph_nodes.find(bits_of(handle));
-  *graph = node == nullptr ? nullptr : s->graphs.find(node->graph);
-  if (*graph != nullptr) {
-    return node;
-  }
-  *error = CUDA_ERROR_INVALID_VALUE;
-  return nullptr;
-}
-
 namespace {
 
 // `how` on the wire.
 enum class NodeChange : uint32_t { kAdd = 0, kInGraph = 1, kInExec = 2 };
 
 // A place, looked up. The graph's lock is held while it exists.
-struct Put {
-  Session* s = nullptr;
+class Put : public Call {
+ public:
+  explicit Put(const NodePlace& place) : place_(place) {
+    if (place.node == nullptr) {
+      find_new();
+    } else {
+      find_old();
+    }
+  }
+
   Graph* graph = nullptr;
-  uint64_t graph_bits = 0;
   uint32_t number = 0;
   NodeChange how = NodeChange::kAdd;
   GraphExec* exec = nullptr;
   std::vector<message::GraphDependency> dependencies;
-  std::unique_lock<std::mutex> lock;
 
   // The parts that all such commands have.
   template <class M>
@@ -48,97 +44,88 @@ struct Put {
   GraphCopies& copies() { return exec != nullptr ? exec->copies : graph->copies; }
   std::vector<HostFunctionRef>& functions() { return graph->functions; }
   std::vector<uint64_t>& events() { return exec != nullptr ? exec->events : graph->events; }
+
+  // Posts the command that does it. A new node gets its handle.
+  template <class M>
+  CUresult finish(const M& command) {
+    if (session->post(command) == 0) {
+      return kServerLost;
+    }
+    if (how == NodeChange::kAdd) {
+      ++graph->nodes;
+      *place_.added = node_handle(session, graph->id.bits(), graph, number);
+      if (*place_.added == nullptr) {
+        return CUDA_ERROR_OUT_OF_MEMORY;
+      }
+    }
+    return CUDA_SUCCESS;
+  }
+
+ private:
+  void find_new() {
+    graph = Call::graph(place_.graph);
+    if (graph == nullptr) {
+      return;
+    }
+    error = read_dependencies(session, graph->id.bits(), place_.dependencies, &dependencies);
+    if (error != CUDA_SUCCESS) {
+      return;
+    }
+    lock_ = std::unique_lock(graph->mutex);
+    error = refresh_nodes(session, graph);
+    number = graph->nodes;
+  }
+  void find_old() {
+    const GraphNode* node = Call::node(place_.node, &graph);
+    if (node == nullptr) {
+      return;
+    }
+    number = node->number;
+    how = NodeChange::kInGraph;
+    lock_ = std::unique_lock(graph->mutex);
+    if (place_.exec != nullptr) {
+      how = NodeChange::kInExec;
+      exec = Call::exec(place_.exec);
+    }
+  }
+
+  const NodePlace& place_;
+  std::unique_lock<std::mutex> lock_;
 };
 
-CUresult begin(const NodePlace& place, Put* put) {
-  CUresult error = CUDA_SUCCESS;
-  put->s = session(&error);
-  if (put->s == nullptr) {
-    return error;
-  }
-  if (place.node == nullptr) {
-    put->graph = find_graph(put->s, place.graph, &error);
-    if (put->graph == nullptr) {
-      return error;
-    }
-    put->graph_bits = bits_of(place.graph);
-    error = read_dependencies(put->s, put->graph_bits, place.dependencies, &put->dependencies);
-    if (error != CUDA_SUCCESS) {
-      return error;
-    }
-    put->lock = std::unique_lock(put->graph->mutex);
-    error = refresh_nodes(put->s, put->graph);
-    put->number = put->graph->nodes;
-    return error;
-  }
-  const GraphNode* node = find_node(put->s, place.node, &put->graph, &error);
-  if (node == nullptr) {
-    return error;
-  }
-  put->graph_bits = node->graph;
-  put->number = node->number;
-  put->how = NodeChange::kInGraph;
-  put->lock = std::unique_lock(put->graph->mutex);
-  if (place.exec != nullptr) {
-    put->how = NodeChange::kInExec;
-    put->exec = find_exec(put->s, place.exec, &error);
-  }
-  return error;
-}
-
-// The command has been posted.
-CUresult end(const NodePlace& place, Put* put, uint64_t sequence) {
-  if (sequence == 0) {
-    return kServerLost;
-  }
-  if (put->how == NodeChange::kAdd) {
-    ++put->graph->nodes;
-    *place.added = node_handle(put->s, put->graph_bits, put->graph, put->number);
-    if (*place.added == nullptr) {
-      return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-  }
-  return CUDA_SUCCESS;
-}
-
+// What the server says about a node.
 template <class M>
-CUresult ask_node(CUgraphNode handle, Session** s, Graph** graph, Answer<M>* answer) {
-  CUresult error = CUDA_SUCCESS;
-  *s = session(&error);
-  if (*s == nullptr) {
-    return error;
+struct NodeAnswer : Call {
+  explicit NodeAnswer(CUgraphNode handle) : node(Call::node(handle, &graph)) {
+    if (node != nullptr) {
+      error = session->ask(M{.graph = graph->id, .node = node->number}, &answer);
+    }
   }
-  const GraphNode* node = find_node(*s, handle, graph, &error);
-  if (node == nullptr) {
-    return error;
-  }
-  return (*s)->ask(M{.graph = (*graph)->id, .node = node->number}, answer);
-}
+  Graph* graph = nullptr;
+  GraphNode* node;
+  Answer<M> answer;
+};
 
 }  // namespace
 
 CUresult node_put_kernel(const NodePlace& place, CUfunction function, const Launch& launch) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  const Function* kernel = s->resolve(function, &error);
+  Call call;
+  const Function* kernel = call.function(function);
   if (kernel == nullptr) {
-    return error;
+    return call.error;
   }
   if (const CUresult wrong = check_launch(*kernel, launch); wrong != CUDA_SUCCESS) {
     return wrong;
   }
   alignas(16) std::byte packed[limits::param_bytes_max];
   message::KernelNode command;
-  error = pack_params(*kernel, launch, packed, &command.params);
-  Put put;
-  if (error == CUDA_SUCCESS) {
-    error = begin(place, &put);
+  if (const CUresult wrong = pack_params(*kernel, launch, packed, &command.params);
+      wrong != CUDA_SUCCESS) {
+    return wrong;
   }
-  if (error != CUDA_SUCCESS) {
-    return error;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
   put.fill(&command);
   command.kernel = kernel->id;
@@ -149,15 +136,14 @@ CUresult node_put_kernel(const NodePlace& place, CUfunction function, const Laun
   command.block_y = launch.block[1];
   command.block_z = launch.block[2];
   command.shared_bytes = static_cast<uint32_t>(launch.shared_bytes);
-  return end(place, &put, s->post(command));
+  return put.finish(command);
 }
 
 CUresult node_put_copy(const NodePlace& place, const Copy& copy) {
-  Put put;
-  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
-    return result;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
-  Session* s = put.s;
   if (copy.width == 0 || copy.height == 0 || copy.depth == 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -172,7 +158,7 @@ CUresult node_put_copy(const NodePlace& place, const Copy& copy) {
   }
   bool to_device = false;
   bool from_device = false;
-  if (const CUresult wrong = check_copy_ends(s, box, &to_device, &from_device);
+  if (const CUresult wrong = check_copy_ends(put.session, box, &to_device, &from_device);
       wrong != CUDA_SUCCESS) {
     return wrong;
   }
@@ -180,7 +166,7 @@ CUresult node_put_copy(const NodePlace& place, const Copy& copy) {
   if (put.how != NodeChange::kAdd && !put.copies().empty()) {
     Answer<message::CopyNodeGet> before;
     const CUresult result =
-        s->ask(message::CopyNodeGet{.graph = put.graph->id, .node = put.number}, &before);
+        put->ask(message::CopyNodeGet{.graph = put.graph->id, .node = put.number}, &before);
     if (result != CUDA_SUCCESS) {
       return result;
     }
@@ -203,17 +189,17 @@ CUresult node_put_copy(const NodePlace& place, const Copy& copy) {
   command.width = box.width;
   command.height = box.height;
   command.depth = box.depth;
-  const CUresult result = end(place, &put, s->post(command));
+  const CUresult result = put.finish(command);
   return result == CUDA_SUCCESS && put.exec != nullptr && put.exec->parts > 1
-             ? fetch_parts(s, put.exec)
+             ? fetch_parts(put.session, put.exec)
              : result;
 }
 
 CUresult node_put_fill(const NodePlace& place, CUdeviceptr to, size_t pitch, uint32_t value,
                        unsigned element_bytes, size_t width, size_t height) {
-  Put put;
-  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
-    return result;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
   if ((element_bytes != 1 && element_bytes != 2 && element_bytes != 4) || width == 0 ||
       height == 0) {
@@ -225,7 +211,7 @@ CUresult node_put_fill(const NodePlace& place, CUdeviceptr to, size_t pitch, uin
   if (__builtin_mul_overflow(width, size_t{element_bytes}, &row_bytes) || to % element_bytes != 0 ||
       (height > 1 && (pitch < row_bytes || pitch % element_bytes != 0)) ||
       __builtin_mul_overflow(height == 1 ? row_bytes : pitch, height, &bytes) ||
-      !put.s->is_device_range(to, (height == 1 ? 0 : pitch * (height - 1)) + row_bytes, &owner)) {
+      !put->is_device_range(to, (height == 1 ? 0 : pitch * (height - 1)) + row_bytes, &owner)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   message::FillNode command;
@@ -236,15 +222,15 @@ CUresult node_put_fill(const NodePlace& place, CUdeviceptr to, size_t pitch, uin
   command.element_bytes = element_bytes;
   command.width = width;
   command.height = height;
-  return end(place, &put, put.s->post(command));
+  return put.finish(command);
 }
 
 CUresult node_put_event(const NodePlace& place, CUevent event, bool wait) {
-  Put put;
-  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
-    return result;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
-  const Event* found = put.s->events.find(bits_of(event));
+  const Event* found = put->events.find(bits_of(event));
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
@@ -255,15 +241,14 @@ CUresult node_put_event(const NodePlace& place, CUevent event, bool wait) {
   if (!wait) {
     put.events().push_back(bits_of(event));
   }
-  return end(place, &put, put.s->post(command));
+  return put.finish(command);
 }
 
 CUresult node_put_child(const NodePlace& place, CUgraph child) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* inside = s == nullptr ? nullptr : find_graph(s, child, &error);
+  Call call;
+  Graph* inside = call.graph(child);
   if (inside == nullptr) {
-    return error;
+    return call.error;
   }
   GraphCopies copies;
   std::vector<uint64_t> events;
@@ -277,10 +262,9 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
     events = inside->events;
     functions = inside->functions;
   }
-  Put put;
-  error = begin(place, &put);
-  if (error != CUDA_SUCCESS) {
-    return error;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
   if (inside == put.graph) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -291,18 +275,18 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
   put.copies().add_all(copies);
   put.events().insert(put.events().end(), events.begin(), events.end());
   put.functions().insert(put.functions().end(), functions.begin(), functions.end());
-  return end(place, &put, s->post(command));
+  return put.finish(command);
 }
 
 CUresult node_put_host(const NodePlace& place, CUhostFn function, void* data) {
-  Put put;
-  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
-    return result;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
   if (function == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  const HostFunctionRef made = put.s->host_functions.add(function, data);
+  const HostFunctionRef made = put->host_functions.add(function, data);
   if (put.how == NodeChange::kInExec) {
     std::lock_guard lock(put.exec->mutex);
     for (PartCall& call : put.exec->calls) {
@@ -314,67 +298,61 @@ CUresult node_put_host(const NodePlace& place, CUhostFn function, void* data) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   put.functions().push_back(made);
-  return end(place, &put,
-             put.s->post(message::HostNode{.graph = put.graph->id,
-                                           .node = put.number,
-                                           .how = static_cast<uint32_t>(put.how),
-                                           .function = made->number,
-                                           .dependencies = put.dependencies}));
+  return put.finish(message::HostNode{.graph = put.graph->id,
+                                      .node = put.number,
+                                      .how = static_cast<uint32_t>(put.how),
+                                      .function = made->number,
+                                      .dependencies = put.dependencies});
 }
 
 CUresult node_add_allocation(const NodePlace& place, int device, size_t bytes,
                              std::vector<CUmemAccessDesc> access, CUdeviceptr* address) {
-  Put put;
-  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
-    return result;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
   GraphMemoryRef made;
   if (bytes == 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  if (const CUresult result =
-          put.s->graph_memories.allocate(device, bytes, std::move(access), &made);
+  if (const CUresult result = put->graph_memories.allocate(device, bytes, std::move(access), &made);
       result != CUDA_SUCCESS) {
     return result;
   }
   *address = made->address;
   put.graph->memory.allocated.push_back(std::move(made));
-  return end(place, &put,
-             put.s->post(message::MemoryNode{.graph = put.graph->id,
-                                             .node = put.number,
-                                             .address = *address,
-                                             .bytes = bytes,
-                                             .dependencies = put.dependencies}));
+  return put.finish(message::MemoryNode{.graph = put.graph->id,
+                                        .node = put.number,
+                                        .address = *address,
+                                        .bytes = bytes,
+                                        .dependencies = put.dependencies});
 }
 
 CUresult node_add_free(const NodePlace& place, CUdeviceptr address) {
-  Put put;
-  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
-    return result;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
-  GraphMemoryRef found = put.s->graph_memories.find(address);
+  GraphMemoryRef found = put->graph_memories.find(address);
   if (found == nullptr || put.graph->memory.has_freed(address)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   const size_t bytes = found->bytes;
   put.graph->memory.freed.push_back(std::move(found));
-  return end(place, &put,
-             put.s->post(message::MemoryNode{.graph = put.graph->id,
-                                             .node = put.number,
-                                             .frees = 1,
-                                             .address = address,
-                                             .bytes = bytes,
-                                             .dependencies = put.dependencies}));
+  return put.finish(message::MemoryNode{.graph = put.graph->id,
+                                        .node = put.number,
+                                        .frees = 1,
+                                        .address = address,
+                                        .bytes = bytes,
+                                        .dependencies = put.dependencies});
 }
 
 CUresult node_memory(CUgraphNode handle, CUDA_MEM_ALLOC_NODE_PARAMS* params) {
-  Session* s = nullptr;
-  Graph* graph = nullptr;
-  Answer<message::MemoryNodeGet> answer;
-  if (const CUresult result = ask_node(handle, &s, &graph, &answer); result != CUDA_SUCCESS) {
-    return result;
+  const NodeAnswer<message::MemoryNodeGet> asked(handle);
+  if (!asked) {
+    return asked.error;
   }
-  const GraphMemoryRef found = s->graph_memories.find(answer.reply.address);
+  const GraphMemoryRef found = asked->graph_memories.find(asked.answer.reply.address);
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -389,22 +367,20 @@ CUresult node_memory(CUgraphNode handle, CUDA_MEM_ALLOC_NODE_PARAMS* params) {
 }
 
 CUresult node_add_empty(const NodePlace& place) {
-  Put put;
-  if (const CUresult result = begin(place, &put); result != CUDA_SUCCESS) {
-    return result;
+  Put put(place);
+  if (!put) {
+    return put.error;
   }
-  return end(place, &put,
-             put.s->post(message::EmptyNode{
-                 .graph = put.graph->id, .node = put.number, .dependencies = put.dependencies}));
+  return put.finish(message::EmptyNode{
+      .graph = put.graph->id, .node = put.number, .dependencies = put.dependencies});
 }
 
 CUresult node_destroy(CUgraphNode handle) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Call call;
   Graph* graph = nullptr;
-  const GraphNode* node = s == nullptr ? nullptr : find_node(s, handle, &graph, &error);
+  const GraphNode* node = call.node(handle, &graph);
   if (node == nullptr) {
-    return error;
+    return call.error;
   }
   if (!graph->memory.empty()) {
     return CUDA_ERROR_NOT_SUPPORTED;
@@ -414,7 +390,8 @@ CUresult node_destroy(CUgraphNode handle) {
     CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
     Answer<message::CopyNodeGet> before;
     if (node_type(handle, &type) == CUDA_SUCCESS && type == CU_GRAPH_NODE_TYPE_MEMCPY &&
-        s->ask(message::CopyNodeGet{.graph = graph->id, .node = number}, &before) == CUDA_SUCCESS) {
+        call->ask(message::CopyNodeGet{.graph = graph->id, .node = number}, &before) ==
+            CUDA_SUCCESS) {
       std::lock_guard lock(graph->mutex);
       graph->copies.remove(before.reply.from, false);
       graph->copies.remove(before.reply.to, true);
@@ -423,27 +400,25 @@ CUresult node_destroy(CUgraphNode handle) {
   std::lock_guard lock(graph->mutex);
   graph->names.erase(number);
   ++graph->destroyed;
-  s->graph_nodes.destroy(bits_of(handle));
-  const uint64_t sequence = s->post(message::NodeDestroy{.graph = graph->id, .node = number});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  call->graph_nodes.destroy(bits_of(handle));
+  return posted(call->post(message::NodeDestroy{.graph = graph->id, .node = number}));
 }
 
 // ---- questions
 
 CUresult node_type(CUgraphNode handle, CUgraphNodeType* type) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Call call;
   Graph* graph = nullptr;
-  const GraphNode* node = s == nullptr ? nullptr : find_node(s, handle, &graph, &error);
+  const GraphNode* node = call.node(handle, &graph);
   if (node == nullptr) {
-    return error;
+    return call.error;
   }
   Answer<message::GraphShape> answer;
-  error = s->ask(
+  call.error = call->ask(
       message::GraphShape{.graph = graph->id, .first_node = node->number, .first_edge = UINT32_MAX},
       &answer);
-  if (error != CUDA_SUCCESS) {
-    return error;
+  if (!call) {
+    return call.error;
   }
   if (answer.reply.types.empty() || answer.reply.types[0].type == kNodeDestroyed) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -455,25 +430,24 @@ CUresult node_type(CUgraphNode handle, CUgraphNodeType* type) {
 namespace {
 
 CUresult edges_at(CUgraphNode handle, bool into, std::vector<Edge>* edges) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Call call;
   Graph* graph = nullptr;
-  const GraphNode* node = s == nullptr ? nullptr : find_node(s, handle, &graph, &error);
+  const GraphNode* node = call.node(handle, &graph);
   if (node == nullptr) {
-    return error;
+    return call.error;
   }
   const uint64_t bits = node->graph;
   const uint32_t number = node->number;
   std::lock_guard lock(graph->mutex);
   Shape shape;
-  error = fetch_shape(s, *graph, &shape);
-  if (error != CUDA_SUCCESS) {
-    return error;
+  call.error = fetch_shape(call.session, *graph, &shape);
+  if (!call) {
+    return call.error;
   }
   for (const message::GraphEdge& edge : shape.edges) {
     if ((into ? edge.to : edge.from) == number) {
-      edges->push_back({node_handle(s, bits, graph, edge.from),
-                        node_handle(s, bits, graph, edge.to), edge_data_of(edge.data)});
+      edges->push_back({node_handle(call.session, bits, graph, edge.from),
+                        node_handle(call.session, bits, graph, edge.to), edge_data_of(edge.data)});
     }
   }
   return CUDA_SUCCESS;
@@ -489,48 +463,46 @@ CUresult node_dependents(CUgraphNode node, std::vector<Edge>* edges) {
 }
 
 CUresult node_find_in_clone(CUgraphNode original, CUgraph clone, CUgraphNode* out) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* graph = s == nullptr ? nullptr : find_graph(s, clone, &error);
+  Call call;
+  Graph* graph = call.graph(clone);
   if (graph == nullptr) {
-    return error;
+    return call.error;
   }
-  const GraphNode* node = s->graph_nodes.find(bits_of(original));
+  const GraphNode* node = call->graph_nodes.find(bits_of(original));
   std::lock_guard lock(graph->mutex);
   if (node == nullptr || graph->original != node->graph || node->number >= graph->nodes) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  *out = node_handle(s, bits_of(clone), graph, node->number);
+  *out = node_handle(call.session, bits_of(clone), graph, node->number);
   return CUDA_SUCCESS;
 }
 
 CUresult node_kernel(CUgraphNode handle, CUfunction* function, Launch* launch) {
-  Session* s = nullptr;
-  Graph* graph = nullptr;
-  Answer<message::KernelNodeGet> answer;
-  if (const CUresult result = ask_node(handle, &s, &graph, &answer); result != CUDA_SUCCESS) {
-    return result;
+  const NodeAnswer<message::KernelNodeGet> asked(handle);
+  if (!asked) {
+    return asked.error;
   }
-  const Function* kernel = s->functions.find(answer.reply.kernel);
+  const auto& reply = asked.answer.reply;
+  const Function* kernel = asked->functions.find(reply.kernel);
   if (kernel == nullptr) {
     unsupported("the parameters of a library's kernel node");
     return CUDA_ERROR_NOT_SUPPORTED;
   }
-  *function = handle_of<CUfunction>(answer.reply.kernel);
+  *function = handle_of<CUfunction>(reply.kernel);
   *launch = {};
-  launch->grid[0] = answer.reply.grid_x;
-  launch->grid[1] = answer.reply.grid_y;
-  launch->grid[2] = answer.reply.grid_z;
-  launch->block[0] = answer.reply.block_x;
-  launch->block[1] = answer.reply.block_y;
-  launch->block[2] = answer.reply.block_z;
-  launch->shared_bytes = answer.reply.shared_bytes;
-  GraphNode* node = s->graph_nodes.find(bits_of(handle));
+  launch->grid[0] = reply.grid_x;
+  launch->grid[1] = reply.grid_y;
+  launch->grid[2] = reply.grid_z;
+  launch->block[0] = reply.block_x;
+  launch->block[1] = reply.block_y;
+  launch->block[2] = reply.block_z;
+  launch->shared_bytes = reply.shared_bytes;
+  GraphNode* node = asked->graph_nodes.find(bits_of(handle));
   if (node == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  std::lock_guard lock(graph->mutex);
-  node->params.assign(answer.reply.params.begin(), answer.reply.params.end());
+  std::lock_guard lock(asked.graph->mutex);
+  node->params.assign(reply.params.begin(), reply.params.end());
   node->param_pointers.clear();
   for (const message::Param& param : kernel->facts.params) {
     if (param.offset + param.bytes <= node->params.size()) {
@@ -542,13 +514,11 @@ CUresult node_kernel(CUgraphNode handle, CUfunction* function, Launch* launch) {
 }
 
 CUresult node_copy(CUgraphNode handle, Copy* copy) {
-  Session* s = nullptr;
-  Graph* graph = nullptr;
-  Answer<message::CopyNodeGet> answer;
-  if (const CUresult result = ask_node(handle, &s, &graph, &answer); result != CUDA_SUCCESS) {
-    return result;
+  const NodeAnswer<message::CopyNodeGet> asked(handle);
+  if (!asked) {
+    return asked.error;
   }
-  const auto& reply = answer.reply;
+  const auto& reply = asked.answer.reply;
   *copy = {.to = reply.to,
            .from = reply.from,
            .to_place = Place::kDevice,
@@ -560,42 +530,35 @@ CUresult node_copy(CUgraphNode handle, Copy* copy) {
            .from_pitch = reply.from_pitch,
            .to_slice = reply.to_slice,
            .from_slice = reply.from_slice};
-  std::lock_guard lock(graph->mutex);
-  if (const HostCopy* host = graph->copies.find(copy->from, false)) {
-    copy->from = host->host;
-    copy->from_place = Place::kHost;
-    copy->from_pitch = host->pitch;
-    copy->from_slice = host->slice;
-  }
-  if (const HostCopy* host = graph->copies.find(copy->to, true)) {
-    copy->to = host->host;
-    copy->to_place = Place::kHost;
-    copy->to_pitch = host->pitch;
-    copy->to_slice = host->slice;
+  std::lock_guard lock(asked.graph->mutex);
+  for (const bool target : {false, true}) {
+    const CopyEnd end = end_of(copy, target);
+    if (const HostCopy* host = asked.graph->copies.find(*end.address, target)) {
+      *end.address = host->host;
+      *end.place = Place::kHost;
+      *end.pitch = host->pitch;
+      *end.slice = host->slice;
+    }
   }
   return CUDA_SUCCESS;
 }
 
 CUresult node_fill(CUgraphNode handle, CUDA_MEMSET_NODE_PARAMS* params) {
-  Session* s = nullptr;
-  Graph* graph = nullptr;
-  Answer<message::FillNodeGet> answer;
-  if (const CUresult result = ask_node(handle, &s, &graph, &answer); result != CUDA_SUCCESS) {
-    return result;
+  const NodeAnswer<message::FillNodeGet> asked(handle);
+  if (!asked) {
+    return asked.error;
   }
-  *params = {answer.reply.to,    answer.reply.pitch, answer.reply.value, answer.reply.element_bytes,
-             answer.reply.width, answer.reply.height};
+  const auto& reply = asked.answer.reply;
+  *params = {reply.to, reply.pitch, reply.value, reply.element_bytes, reply.width, reply.height};
   return CUDA_SUCCESS;
 }
 
 CUresult node_host(CUgraphNode handle, CUhostFn* function, void** data) {
-  Session* s = nullptr;
-  Graph* graph = nullptr;
-  Answer<message::HostNodeGet> answer;
-  if (const CUresult result = ask_node(handle, &s, &graph, &answer); result != CUDA_SUCCESS) {
-    return result;
+  const NodeAnswer<message::HostNodeGet> asked(handle);
+  if (!asked) {
+    return asked.error;
   }
-  const HostFunctionRef found = s->host_functions.find(answer.reply.function);
+  const HostFunctionRef found = asked->host_functions.find(asked.answer.reply.function);
   if (found == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -605,46 +568,41 @@ CUresult node_host(CUgraphNode handle, CUhostFn* function, void** data) {
 }
 
 CUresult node_event(CUgraphNode handle, CUevent* event) {
-  Session* s = nullptr;
-  Graph* graph = nullptr;
-  Answer<message::EventNodeGet> answer;
-  if (const CUresult result = ask_node(handle, &s, &graph, &answer); result != CUDA_SUCCESS) {
-    return result;
+  const NodeAnswer<message::EventNodeGet> asked(handle);
+  if (!asked) {
+    return asked.error;
   }
-  *event = handle_of<CUevent>(answer.reply.event);
+  *event = handle_of<CUevent>(asked.answer.reply.event);
   return CUDA_SUCCESS;
 }
 
 CUresult node_child(CUgraphNode handle, CUgraph* child) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Call call;
   Graph* graph = nullptr;
-  const GraphNode* node = s == nullptr ? nullptr : find_node(s, handle, &graph, &error);
+  const GraphNode* node = call.node(handle, &graph);
   if (node == nullptr) {
-    return error;
+    return call.error;
   }
   std::lock_guard lock(graph->mutex);
   CUgraph& known = graph->children[node->number];
   if (known == nullptr) {
-    uint64_t bits = 0;
-    Graph* inside = s->graphs.create(&bits);
+    Graph* inside = call.make(call->graphs, graph->device);
     if (inside == nullptr) {
-      return CUDA_ERROR_OUT_OF_MEMORY;
+      return call.error;
     }
-    inside->id = protocol::GraphId::from_bits(bits);
-    inside->device = graph->device;
+    const uint64_t bits = inside->id.bits();
     inside->is_inside = true;
     Answer<message::GraphChild> answer;
-    const CUresult result =
-        s->ask(message::GraphChild{.graph = inside->id, .parent = graph->id, .node = node->number},
-               &answer);
+    const CUresult result = call->ask(
+        message::GraphChild{.graph = inside->id, .parent = graph->id, .node = node->number},
+        &answer);
     if (result != CUDA_SUCCESS) {
-      s->graphs.destroy(bits);
+      call->graphs.destroy(bits);
       graph->children.erase(node->number);
       return result;
     }
     inside->nodes = answer.reply.nodes;
-    s->graphs.publish(bits);
+    call->graphs.publish(bits);
     known = handle_of<CUgraph>(bits);
   }
   *child = known;
@@ -652,59 +610,51 @@ CUresult node_child(CUgraphNode handle, CUgraph* child) {
 }
 
 CUresult node_attribute(CUgraphNode handle, CUkernelNodeAttrID id, CUkernelNodeAttrValue* value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Call call;
   Graph* graph = nullptr;
-  const GraphNode* node = s == nullptr ? nullptr : find_node(s, handle, &graph, &error);
+  const GraphNode* node = call.node(handle, &graph);
   if (node == nullptr) {
-    return error;
+    return call.error;
   }
   Answer<message::NodeAttributeGet> answer;
-  error = s->ask(
+  call.error = call->ask(
       message::NodeAttributeGet{
           .graph = graph->id, .node = node->number, .id = static_cast<uint32_t>(id)},
       &answer);
   static_assert(sizeof *value == sizeof answer.reply.value);
   std::memcpy(value, answer.reply.value.data(), sizeof *value);
-  return error;
+  return call.error;
 }
 
 CUresult node_set_attribute(CUgraphNode handle, CUkernelNodeAttrID id,
                             const CUkernelNodeAttrValue& value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
+  Call call;
   Graph* graph = nullptr;
-  const GraphNode* node = s == nullptr ? nullptr : find_node(s, handle, &graph, &error);
+  const GraphNode* node = call.node(handle, &graph);
   if (node == nullptr) {
-    return error;
+    return call.error;
   }
   message::NodeAttribute command;
   command.graph = graph->id;
   command.node = node->number;
   command.id = static_cast<uint32_t>(id);
   std::memcpy(command.value.data(), &value, sizeof value);
-  return s->post(command) == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(call->post(command));
 }
 
 CUresult node_copy_attributes(CUgraphNode to, CUgraphNode from) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
+  Call call;
   Graph* to_graph = nullptr;
   Graph* from_graph = nullptr;
-  const GraphNode* to_node = find_node(s, to, &to_graph, &error);
-  const GraphNode* from_node =
-      to_node == nullptr ? nullptr : find_node(s, from, &from_graph, &error);
+  const GraphNode* to_node = call.node(to, &to_graph);
+  const GraphNode* from_node = call.node(from, &from_graph);
   if (from_node == nullptr) {
-    return error;
+    return call.error;
   }
-  const uint64_t sequence = s->post(message::NodeAttributesCopy{.to = to_graph->id,
-                                                                .from = from_graph->id,
-                                                                .to_node = to_node->number,
-                                                                .from_node = from_node->number});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(call->post(message::NodeAttributesCopy{.to = to_graph->id,
+                                                       .from = from_graph->id,
+                                                       .to_node = to_node->number,
+                                                       .from_node = from_node->number}));
 }
 
 }  // namespace farlane::client

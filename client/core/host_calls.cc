@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "client/core/call.h"
 #include "client/core/session.h"
 
 namespace farlane::client {
@@ -197,22 +198,10 @@ void HostCalls::execute(uint64_t ticket, uint64_t sequence, CUresult status, con
 }
 
 CUresult host_function(CUstream stream, std::function<void(CUresult status)> function) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Stream* found = s->resolve(stream, &error);
-  if (found == nullptr) {
-    return error;
-  }
-  if (const CaptureRef capture = s->captures.admit(*found, &error); capture != nullptr) {
-    return s->captures.check_wait(*found);  // as CUDA has it for callbacks
-  }
-  if (error != CUDA_SUCCESS) {
-    return error;
-  }
-  return post_host_call(s, found, std::move(function)) == 0 ? kServerLost : CUDA_SUCCESS;
+  Call call;
+  Stream* found = call.stream(stream);
+  call.admit(found, false);  // as CUDA has it for callbacks
+  return call ? posted(post_host_call(call.session, found, std::move(function))) : call.error;
 }
 
 uint64_t post_host_call(Session* s, Stream* stream, std::function<void(CUresult status)> function) {

@@ -24,15 +24,11 @@ HostFunctionRef HostFunctions::find(uint64_t number) {
 }
 
 CUresult launch_host_function(CUstream stream, CUhostFn function, void* data) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
-  if (found == nullptr) {
-    return error;
-  }
-  const CaptureRef capture = s->captures.admit(*found, &error);
-  if (error != CUDA_SUCCESS) {
-    return error;
+  Call call;
+  Stream* found = call.stream(stream);
+  const CaptureRef capture = call.admit(found);
+  if (!call) {
+    return call.error;
   }
   if (capture == nullptr) {
     return host_function(stream, [function, data](CUresult status) {
@@ -41,14 +37,12 @@ CUresult launch_host_function(CUstream stream, CUhostFn function, void* data) {
       }
     });
   }
-  const HostFunctionRef made = s->host_functions.add(function, data);
+  const HostFunctionRef made = call->host_functions.add(function, data);
   {
-    std::lock_guard lock(s->captures.mutex());
+    std::lock_guard lock(call->captures.mutex());
     capture->functions.push_back(made);
   }
-  const uint64_t sequence =
-      s->post(message::HostCaptured{.stream = found->id, .function = made->number});
-  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+  return posted(call->post(message::HostCaptured{.stream = found->id, .function = made->number}));
 }
 
 uint64_t call_in_stream(Session* s, Stream* stream, const HostFunctionRef& function) {

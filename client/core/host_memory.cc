@@ -69,6 +69,17 @@ void finish_copies(uint64_t start, size_t bytes) {
   }
 }
 
+// Without a session there are no captures.
+CUresult check_captures() {
+  Session* s = session_if_any();
+  return s == nullptr ? CUDA_SUCCESS : s->captures.check_unsafe();
+}
+
+CUresult check_making() {
+  const CUresult started = session_start();
+  return started == CUDA_SUCCESS ? check_captures() : started;
+}
+
 // Memory that the server maps too. Null: this connection or this server does not do that, and the
 // memory is made here alone.
 void* share(size_t bytes, uint64_t region) {
@@ -127,13 +138,8 @@ void note_written(uint64_t address) {
 }
 
 CUresult host_allocate(size_t bytes, unsigned flags, void** address) {
-  if (const CUresult error = session_start(); error != CUDA_SUCCESS) {
-    return error;
-  }
-  if (Session* s = session_if_any(); s != nullptr) {
-    if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-      return refused;
-    }
+  if (const CUresult refused = check_making(); refused != CUDA_SUCCESS) {
+    return refused;
   }
   if (bytes == 0) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -159,10 +165,8 @@ CUresult host_allocate(size_t bytes, unsigned flags, void** address) {
 }
 
 CUresult host_free(void* address) {
-  if (Session* s = session_if_any(); s != nullptr) {
-    if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-      return refused;
-    }
+  if (const CUresult refused = check_captures(); refused != CUDA_SUCCESS) {
+    return refused;
   }
   PinnedMemory& memory = pinned();
   Pinned freed;
@@ -187,13 +191,8 @@ CUresult host_free(void* address) {
 }
 
 CUresult host_register(void* address, size_t bytes, unsigned flags) {
-  if (const CUresult error = session_start(); error != CUDA_SUCCESS) {
-    return error;
-  }
-  if (Session* s = session_if_any(); s != nullptr) {
-    if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-      return refused;
-    }
+  if (const CUresult refused = check_making(); refused != CUDA_SUCCESS) {
+    return refused;
   }
   const auto start = reinterpret_cast<uint64_t>(address);
   if (start == 0 || bytes == 0 || start + bytes < start) {
@@ -211,10 +210,8 @@ CUresult host_register(void* address, size_t bytes, unsigned flags) {
 }
 
 CUresult host_unregister(void* address) {
-  if (Session* s = session_if_any(); s != nullptr) {
-    if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-      return refused;
-    }
+  if (const CUresult refused = check_captures(); refused != CUDA_SUCCESS) {
+    return refused;
   }
   if (address == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;

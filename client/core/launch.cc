@@ -4,6 +4,7 @@
 #include <new>
 #include <type_traits>
 
+#include "client/core/call.h"
 #include "client/core/graph_detail.h"
 #include "client/core/session.h"
 #include "protocol/launch_attributes.h"
@@ -134,34 +135,25 @@ CUresult pack_params(const Function& function, const Launch& launch, std::span<s
 }
 
 CUresult launch(CUfunction function, const Launch& launch) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  if (const CUresult earlier = s->errors.take(); earlier != CUDA_SUCCESS) {
-    return earlier;
-  }
-  Stream* stream = s->resolve(launch.stream, &error);
-  if (stream == nullptr) {
-    return error;
-  }
+  Call call;
+  call.take_earlier();
+  Stream* stream = call.stream(launch.stream);
   // The stream says where, whichever device is current, as with CUDA's runtime (tried on 13.0).
-  Function* kernel = s->resolve(function, stream->device->ordinal, &error);
+  Function* kernel = call.function(function, stream);
   if (kernel == nullptr) {
-    return error;
+    return call.error;
   }
   if (stream->device != kernel->device) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
-  const CaptureRef capture = s->captures.admit(*stream, &error);
-  if (error != CUDA_SUCCESS) {
-    return error;
+  const CaptureRef capture = call.admit(stream);
+  if (!call) {
+    return call.error;
   }
   // A launch that is refused breaks the capture it would have been in.
   const auto refuse = [&](CUresult wrong) {
     if (capture != nullptr) {
-      std::lock_guard lock(s->captures.mutex());
+      std::lock_guard lock(call->captures.mutex());
       capture->broken = true;
     }
     return wrong;
@@ -194,7 +186,7 @@ CUresult launch(CUfunction function, const Launch& launch) {
   for (unsigned i = 0; i < launch.attribute_count; ++i) {
     if (protocol::records_event(launch.attributes[i].id)) {
       records_events = true;
-      if (s->events.find(bits_of(event_of(launch.attributes[i]))) == nullptr) {
+      if (call->events.find(bits_of(event_of(launch.attributes[i]))) == nullptr) {
         return refuse(CUDA_ERROR_INVALID_HANDLE);
       }
     } else if (!protocol::is_plain_launch_attribute(launch.attributes[i].id)) {
@@ -209,34 +201,34 @@ CUresult launch(CUfunction function, const Launch& launch) {
   }
 
   const uint64_t sequence =
-      s->post(message::Launch{.stream = stream->id,
-                              .kernel = kernel->id,
-                              .grid_x = launch.grid[0],
-                              .grid_y = launch.grid[1],
-                              .grid_z = launch.grid[2],
-                              .block_x = launch.block[0],
-                              .block_y = launch.block[1],
-                              .block_z = launch.block[2],
-                              .shared_bytes = static_cast<uint32_t>(launch.shared_bytes),
-                              .attributes = {attributes, launch.attribute_count},
-                              .params = params});
+      call->post(message::Launch{.stream = stream->id,
+                                 .kernel = kernel->id,
+                                 .grid_x = launch.grid[0],
+                                 .grid_y = launch.grid[1],
+                                 .grid_z = launch.grid[2],
+                                 .block_x = launch.block[0],
+                                 .block_y = launch.block[1],
+                                 .block_z = launch.block[2],
+                                 .shared_bytes = static_cast<uint32_t>(launch.shared_bytes),
+                                 .attributes = {attributes, launch.attribute_count},
+                                 .params = params});
   if (sequence == 0) {
     return kServerLost;
   }
   if (capture != nullptr) {
     return CUDA_SUCCESS;
   }
-  s->touch(stream, sequence);
+  call->touch(stream, sequence);
   for (unsigned i = 0; records_events && i < launch.attribute_count; ++i) {
     Event* event = protocol::records_event(launch.attributes[i].id)
-                       ? s->events.find(bits_of(event_of(launch.attributes[i])))
+                       ? call->events.find(bits_of(event_of(launch.attributes[i])))
                        : nullptr;
     if (event != nullptr) {
       event->recorded_stream.store(stream->id.bits(), std::memory_order_release);
       event->recorded_sequence.store(sequence, std::memory_order_release);
     }
   }
-  return s->launch_blocking ? stream_synchronize(launch.stream) : CUDA_SUCCESS;
+  return call->launch_blocking ? stream_synchronize(launch.stream) : CUDA_SUCCESS;
 }
 
 }  // namespace farlane::client

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <optional>
 
+#include "client/core/call.h"
 #include "client/core/graph_detail.h"
 #include "client/core/session.h"
 
@@ -35,17 +36,11 @@ bool Device::avoid_fences() {
 }
 
 CUresult memory_allocate(int device, size_t bytes, CUdeviceptr* address) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-    return refused;
-  }
-  Device* found = s->device(device);
+  Call call;
+  call.check_unsafe();
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   std::lock_guard lock(found->memory_mutex);
   uint64_t start = 0;
@@ -57,18 +52,12 @@ CUresult memory_allocate(int device, size_t bytes, CUdeviceptr* address) {
 }
 
 CUresult memory_free(CUdeviceptr address) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  call.check_unsafe();
+  if (!call || call->graph_memories.free(address, &call.error)) {
+    return call.error;
   }
-  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-    return refused;
-  }
-  if (s->graph_memories.free(address, &error)) {
-    return error;
-  }
-  Device* owner = s->device_of(address);
+  Device* owner = call->device_of(address);
   if (owner == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -78,27 +67,15 @@ CUresult memory_free(CUdeviceptr address) {
 }
 
 CUresult memory_allocate_async(int device, size_t bytes, CUstream stream, CUdeviceptr* address) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  Device* found = call.device(device);
+  const Stream* user = call.stream(stream);
+  if (const CaptureRef capture = call.admit(user); capture != nullptr) {
+    return capture_allocation(call.session, *user, *capture, device, bytes, address);
   }
-  Device* found = s->device(device);
-  if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
-  }
-  const Stream* user = s->resolve(stream, &error);
-  if (user == nullptr) {
-    return error;
-  }
-  if (const CaptureRef capture = s->captures.admit(*user, &error); capture != nullptr) {
-    return capture_allocation(s, *user, *capture, device, bytes, address);
-  }
-  if (error != CUDA_SUCCESS) {
-    return error;
-  }
-  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-    return refused;
+  call.check_unsafe();
+  if (!call) {
+    return call.error;
   }
   std::lock_guard lock(found->memory_mutex);
   uint64_t start = 0;
@@ -110,28 +87,16 @@ CUresult memory_allocate_async(int device, size_t bytes, CUstream stream, CUdevi
 }
 
 CUresult memory_free_async(CUdeviceptr address, CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  const Stream* user = call.stream(stream);
+  if (const CaptureRef capture = call.admit(user); capture != nullptr) {
+    return capture_free(call.session, *user, *capture, address);
   }
-  const Stream* user = s->resolve(stream, &error);
-  if (user == nullptr) {
-    return error;
+  call.check_unsafe();
+  if (!call || call->graph_memories.free(address, &call.error)) {
+    return call.error;
   }
-  if (const CaptureRef capture = s->captures.admit(*user, &error); capture != nullptr) {
-    return capture_free(s, *user, *capture, address);
-  }
-  if (error != CUDA_SUCCESS) {
-    return error;
-  }
-  if (const CUresult refused = s->captures.check_unsafe(); refused != CUDA_SUCCESS) {
-    return refused;
-  }
-  if (s->graph_memories.free(address, &error)) {
-    return error;
-  }
-  Device* owner = s->device_of(address);
+  Device* owner = call->device_of(address);
   if (owner == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
@@ -140,26 +105,23 @@ CUresult memory_free_async(CUdeviceptr address, CUstream stream) {
 }
 
 CUresult memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   const uint64_t changes = found->memory_changes.load(std::memory_order_acquire);
-  const auto max_age = std::chrono::milliseconds(s->settings().info_age_ms);
+  const auto max_age = std::chrono::milliseconds(call->settings().info_age_ms);
   std::unique_lock lock(found->memory_mutex);
   const auto now = transport::Clock::now();
   std::optional<Device::MemoryFacts>& facts = found->memory_facts;
   const bool known = facts && facts->changes == changes && now - facts->at < max_age;
-  if (!s->answers_here(known, message::MemoryInfo::kName)) {
+  if (!call->answers_here(known, message::MemoryInfo::kName)) {
     const uint64_t physical = found->memory.bytes_physical();
     lock.unlock();
     Answer<message::MemoryInfo> answer;
-    const CUresult result = s->ask(message::MemoryInfo{.device = found->server_ordinal}, &answer);
+    const CUresult result =
+        call->ask(message::MemoryInfo{.device = found->server_ordinal}, &answer);
     if (result != CUDA_SUCCESS) {
       return result;
     }
@@ -191,14 +153,10 @@ void memory_in_use(int device, size_t* now_bytes, size_t* high_bytes) {
 }
 
 CUresult memory_trim(int device) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   std::lock_guard lock(found->memory_mutex);
   found->memory.trim();

@@ -2,6 +2,7 @@
 // everything about every kernel.
 #include <algorithm>
 
+#include "client/core/call.h"
 #include "client/core/image.h"
 #include "client/core/jit.h"
 #include "client/core/log_line.h"
@@ -118,28 +119,23 @@ CUresult module_load(int device, std::span<const void* const> images, CUmodule* 
 }
 
 CUresult module_jit_outcome(CUmodule module, JitOutcome* outcome) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  const Module* found = s == nullptr ? nullptr : s->modules.find(bits_of(module));
+  Call call;
+  const Module* found = call.module(module);
   if (found == nullptr) {
-    return s == nullptr ? error : CUDA_ERROR_INVALID_HANDLE;
+    return call.error;
   }
   Answer<message::JitOutcome> answer;
-  const CUresult result = s->ask(message::JitOutcome{.module = found->id}, &answer);
+  const CUresult result = call->ask(message::JitOutcome{.module = found->id}, &answer);
   *outcome = {answer.reply.wall_ms, answer.reply.block_threads};
   return result;
 }
 
 CUresult module_load_with(int device, std::span<const void* const> images,
                           std::span<const JitOption> options, CUmodule* module, std::string* log) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   std::vector<std::span<const std::byte>> contents;
   std::vector<message::ImageHash> hashes;
@@ -157,67 +153,56 @@ CUresult module_load_with(int device, std::span<const void* const> images,
   if (options.size() > limits::jit_options_max) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  uint64_t bits = 0;
-  Module* made = s->modules.create(&bits);
+  Module* made = call.make(call->modules, found);
   if (made == nullptr) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return call.error;
   }
-  made->id = protocol::ModuleId::from_bits(bits);
-  made->device = found;
   if (!options.empty()) {
     std::vector<message::JitOption> numbers;
     for (const JitOption& one : options) {
       numbers.push_back({one.id, one.value});
     }
-    s->post(message::JitOptions{.module = made->id, .options = numbers});
+    call->post(message::JitOptions{.module = made->id, .options = numbers});
   }
-  const CUresult result = load(s, made, hashes, contents, log);
+  const CUresult result = load(call.session, made, hashes, contents, log);
   if (result != CUDA_SUCCESS) {
-    s->modules.destroy(bits);
+    call->modules.destroy(made->id.bits());
     return result;
   }
-  *module = handle_of<CUmodule>(bits);
+  *module = handle_of<CUmodule>(made->id.bits());
   return CUDA_SUCCESS;
 }
 
 CUresult module_unload(CUmodule module) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Module* found = s->modules.find(bits_of(module));
+  Call call;
+  Module* found = call.module(module);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_HANDLE;
+    return call.error;
   }
   {
     std::lock_guard lock(found->mutex);
     for (const auto& [name, function] : found->functions) {
-      s->functions.destroy(bits_of(function));
+      call->functions.destroy(bits_of(function));
     }
   }
   {
-    std::unique_lock lock(s->variables_mutex);
-    std::erase_if(s->variables,
+    std::unique_lock lock(call->variables_mutex);
+    std::erase_if(call->variables,
                   [&](const auto& entry) { return entry.second.module == bits_of(module); });
   }
   const protocol::ModuleId id = found->id;
   Device* const owner = found->device;
-  s->modules.destroy(bits_of(module));
-  s->post(message::ModuleUnload{.module = id});
+  call->modules.destroy(bits_of(module));
+  call->post(message::ModuleUnload{.module = id});
   owner->memory_changed();
   return CUDA_SUCCESS;
 }
 
 CUresult module_function(CUmodule module, const char* name, CUfunction* function) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Module* found = s->modules.find(bits_of(module));
+  Call call;
+  Module* found = call.module(module);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_HANDLE;
+    return call.error;
   }
   std::lock_guard lock(found->mutex);
   if (auto known = found->functions.find(std::string_view(name)); known != found->functions.end()) {
@@ -228,54 +213,49 @@ CUresult module_function(CUmodule module, const char* name, CUfunction* function
   if (facts == found->kernels.end()) {
     return CUDA_ERROR_NOT_FOUND;
   }
-  uint64_t bits = 0;
-  Function* made = s->functions.create(&bits);
+  Function* made = call.make(call->functions, found->device);
   if (made == nullptr) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return call.error;
   }
-  made->id = protocol::KernelId::from_bits(bits);
   made->module = module;
-  made->device = found->device;
   made->facts = facts->second;
-  s->post(message::KernelBind{.kernel = made->id, .module = found->id, .name = facts->second.name});
-  *function = handle_of<CUfunction>(bits);
+  call->post(
+      message::KernelBind{.kernel = made->id, .module = found->id, .name = facts->second.name});
+  *function = handle_of<CUfunction>(made->id.bits());
   found->functions.emplace(facts->first, *function);
   return CUDA_SUCCESS;
 }
 
 CUresult module_function_names(CUmodule module, std::vector<std::string>* names) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Module* found = s == nullptr ? nullptr : s->modules.find(bits_of(module));
+  Call call;
+  Module* found = call.module(module);
   if (found == nullptr) {
-    return s == nullptr ? error : CUDA_ERROR_INVALID_HANDLE;
+    return call.error;
   }
   *names = found->kernel_order;
   return CUDA_SUCCESS;
 }
 
 CUresult module_variable(CUmodule module, const char* name, CUdeviceptr* address, size_t* bytes) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Module* found = s->modules.find(bits_of(module));
+  Call call;
+  Module* found = call.module(module);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_HANDLE;
+    return call.error;
   }
   if (std::string_view(name).size() > limits::name_bytes_max) {
     return CUDA_ERROR_NOT_FOUND;
   }
   Answer<message::VariableFind> answer;
-  const CUresult result = s->ask(message::VariableFind{.module = found->id, .name = name}, &answer);
+  const CUresult result =
+      call->ask(message::VariableFind{.module = found->id, .name = name}, &answer);
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  std::unique_lock lock(s->variables_mutex);
-  Session::Variable& variable = s->variables[answer.reply.address];
+  std::unique_lock lock(call->variables_mutex);
+  Session::Variable& variable = call->variables[answer.reply.address];
   if (variable.device == nullptr) {
-    variable = {answer.reply.bytes, found->device, bits_of(module), s->next_unique_id.fetch_add(1)};
+    variable = {answer.reply.bytes, found->device, bits_of(module),
+                call->next_unique_id.fetch_add(1)};
   }
   if (address != nullptr) {
     *address = answer.reply.address;

@@ -269,6 +269,15 @@ class Session {
   uint64_t post_with_body(const M& command, std::span<const transport::Bytes> body) {
     return log_.post_with_body(command, body);
   }
+  // Appends a command to the stream's work.
+  template <class M>
+  uint64_t post_to(Stream* stream, const M& command) {
+    const uint64_t sequence = post(command);
+    if (sequence != 0) {
+      touch(stream, sequence);
+    }
+    return sequence;
+  }
   // Asks and waits. The server's result, or kServerLost.
   // `name`: the question's, for the statistics; lives for ever.
   template <class M>
@@ -331,9 +340,8 @@ class Session {
 
   // 0, CU_STREAM_LEGACY, CU_STREAM_PER_THREAD or a stream's name. Null with *error set.
   Stream* resolve(CUstream stream, CUresult* error);
-  // The function a CUfunction or CUkernel means on the calling thread's device, or on the device
-  // `on`; only a CUkernel has one on each. Null with *error set.
-  Function* resolve(CUfunction function, CUresult* error);
+  // The function a CUfunction or CUkernel means on a device; only a CUkernel has one on each. Null
+  // with *error set.
   Function* resolve(CUfunction function, int on, CUresult* error);
   // The command with this number now belongs to the stream's work.
   void touch(Stream* stream, uint64_t sequence) {
@@ -419,6 +427,11 @@ inline uint64_t bits_of(const void* handle) {
 template <class H>
 H handle_of(uint64_t bits) {
   return reinterpret_cast<H>(bits);
+}
+
+// What a call returns whose command got this number.
+inline CUresult posted(uint64_t sequence) {
+  return sequence == 0 ? kServerLost : CUDA_SUCCESS;
 }
 
 // The record of an event that other processes may wait for has been made: they learn about it by

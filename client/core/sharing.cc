@@ -4,6 +4,7 @@
 #include <cstring>
 #include <random>
 
+#include "client/core/call.h"
 #include "client/core/log_line.h"
 #include "client/core/session.h"
 
@@ -64,28 +65,27 @@ void say_unknown(CUresult result, const char* what) {
 }  // namespace
 
 CUresult memory_share(CUdeviceptr address, std::span<char, 64> handle) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   const PointerFacts facts = pointer_facts(address);
   if (facts.kind != PointerFacts::Kind::kDevice || facts.stream_ordered || facts.variable ||
       facts.mapped_by_program) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  std::lock_guard lock(s->shared_memory.mutex);
-  if (s->shared_memory.opened.contains(facts.base)) {
+  std::lock_guard lock(call->shared_memory.mutex);
+  if (call->shared_memory.opened.contains(facts.base)) {
     return CUDA_ERROR_INVALID_VALUE;  // another process's is not ours to pass on
   }
-  auto found = s->shared_memory.shared.find(facts.id);
-  if (found == s->shared_memory.shared.end()) {
+  auto found = call->shared_memory.shared.find(facts.id);
+  if (found == call->shared_memory.shared.end()) {
     SharedHandle made = new_handle(SharedHandle::Kind::kMemory);
     Answer<message::MemoryShare> answer;
     CUresult result =
-        s->ask(message::MemoryShare{.name = made.name, .address = facts.base}, &answer);
+        call->ask(message::MemoryShare{.name = made.name, .address = facts.base}, &answer);
     if (result == CUDA_SUCCESS) {
-      result = become_visible(s);
+      result = become_visible(call.session);
     }
     if (result != CUDA_SUCCESS) {
       return result;
@@ -93,29 +93,28 @@ CUresult memory_share(CUdeviceptr address, std::span<char, 64> handle) {
     made.name = answer.reply.name;
     made.offset = answer.reply.offset;
     made.bytes = facts.bytes;
-    found = s->shared_memory.shared.emplace(facts.id, made).first;
+    found = call->shared_memory.shared.emplace(facts.id, made).first;
   }
   std::memcpy(handle.data(), &found->second, sizeof found->second);
   return CUDA_SUCCESS;
 }
 
 CUresult memory_open(std::span<const char, 64> from, int device, CUdeviceptr* address) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   SharedHandle handle;
   if (const CUresult wrong = read_handle(from, SharedHandle::Kind::kMemory, &handle);
       wrong != CUDA_SUCCESS) {
     return wrong;
   }
-  Device* user = s->device(device);
+  Device* user = call.device(device);
   if (user == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
-  std::lock_guard lock(s->shared_memory.mutex);
-  for (auto& [at, one] : s->shared_memory.opened) {
+  std::lock_guard lock(call->shared_memory.mutex);
+  for (auto& [at, one] : call->shared_memory.opened) {
     if (one.name == handle.name && one.offset == handle.offset && one.device == device) {
       ++one.uses;
       *address = at;
@@ -123,13 +122,13 @@ CUresult memory_open(std::span<const char, 64> from, int device, CUdeviceptr* ad
     }
   }
   SharedMemory::Opened opened;
-  opened.memory = s->virtual_memory.next_name();
+  opened.memory = call->virtual_memory.next_name();
   opened.name = handle.name;
   opened.offset = handle.offset;
   opened.device = device;
   opened.uses = 1;
   Answer<message::MemoryOpen> answer;
-  CUresult result = s->ask(
+  CUresult result = call->ask(
       message::MemoryOpen{
           .name = handle.name, .memory = opened.memory, .device = user->server_ordinal},
       &answer);
@@ -139,18 +138,18 @@ CUresult memory_open(std::span<const char, 64> from, int device, CUdeviceptr* ad
   }
   opened.bytes = answer.reply.bytes;
   if (handle.offset >= opened.bytes || handle.bytes > opened.bytes - handle.offset) {
-    s->post(message::MemoryRelease{.memory = opened.memory});
+    call->post(message::MemoryRelease{.memory = opened.memory});
     return CUDA_ERROR_INVALID_HANDLE;
   }
   // On whose device it is; memory of a device that this session does not have counts as the user's.
   int owner = device;
   std::vector<CUmemAccessDesc> access;
-  for (const auto& one : s->devices) {
+  for (const auto& one : call->devices) {
     if (one->server_ordinal == answer.reply.owner) {
       owner = one->ordinal;
     }
   }
-  for (const auto& one : s->devices) {
+  for (const auto& one : call->devices) {
     if (one->ordinal == device || one->ordinal == owner || can_access_peer(one->ordinal, owner)) {
       CUmemAccessDesc desc{};
       desc.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
@@ -165,7 +164,7 @@ CUresult memory_open(std::span<const char, 64> from, int device, CUdeviceptr* ad
   physical.bytes = opened.bytes;
   physical.view_offset = handle.offset;
   physical.view_bytes = handle.bytes;
-  s->virtual_memory.keep(physical);
+  call->virtual_memory.keep(physical);
   CUdeviceptr start = 0;
   result = address_reserve(device, opened.bytes, 0, 0, &start);
   if (result == CUDA_SUCCESS) {
@@ -175,7 +174,7 @@ CUresult memory_open(std::span<const char, 64> from, int device, CUdeviceptr* ad
     result = memory_set_access(start, opened.bytes, access);
   }
   if (result == CUDA_SUCCESS) {
-    result = become_visible(s);  // also brings an error of the posted ones
+    result = become_visible(call.session);  // also brings an error of the posted ones
   }
   if (result != CUDA_SUCCESS) {
     memory_unmap(start, opened.bytes);
@@ -185,33 +184,32 @@ CUresult memory_open(std::span<const char, 64> from, int device, CUdeviceptr* ad
   }
   opened.start = start;
   *address = start + handle.offset;
-  s->shared_memory.opened.emplace(*address, opened);
+  call->shared_memory.opened.emplace(*address, opened);
   return CUDA_SUCCESS;
 }
 
 CUresult memory_close(CUdeviceptr address) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
-  std::lock_guard lock(s->shared_memory.mutex);
-  const auto found = s->shared_memory.opened.find(address);
-  if (found == s->shared_memory.opened.end()) {
+  std::lock_guard lock(call->shared_memory.mutex);
+  const auto found = call->shared_memory.opened.find(address);
+  if (found == call->shared_memory.opened.end()) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (--found->second.uses != 0) {
     return CUDA_SUCCESS;
   }
   // Nothing may still use it when it goes.
-  for (const auto& device : s->devices) {
+  for (const auto& device : call->devices) {
     if (const CUresult result = device_synchronize(device->ordinal); result != CUDA_SUCCESS) {
       found->second.uses = 1;
       return result;
     }
   }
   const SharedMemory::Opened opened = found->second;
-  s->shared_memory.opened.erase(found);
+  call->shared_memory.opened.erase(found);
   CUresult result = memory_unmap(opened.start, opened.bytes);
   const CUresult released = memory_release(opened.memory);
   const CUresult freed = address_free(opened.start, opened.bytes);
@@ -220,17 +218,16 @@ CUresult memory_close(CUdeviceptr address) {
 }
 
 CUresult event_share(CUevent event, std::span<char, 64> handle) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  const Event* found = call.event(event);
+  if (found == nullptr) {
+    return call.error;
   }
-  const Event* found = s->events.find(bits_of(event));
-  if (found == nullptr || (found->flags & CU_EVENT_INTERPROCESS) == 0) {
+  if (!found->is_shared()) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
   const SharedHandle made = new_handle(SharedHandle::Kind::kEvent);
-  const CUresult result = s->ask(message::EventShare{.event = found->id, .name = made.name});
+  const CUresult result = call->ask(message::EventShare{.event = found->id, .name = made.name});
   if (result == CUDA_SUCCESS) {
     std::memcpy(handle.data(), &made, sizeof made);
   }
@@ -238,38 +235,34 @@ CUresult event_share(CUevent event, std::span<char, 64> handle) {
 }
 
 CUresult event_open(std::span<const char, 64> from, int device, CUevent* event) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   SharedHandle handle;
   if (const CUresult wrong = read_handle(from, SharedHandle::Kind::kEvent, &handle);
       wrong != CUDA_SUCCESS) {
     return wrong;
   }
-  Device* owner = s->device(device);
+  Device* owner = call.device(device);
   if (owner == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
-  uint64_t bits = 0;
-  Event* made = s->events.create(&bits);
+  Event* made = call.make(call->events, owner);
   if (made == nullptr) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return call.error;
   }
-  made->id = protocol::EventId::from_bits(bits);
-  made->device = owner;
   made->flags = CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING;
-  const CUresult result = s->ask(
+  const CUresult result = call->ask(
       message::EventOpen{.event = made->id, .name = handle.name, .device = owner->server_ordinal});
   if (result != CUDA_SUCCESS) {
     say_unknown(result, "event handle");
     const protocol::EventId id = made->id;
-    s->events.destroy(bits);
-    s->post(message::EventDestroy{.event = id});
+    call->events.destroy(id.bits());
+    call->post(message::EventDestroy{.event = id});
     return result;
   }
-  *event = handle_of<CUevent>(bits);
+  *event = handle_of<CUevent>(made->id.bits());
   return CUDA_SUCCESS;
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/core/call.h"
 #include "client/core/session.h"
 
 namespace farlane::client {
@@ -89,14 +90,10 @@ Stream* Session::resolve(CUstream stream, CUresult* error) {
 }
 
 CUresult stream_create(int device, unsigned flags, int priority, CUstream* stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   if ((flags & ~static_cast<unsigned>(CU_STREAM_NON_BLOCKING)) != 0) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -105,79 +102,66 @@ CUresult stream_create(int device, unsigned flags, int priority, CUstream* strea
   priority = std::clamp(
       priority, found->facts.stream_priority_greatest,
       std::max(found->facts.stream_priority_least, found->facts.stream_priority_greatest));
-  uint64_t bits = 0;
-  Stream* made = s->streams.create(&bits);
+  Stream* made = call.make(call->streams, found);
   if (made == nullptr) {
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return call.error;
   }
-  made->id = protocol::StreamId::from_bits(bits);
-  made->device = found;
   made->flags = flags;
   made->priority = priority;
-  made->unique_id = s->next_unique_id.fetch_add(1);
+  made->unique_id = call->next_unique_id.fetch_add(1);
   found->several_streams.store(true, std::memory_order_release);
-  s->post(message::StreamCreate{
+  call->post(message::StreamCreate{
       .stream = made->id, .device = found->server_ordinal, .flags = flags, .priority = priority});
   found->memory_changed();
-  *stream = handle_of<CUstream>(bits);
+  *stream = handle_of<CUstream>(made->id.bits());
   return CUDA_SUCCESS;
 }
 
 CUresult stream_destroy(CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Stream* found = s->streams.find(bits_of(stream));
+  Call call;
+  Stream* found = call.made_stream(stream);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_HANDLE;
+    return call.error;
   }
-  s->captures.destroyed(*found);
+  call->captures.destroyed(*found);
   const protocol::StreamId id = found->id;
   Device* const owner = found->device;
-  s->streams.destroy(bits_of(stream));
-  s->stream_attributes.forget(id.bits());
-  s->post(message::StreamDestroy{.stream = id});
+  call->streams.destroy(bits_of(stream));
+  call->stream_attributes.forget(id.bits());
+  call->post(message::StreamDestroy{.stream = id});
   owner->memory_changed();
   return CUDA_SUCCESS;
 }
 
 CUresult stream_synchronize(CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  Stream* found = call.stream(stream);
+  call.check_wait(found);
+  if (!call) {
+    return call.error;
   }
-  Stream* found = s->resolve(stream, &error);
-  if (found == nullptr) {
-    return error;
+  if (call->answers_here(is_idle(*found), message::StreamSynchronize::kName)) {
+    return call->errors.take();
   }
-  if (const CUresult refused = s->captures.check_wait(*found); refused != CUDA_SUCCESS) {
-    return refused;
-  }
-  if (s->answers_here(is_idle(*found), message::StreamSynchronize::kName)) {
-    return s->errors.take();
-  }
-  const Covered covered = covered_by_question(s, *found);
+  const Covered covered = covered_by_question(call.session, *found);
   // Where a copy to the host was the last thing, the copy's data says as much as an answer would.
-  const bool told_by_data = s->answers_here(covered.sequence == found->told_by_data.load(),
-                                            message::StreamSynchronize::kName);
+  const bool told_by_data = call->answers_here(covered.sequence == found->told_by_data.load(),
+                                               message::StreamSynchronize::kName);
   if (told_by_data) {
-    s->log().flush_to_wait();  // the session is lost if not, and so will the wait say
-  } else if (const CUresult result = s->ask(message::StreamSynchronize{.stream = found->id});
+    call->log().flush_to_wait();  // the session is lost if not, and so will the wait say
+  } else if (const CUresult result = call->ask(message::StreamSynchronize{.stream = found->id});
              result != CUDA_SUCCESS) {
     return result;
   }
   // Data of earlier copies to the host comes before the answer; with several lanes it may still be
   // under way.
-  const bool arrived = s->inbox().wait_until(
+  const bool arrived = call->inbox().wait_until(
       [&] {
-        return !s->inbox().tickets_pending(covered.sequence, [&](uint64_t bits) {
+        return !call->inbox().tickets_pending(covered.sequence, [&](uint64_t bits) {
           if (bits == found->id.bits()) {
             return true;
           }
-          const Stream* other = s->streams.find(bits);
+          const Stream* other = call->streams.find(bits);
           return found->is_legacy() && other != nullptr && other->device == found->device &&
                  other->is_blocking();
         });
@@ -186,7 +170,7 @@ CUresult stream_synchronize(CUstream stream) {
   if (!arrived) {
     return kServerLost;
   }
-  const CUresult earlier = s->errors.take();
+  const CUresult earlier = call->errors.take();
   if (told_by_data && earlier != CUDA_SUCCESS) {
     found->told_by_data = 0;  // a copy that failed does not tell what came before it
     return earlier;
@@ -196,137 +180,114 @@ CUresult stream_synchronize(CUstream stream) {
 }
 
 CUresult stream_query(CUstream stream) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  Stream* found = call.stream(stream);
+  call.check_wait(found);
+  if (!call) {
+    return call.error;
   }
-  Stream* found = s->resolve(stream, &error);
-  if (found == nullptr) {
-    return error;
+  if (call->answers_here(is_idle(*found), message::StreamQuery::kName)) {
+    return call->errors.take();
   }
-  if (const CUresult refused = s->captures.check_wait(*found); refused != CUDA_SUCCESS) {
-    return refused;
-  }
-  if (s->answers_here(is_idle(*found), message::StreamQuery::kName)) {
-    return s->errors.take();
-  }
-  const Covered covered = covered_by_question(s, *found);
-  const CUresult result = s->ask(message::StreamQuery{.stream = found->id});
+  const Covered covered = covered_by_question(call.session, *found);
+  const CUresult result = call->ask(message::StreamQuery{.stream = found->id});
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  if (s->inbox().tickets_pending(covered.sequence,
-                                 [&](uint64_t bits) { return bits == found->id.bits(); })) {
+  if (call->inbox().tickets_pending(covered.sequence,
+                                    [&](uint64_t bits) { return bits == found->id.bits(); })) {
     return CUDA_ERROR_NOT_READY;
   }
   note_finished(*found, covered);
-  return s->errors.take();
+  return call->errors.take();
 }
 
 CUresult stream_wait_event(CUstream stream, CUevent event, unsigned flags) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Stream* found = s->resolve(stream, &error);
-  if (found == nullptr) {
-    return error;
-  }
-  const Event* awaited = s->events.find(bits_of(event));
+  Call call;
+  Stream* found = call.stream(stream);
+  const Event* awaited = call.event(event);
   if (awaited == nullptr) {
-    return CUDA_ERROR_INVALID_HANDLE;
+    return call.error;
   }
   const bool external = (flags & CU_EVENT_WAIT_EXTERNAL) != 0;
   const CaptureRef capture =
-      external ? s->captures.admit(*found, &error) : s->captures.joined(found, *awaited, &error);
-  if (error != CUDA_SUCCESS) {
-    return error;
+      external ? call.admit(found) : call->captures.joined(found, *awaited, &call.error);
+  if (!call) {
+    return call.error;
   }
   if (capture != nullptr) {
     const uint64_t sequence =
-        s->post(message::StreamWait{.stream = found->id, .event = awaited->id, .flags = flags});
-    return sequence == 0 ? kServerLost : CUDA_SUCCESS;
+        call->post(message::StreamWait{.stream = found->id, .event = awaited->id, .flags = flags});
+    return posted(sequence);
   }
   if (awaited->recorded_sequence.load() == 0 && !awaited->is_shared()) {
     return CUDA_SUCCESS;  // an event that was never recorded is over
   }
-  s->touch(found,
-           s->post(message::StreamWait{.stream = found->id, .event = awaited->id, .flags = flags}));
+  call->touch(found, call->post(message::StreamWait{
+                         .stream = found->id, .event = awaited->id, .flags = flags}));
   return CUDA_SUCCESS;
 }
 
 CUresult stream_flags(CUstream stream, unsigned* flags) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  Stream* found = call.stream(stream);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   *flags = found->flags;
   return CUDA_SUCCESS;
 }
 
 CUresult stream_priority(CUstream stream, int* priority) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  Stream* found = call.stream(stream);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   *priority = found->priority;
   return CUDA_SUCCESS;
 }
 
 CUresult stream_id(CUstream stream, unsigned long long* id) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  Stream* found = call.stream(stream);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   *id = found->unique_id;
   return CUDA_SUCCESS;
 }
 
 CUresult stream_device(CUstream stream, int* device) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  Stream* found = call.stream(stream);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   *device = found->device->ordinal;
   return CUDA_SUCCESS;
 }
 
 CUresult device_synchronize(int device) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  Device* found = call.device(device);
+  call.check_device();
+  if (!call) {
+    return call.error;
   }
-  Device* found = s->device(device);
-  if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
-  }
-  if (const CUresult refused = s->captures.check_device(); refused != CUDA_SUCCESS) {
-    return refused;
-  }
-  if (s->answers_here(found->work.is_idle(), message::DeviceSynchronize::kName)) {
-    return s->errors.take();
+  if (call->answers_here(found->work.is_idle(), message::DeviceSynchronize::kName)) {
+    return call->errors.take();
   }
   const uint64_t mark = found->work.begin_question();
-  const uint64_t covered = s->log().last_sequence();
-  const CUresult result = s->ask(message::DeviceSynchronize{.device = found->server_ordinal});
+  const uint64_t covered = call->log().last_sequence();
+  const CUresult result = call->ask(message::DeviceSynchronize{.device = found->server_ordinal});
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  const bool arrived = s->inbox().wait_until(
+  const bool arrived = call->inbox().wait_until(
       [&] {
-        return !s->inbox().tickets_pending(covered, [&](uint64_t bits) {
-          const Stream* other = s->streams.find(bits);
+        return !call->inbox().tickets_pending(covered, [&](uint64_t bits) {
+          const Stream* other = call->streams.find(bits);
           return bits == found->legacy.id.bits() || (other != nullptr && other->device == found);
         });
       },
@@ -339,81 +300,77 @@ CUresult device_synchronize(int device) {
   // Under the lock: what is freed later, by a thread that posted meanwhile, is not meant.
   std::lock_guard lock(found->memory_mutex);
   // Any device may use this one's memory.
-  if (std::all_of(s->devices.begin(), s->devices.end(),
+  if (std::all_of(call->devices.begin(), call->devices.end(),
                   [](const auto& one) { return one->work.is_idle(); })) {
     found->memory.all_work_finished();
   }
-  return s->errors.take();
+  return call->errors.take();
 }
 
 CUresult device_reset(int device) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* found = s->device(device);
+  Call call;
+  Device* found = call.device(device);
   if (found == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
-  peer_access_reset(s, device);
-  const CUresult result = s->ask(message::DeviceReset{.device = found->server_ordinal});
+  peer_access_reset(call.session, device);
+  const CUresult result = call->ask(message::DeviceReset{.device = found->server_ordinal});
   found->memory_changed();
-  s->captures.break_all();
+  call->captures.break_all();
   // Their memory is given back while it still is the program's.
   std::vector<GraphCopies> copies;
-  s->graph_execs.for_each([&](uint64_t bits, GraphExec& exec) {
+  call->graph_execs.for_each([&](uint64_t bits, GraphExec& exec) {
     if (exec.device == found) {
       std::lock_guard lock(exec.mutex);
       copies.push_back(std::exchange(exec.copies, {}));
-      s->graph_execs.destroy(bits);
+      call->graph_execs.destroy(bits);
     }
   });
-  s->graphs.for_each([&](uint64_t bits, Graph& graph) {
+  call->graphs.for_each([&](uint64_t bits, Graph& graph) {
     if (graph.device == found) {
       std::lock_guard lock(graph.mutex);
       copies.push_back(std::exchange(graph.copies, {}));
-      s->graphs.destroy(bits);
+      call->graphs.destroy(bits);
     }
   });
   copies.clear();
   // Every name of the device is gone, as in CUDA.
-  s->streams.for_each([&](uint64_t bits, Stream& stream) {
+  call->streams.for_each([&](uint64_t bits, Stream& stream) {
     if (stream.device == found) {
-      s->streams.destroy(bits);
+      call->streams.destroy(bits);
     }
   });
-  s->events.for_each([&](uint64_t bits, Event& event) {
+  call->events.for_each([&](uint64_t bits, Event& event) {
     if (event.device == found) {
-      s->events.destroy(bits);
+      call->events.destroy(bits);
     }
   });
-  s->functions.for_each([&](uint64_t bits, Function& function) {
+  call->functions.for_each([&](uint64_t bits, Function& function) {
     if (function.device == found) {
-      s->functions.destroy(bits);
+      call->functions.destroy(bits);
     }
   });
-  s->modules.for_each([&](uint64_t bits, Module& module) {
+  call->modules.for_each([&](uint64_t bits, Module& module) {
     if (module.device == found) {
-      s->modules.destroy(bits);
+      call->modules.destroy(bits);
     }
   });
   {
-    std::unique_lock lock(s->variables_mutex);
-    std::erase_if(s->variables, [&](const auto& entry) { return entry.second.device == found; });
+    std::unique_lock lock(call->variables_mutex);
+    std::erase_if(call->variables, [&](const auto& entry) { return entry.second.device == found; });
   }
   {
     std::lock_guard lock(found->memory_mutex);
     found->memory.clear();
   }
-  s->virtual_memory.forget(found->ordinal);
+  call->virtual_memory.forget(found->ordinal);
   {
-    std::lock_guard lock(s->shared_memory.mutex);
-    std::erase_if(s->shared_memory.opened,
+    std::lock_guard lock(call->shared_memory.mutex);
+    std::erase_if(call->shared_memory.opened,
                   [&](const auto& entry) { return entry.second.device == found->ordinal; });
   }
   if (result == CUDA_SUCCESS) {
-    s->errors.clear();
+    call->errors.clear();
   }
   return result;
 }

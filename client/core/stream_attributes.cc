@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "client/core/call.h"
 #include "client/core/session.h"
 
 namespace farlane::client {
@@ -39,17 +40,16 @@ CUresult check(const Device& device, CUstreamAttrID attribute, const CUstreamAtt
 }  // namespace
 
 CUresult stream_get_attribute(CUstream stream, CUstreamAttrID attribute, CUstreamAttrValue* value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  const Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  const Stream* found = call.stream(stream);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (!is_known(attribute)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   std::memset(value, 0, sizeof *value);
-  if (s->stream_attributes.get(found->id.bits(), attribute, value)) {
+  if (call->stream_attributes.get(found->id.bits(), attribute, value)) {
     return CUDA_SUCCESS;
   }
   if (attribute == CU_LAUNCH_ATTRIBUTE_PRIORITY) {
@@ -64,11 +64,10 @@ CUresult stream_get_attribute(CUstream stream, CUstreamAttrID attribute, CUstrea
 
 CUresult stream_set_attribute(CUstream stream, CUstreamAttrID attribute,
                               const CUstreamAttrValue& value) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Stream* found = s == nullptr ? nullptr : s->resolve(stream, &error);
+  Call call;
+  Stream* found = call.stream(stream);
   if (found == nullptr) {
-    return error;
+    return call.error;
   }
   if (!is_known(attribute)) {
     return CUDA_ERROR_INVALID_VALUE;
@@ -84,13 +83,13 @@ CUresult stream_set_attribute(CUstream stream, CUstreamAttrID attribute,
                    std::max(facts.stream_priority_least, facts.stream_priority_greatest));
     found->priority = kept.priority;
   }
-  s->stream_attributes.set(found->id.bits(), attribute, kept);
+  call->stream_attributes.set(found->id.bits(), attribute, kept);
   // How a thread waits is the client's own affair.
   if (attribute != CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY) {
     message::StreamSet command{.stream = found->id, .id = attribute, .value = {}};
     static_assert(sizeof command.value == sizeof kept);
     std::memcpy(command.value.data(), &kept, sizeof kept);
-    s->post(command);
+    call->post(command);
   }
   return CUDA_SUCCESS;
 }

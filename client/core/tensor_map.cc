@@ -1,5 +1,6 @@
 #include "client/core/tensor_map.h"
 
+#include "client/core/call.h"
 #include "client/core/session.h"
 #include "protocol/limits.h"
 
@@ -33,10 +34,9 @@ CUresult ask_once(Session* s, const std::string& name, const Question& question,
 }  // namespace
 
 CUresult tensor_map_encode(const TensorMap& what, CUtensorMap* map) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   if (what.rank == 0 || what.rank > kRankMax ||
       what.numbers.size() > protocol::limits::tensor_map_numbers_max) {
@@ -54,7 +54,7 @@ CUresult tensor_map_encode(const TensorMap& what, CUtensorMap* map) {
     append(&name, number);
     numbers.push_back({number});
   }
-  return ask_once(s, name,
+  return ask_once(call.session, name,
                   message::TensorMapEncode{.kind = static_cast<uint32_t>(what.kind),
                                            .data_type = what.type,
                                            .rank = what.rank,
@@ -69,17 +69,16 @@ CUresult tensor_map_encode(const TensorMap& what, CUtensorMap* map) {
 }
 
 CUresult tensor_map_move(CUdeviceptr address, CUtensorMap* map) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   std::string name("move");
   append(&name, *map);
   append(&name, address);
   message::TensorMapMove question{.address = address, .map = {}};
   std::memcpy(question.map.data(), map, sizeof *map);
-  return ask_once(s, name, question, map);
+  return ask_once(call.session, name, question, map);
 }
 
 }  // namespace farlane::client

@@ -2,6 +2,7 @@
 #include <mutex>
 #include <utility>
 
+#include "client/core/call.h"
 #include "client/core/graph_api.h"
 #include "client/core/session.h"
 
@@ -66,48 +67,44 @@ void retain_objects(Session* s, const ObjectCounts& objects) {
 
 CUresult user_object_create(void* object, CUhostFn destroy, unsigned references,
                             CUuserObject* handle) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   if (destroy == nullptr || references == 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   uint64_t bits = 0;
-  UserObject* made = s->user_objects.create(&bits);
+  UserObject* made = call->user_objects.create(&bits);
   if (made == nullptr) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   made->object = object;
   made->destroy = destroy;
   made->references = references;
-  s->user_objects.publish(bits);
+  call->user_objects.publish(bits);
   *handle = handle_of<CUuserObject>(bits);
   return CUDA_SUCCESS;
 }
 
 CUresult user_object_retain(CUuserObject handle, unsigned count) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  return s == nullptr ? error : retain(s, bits_of(handle), count);
+  Call call;
+  return !call ? call.error : retain(call.session, bits_of(handle), count);
 }
 
 CUresult user_object_release(CUuserObject handle, unsigned count) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  return s == nullptr ? error : give_up(s, bits_of(handle), count);
+  Call call;
+  return !call ? call.error : give_up(call.session, bits_of(handle), count);
 }
 
 CUresult graph_retain_object(CUgraph graph, CUuserObject handle, unsigned count, bool move) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* found = s == nullptr ? nullptr : s->graphs.find(bits_of(graph));
+  Call call;
+  Graph* found = call.graph(graph);
   if (found == nullptr) {
-    return s == nullptr ? error : CUDA_ERROR_INVALID_VALUE;
+    return call.error;
   }
-  if (move ? s->user_objects.find(bits_of(handle)) == nullptr || count == 0
-           : retain(s, bits_of(handle), count) != CUDA_SUCCESS) {
+  if (move ? call->user_objects.find(bits_of(handle)) == nullptr || count == 0
+           : retain(call.session, bits_of(handle), count) != CUDA_SUCCESS) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   std::lock_guard lock(found->mutex);
@@ -116,11 +113,10 @@ CUresult graph_retain_object(CUgraph graph, CUuserObject handle, unsigned count,
 }
 
 CUresult graph_release_object(CUgraph graph, CUuserObject handle, unsigned count) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  Graph* found = s == nullptr ? nullptr : s->graphs.find(bits_of(graph));
+  Call call;
+  Graph* found = call.graph(graph);
   if (found == nullptr) {
-    return s == nullptr ? error : CUDA_ERROR_INVALID_VALUE;
+    return call.error;
   }
   {
     std::lock_guard lock(found->mutex);
@@ -133,7 +129,7 @@ CUresult graph_release_object(CUgraph graph, CUuserObject handle, unsigned count
       found->objects.erase(held);
     }
   }
-  return give_up(s, bits_of(handle), count);
+  return give_up(call.session, bits_of(handle), count);
 }
 
 }  // namespace farlane::client

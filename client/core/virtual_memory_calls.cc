@@ -1,4 +1,5 @@
 // Virtual memory management as the façades call it: the books here, and what the server is told.
+#include "client/core/call.h"
 #include "client/core/session.h"
 
 namespace farlane::client {
@@ -15,16 +16,12 @@ size_t memory_created(int device) {
 
 CUresult address_reserve(int device, size_t bytes, size_t alignment, CUdeviceptr hint,
                          CUdeviceptr* address) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  if (s->device(device) == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+  Call call;
+  if (call.device(device) == nullptr) {
+    return call.error;
   }
   uint64_t at = 0;
-  const CUresult result = s->virtual_memory.reserve(device, bytes, alignment, hint, &at);
+  const CUresult result = call->virtual_memory.reserve(device, bytes, alignment, hint, &at);
   if (result == CUDA_SUCCESS) {
     *address = at;
   }
@@ -32,45 +29,36 @@ CUresult address_reserve(int device, size_t bytes, size_t alignment, CUdeviceptr
 }
 
 CUresult address_free(CUdeviceptr address, size_t bytes) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  return s == nullptr ? error : s->virtual_memory.free(address, bytes);
+  Call call;
+  return !call ? call.error : call->virtual_memory.free(address, bytes);
 }
 
 CUresult memory_create(size_t bytes, const CUmemAllocationProp& properties,
                        CUmemGenericAllocationHandle* memory) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  Device* owner = s->device(properties.location.id);
+  Call call;
+  Device* owner = call.device(properties.location.id);
   if (owner == nullptr) {
-    return CUDA_ERROR_INVALID_DEVICE;
+    return call.error;
   }
   if (bytes == 0 || bytes % VirtualMemory::kGranularityBytes != 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  const message::MemoryCreate question{.memory = s->virtual_memory.next_name(),
-                                       .device = owner->server_ordinal,
-                                       .compression = properties.allocFlags.compressionType,
-                                       .bytes = bytes};
-  CUresult result = s->ask(question);
+  message::MemoryCreate question{.memory = call->virtual_memory.next_name(),
+                                 .device = owner->server_ordinal,
+                                 .compression = properties.allocFlags.compressionType,
+                                 .bytes = bytes};
+  CUresult result = call->ask(question);
   if (result == CUDA_ERROR_OUT_OF_MEMORY) {
     // Out of memory is only true when nothing is held back here.
     {
       std::lock_guard lock(owner->memory_mutex);
       owner->memory.trim();
     }
-    message::MemoryCreate again = question;
-    again.memory = s->virtual_memory.next_name();
-    result = s->ask(again);
-    if (result == CUDA_SUCCESS) {
-      s->virtual_memory.keep({again.memory, owner->ordinal, bytes, properties});
-      *memory = again.memory;
-    }
-  } else if (result == CUDA_SUCCESS) {
-    s->virtual_memory.keep({question.memory, owner->ordinal, bytes, properties});
+    question.memory = call->virtual_memory.next_name();
+    result = call->ask(question);
+  }
+  if (result == CUDA_SUCCESS) {
+    call->virtual_memory.keep({question.memory, owner->ordinal, bytes, properties});
     *memory = question.memory;
   }
   owner->memory_changed();
@@ -78,16 +66,15 @@ CUresult memory_create(size_t bytes, const CUmemAllocationProp& properties,
 }
 
 CUresult memory_release(CUmemGenericAllocationHandle memory) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   bool gone = false;
-  const CUresult result = s->virtual_memory.release(memory, &gone);
+  const CUresult result = call->virtual_memory.release(memory, &gone);
   if (gone) {
-    s->post(message::MemoryRelease{.memory = memory});
-    for (auto& device : s->devices) {
+    call->post(message::MemoryRelease{.memory = memory});
+    for (auto& device : call->devices) {
       device->memory_changed();
     }
   }
@@ -95,40 +82,37 @@ CUresult memory_release(CUmemGenericAllocationHandle memory) {
 }
 
 CUresult memory_properties(CUmemGenericAllocationHandle memory, CUmemAllocationProp* properties) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  return s == nullptr ? error : s->virtual_memory.properties(memory, properties);
+  Call call;
+  return !call ? call.error : call->virtual_memory.properties(memory, properties);
 }
 
 CUresult memory_map(CUdeviceptr address, size_t bytes, CUmemGenericAllocationHandle memory) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
-  const CUresult result = s->virtual_memory.map(address, bytes, memory);
+  const CUresult result = call->virtual_memory.map(address, bytes, memory);
   if (result == CUDA_SUCCESS) {
-    s->post(message::MemoryMap{.address = address, .bytes = bytes, .memory = memory});
+    call->post(message::MemoryMap{.address = address, .bytes = bytes, .memory = memory});
   }
   return result;
 }
 
 CUresult memory_unmap(CUdeviceptr address, size_t bytes) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   std::vector<uint64_t> gone;
-  const CUresult result = s->virtual_memory.unmap(address, bytes, &gone);
+  const CUresult result = call->virtual_memory.unmap(address, bytes, &gone);
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  s->post(message::MemoryUnmap{.address = address, .bytes = bytes});
+  call->post(message::MemoryUnmap{.address = address, .bytes = bytes});
   for (uint64_t memory : gone) {
-    s->post(message::MemoryRelease{.memory = memory});
+    call->post(message::MemoryRelease{.memory = memory});
   }
-  for (auto& device : s->devices) {
+  for (auto& device : call->devices) {
     device->memory_changed();
   }
   return CUDA_SUCCESS;
@@ -136,48 +120,42 @@ CUresult memory_unmap(CUdeviceptr address, size_t bytes) {
 
 CUresult memory_set_access(CUdeviceptr address, size_t bytes,
                            std::span<const CUmemAccessDesc> access) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   std::vector<message::MemoryAccessOf> told;
   for (const CUmemAccessDesc& one : access) {
-    Device* device = s->device(one.location.id);
+    const Device* device = call.device(one.location.id);
     if (device == nullptr) {
-      return CUDA_ERROR_INVALID_DEVICE;
+      return call.error;
     }
     told.push_back({device->server_ordinal, one.flags});
   }
   for (const CUmemAccessDesc& one : access) {
     const CUresult result =
-        s->virtual_memory.set_access(address, bytes, one.location.id, one.flags);
+        call->virtual_memory.set_access(address, bytes, one.location.id, one.flags);
     if (result != CUDA_SUCCESS) {
       return result;
     }
   }
-  s->post(message::MemoryAccess{.address = address, .bytes = bytes, .access = told});
+  call->post(message::MemoryAccess{.address = address, .bytes = bytes, .access = told});
   return CUDA_SUCCESS;
 }
 
 CUresult memory_get_access(CUdeviceptr address, int device, unsigned* flags) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
-  }
-  return s->device(device) == nullptr ? CUDA_ERROR_INVALID_DEVICE
-                                      : s->virtual_memory.get_access(address, device, flags);
+  Call call;
+  return call.device(device) == nullptr ? call.error
+                                        : call->virtual_memory.get_access(address, device, flags);
 }
 
 CUresult memory_retain(CUdeviceptr address, CUmemGenericAllocationHandle* memory) {
-  CUresult error = CUDA_SUCCESS;
-  Session* s = session(&error);
-  if (s == nullptr) {
-    return error;
+  Call call;
+  if (!call) {
+    return call.error;
   }
   uint64_t name = 0;
-  const CUresult result = s->virtual_memory.retain(address, &name);
+  const CUresult result = call->virtual_memory.retain(address, &name);
   if (result == CUDA_SUCCESS) {
     *memory = name;
   }
