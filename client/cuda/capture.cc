@@ -1,18 +1,7 @@
 // Stream capture.
 #include "client/cuda/graph.h"
 
-namespace farlane::cuda {
-
-CUresult dependencies_of(const CUgraphNode* nodes, const CUgraphEdgeData* data, size_t count,
-                         std::vector<core::Dependency>* out) {
-  if (count != 0 && nodes == nullptr) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  for (size_t i = 0; i < count; ++i) {
-    out->push_back({nodes[i], data == nullptr ? CUgraphEdgeData{} : data[i]});
-  }
-  return CUDA_SUCCESS;
-}
+using namespace farlane::cuda;
 
 namespace {
 
@@ -22,98 +11,32 @@ CUresult begin(CUstream stream, CUstreamCaptureMode mode) {
 
 CUresult begin_to_graph(CUstream stream, CUgraph graph, const CUgraphNode* dependencies,
                         const CUgraphEdgeData* data, size_t count, CUstreamCaptureMode mode) {
-  return enter_context([&](int) -> CUresult {
-    std::vector<core::Dependency> after;
-    const CUresult result = dependencies_of(dependencies, data, count, &after);
-    return result == CUDA_SUCCESS ? core::capture_begin_to_graph(stream, graph, after, mode)
-                                  : result;
-  });
+  return enter_context(
+      [&](int) { return core::begin_to_graph(stream, graph, dependencies, data, count, mode); });
 }
 
 CUresult end(CUstream stream, CUgraph* graph) {
-  return enter_context([&](int) -> CUresult {
-    return graph == nullptr ? CUDA_ERROR_INVALID_VALUE : core::capture_end(stream, graph);
-  });
+  return enter_context([&](int) { return core::end_capture(stream, graph); });
 }
 
 CUresult is_capturing(CUstream stream, CUstreamCaptureStatus* status) {
-  return enter_context([&](int) -> CUresult {
-    if (status == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    core::CaptureFacts facts;
-    const CUresult result = core::capture_facts(stream, &facts);
-    if (result == CUDA_SUCCESS) {
-      *status = facts.status;
-    }
-    return result;
-  });
+  return enter_context([&](int) { return core::capture_status(stream, status); });
 }
 
 CUresult info(CUstream stream, CUstreamCaptureStatus* status, cuuint64_t* id, CUgraph* graph,
               const CUgraphNode** dependencies, const CUgraphEdgeData** data, size_t* count) {
-  return enter_context([&](int) -> CUresult {
-    if (status == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    core::CaptureFacts facts;
-    if (const CUresult result = core::capture_facts(stream, &facts); result != CUDA_SUCCESS) {
-      return result;
-    }
-    *status = facts.status;
-    if (facts.status != CU_STREAM_CAPTURE_STATUS_ACTIVE) {
-      return CUDA_SUCCESS;
-    }
-    if (id != nullptr) {
-      *id = facts.id;
-    }
-    if (graph != nullptr) {
-      *graph = facts.graph;
-    }
-    if (dependencies == nullptr && count == nullptr) {
-      return CUDA_SUCCESS;
-    }
-    // The program may look at them until this thread's next call.
-    thread_local std::vector<CUgraphNode> nodes;
-    thread_local std::vector<CUgraphEdgeData> edges;
-    std::vector<core::Dependency> found;
-    if (const CUresult result = core::capture_dependencies(stream, &found);
-        result != CUDA_SUCCESS) {
-      return result;
-    }
-    nodes.clear();
-    edges.clear();
-    for (const core::Dependency& one : found) {
-      nodes.push_back(one.node);
-      edges.push_back(one.data);
-    }
-    if (dependencies != nullptr) {
-      *dependencies = nodes.data();
-    }
-    if (data != nullptr) {
-      *data = edges.data();
-    }
-    if (count != nullptr) {
-      *count = nodes.size();
-    }
-    return CUDA_SUCCESS;
+  return enter_context([&](int) {
+    return core::capture_info(stream, status, id, graph, dependencies, data, count);
   });
 }
 
 CUresult update(CUstream stream, CUgraphNode* dependencies, const CUgraphEdgeData* data,
                 size_t count, unsigned flags) {
-  return enter_context([&](int) -> CUresult {
-    std::vector<core::Dependency> after;
-    const CUresult result = dependencies_of(dependencies, data, count, &after);
-    return result == CUDA_SUCCESS ? core::capture_update_dependencies(stream, after, flags)
-                                  : result;
-  });
+  return enter_context(
+      [&](int) { return core::update_dependencies(stream, dependencies, data, count, flags); });
 }
 
 }  // namespace
-}  // namespace farlane::cuda
-
-using namespace farlane::cuda;
 
 FARLANE_TWINS(cuStreamBeginCapture, _ptsz, (CUstream hStream),
               begin(stream_of(hStream, twin), CU_STREAM_CAPTURE_MODE_GLOBAL))

@@ -1,11 +1,6 @@
 // Graphs, their instances, and the objects of the program that they keep.
 #include "client/cuda/graph.h"
 
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
-#include <string>
-
 namespace farlane::cuda {
 namespace {
 
@@ -31,83 +26,21 @@ CUresult instantiate_with_params(CUgraphExec* exec, CUgraph graph,
   });
 }
 
-// With `nodes` null only how many there are; else as many as there is room for, and null for the
-// rest of the room.
-CUresult give_nodes(const std::vector<CUgraphNode>& found, CUgraphNode* nodes, size_t* count) {
-  for (size_t i = 0; nodes != nullptr && i < *count; ++i) {
-    nodes[i] = i < found.size() ? found[i] : nullptr;
-  }
-  *count = nodes == nullptr ? found.size() : std::min(*count, found.size());
-  return CUDA_SUCCESS;
-}
-
-template <typename Other>
-CUresult give_edges(const std::vector<core::Edge>& edges, CUgraphNode* nodes, CUgraphEdgeData* data,
-                    size_t* count, Other&& other) {
-  if (nodes == nullptr) {
-    *count = edges.size();
-    return CUDA_SUCCESS;
-  }
-  bool has_data = false;
-  for (size_t i = 0; i < *count; ++i) {
-    nodes[i] = i < edges.size() ? other(edges[i]) : nullptr;
-    if (i < edges.size()) {
-      const CUgraphEdgeData none{};
-      has_data |= std::memcmp(&edges[i].data, &none, sizeof none) != 0;
-      if (data != nullptr) {
-        data[i] = edges[i].data;
-      }
-    }
-  }
-  *count = std::min(*count, edges.size());
-  return has_data && data == nullptr ? CUDA_ERROR_LOSSY_QUERY : CUDA_SUCCESS;
-}
-
 CUresult get_edges(CUgraph graph, CUgraphNode* from, CUgraphNode* to, CUgraphEdgeData* data,
                    size_t* count) {
-  return enter_context([&](int) -> CUresult {
-    if (count == nullptr || (from == nullptr) != (to == nullptr)) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    std::vector<core::Edge> edges;
-    if (const CUresult result = core::graph_edges(graph, &edges); result != CUDA_SUCCESS) {
-      return result;
-    }
-    for (size_t i = 0; to != nullptr && i < *count; ++i) {
-      to[i] = i < edges.size() ? edges[i].to : nullptr;
-    }
-    return give_edges(edges, from, data, count, [](const core::Edge& edge) { return edge.from; });
-  });
+  return enter_context([&](int) { return core::list_edges(graph, from, to, data, count); });
 }
 
 CUresult get_neighbours(CUgraphNode node, bool before, CUgraphNode* nodes, CUgraphEdgeData* data,
                         size_t* count) {
-  return enter_context([&](int) -> CUresult {
-    if (count == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    std::vector<core::Edge> edges;
-    const CUresult result =
-        before ? core::node_dependencies(node, &edges) : core::node_dependents(node, &edges);
-    return result != CUDA_SUCCESS
-               ? result
-               : give_edges(edges, nodes, data, count,
-                            [&](const core::Edge& edge) { return before ? edge.from : edge.to; });
-  });
+  return enter_context(
+      [&](int) { return core::list_neighbours(node, before, nodes, data, count); });
 }
 
 CUresult change_edges(CUgraph graph, const CUgraphNode* from, const CUgraphNode* to,
                       const CUgraphEdgeData* data, size_t count, bool remove) {
-  return enter_context([&](int) -> CUresult {
-    if (count != 0 && (from == nullptr || to == nullptr)) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    std::vector<core::Edge> edges;
-    for (size_t i = 0; i < count; ++i) {
-      edges.push_back({from[i], to[i], data == nullptr ? CUgraphEdgeData{} : data[i]});
-    }
-    return remove ? core::graph_remove_edges(graph, edges) : core::graph_add_edges(graph, edges);
-  });
+  return enter_context(
+      [&](int) { return core::change_edges(graph, from, to, data, count, remove); });
 }
 
 CUresult launch(CUgraphExec exec, CUstream stream) {
@@ -146,27 +79,10 @@ CUresult cuGraphClone(CUgraph* phGraphClone, CUgraph originalGraph) {
 }
 
 CUresult cuGraphGetNodes(CUgraph hGraph, CUgraphNode* nodes, size_t* numNodes) {
-  return enter_context([&](int) -> CUresult {
-    if (numNodes == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (nodes == nullptr) {
-      return core::graph_node_count(hGraph, numNodes);
-    }
-    std::vector<CUgraphNode> found;
-    const CUresult result = core::graph_nodes(hGraph, &found);
-    return result == CUDA_SUCCESS ? give_nodes(found, nodes, numNodes) : result;
-  });
+  return enter_context([&](int) { return core::list_nodes(hGraph, nodes, numNodes); });
 }
 CUresult cuGraphGetRootNodes(CUgraph hGraph, CUgraphNode* rootNodes, size_t* numRootNodes) {
-  return enter_context([&](int) -> CUresult {
-    if (numRootNodes == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    std::vector<CUgraphNode> found;
-    const CUresult result = core::graph_root_nodes(hGraph, &found);
-    return result == CUDA_SUCCESS ? give_nodes(found, rootNodes, numRootNodes) : result;
-  });
+  return enter_context([&](int) { return core::list_root_nodes(hGraph, rootNodes, numRootNodes); });
 }
 
 CUresult cuGraphGetEdges(CUgraph hGraph, CUgraphNode* from, CUgraphNode* to, size_t* numEdges) {
@@ -211,21 +127,7 @@ CUresult cuGraphRemoveDependencies_v2(CUgraph hGraph, const CUgraphNode* from,
 }
 
 CUresult cuGraphDebugDotPrint(CUgraph hGraph, const char* path, unsigned int flags) {
-  return enter_context([&](int) -> CUresult {
-    std::string text;
-    if (path == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (const CUresult result = core::graph_dot(hGraph, flags, &text); result != CUDA_SUCCESS) {
-      return result;
-    }
-    FILE* file = std::fopen(path, "w");
-    if (file == nullptr) {
-      return CUDA_ERROR_OPERATING_SYSTEM;
-    }
-    const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-    return std::fclose(file) == 0 && written ? CUDA_SUCCESS : CUDA_ERROR_OPERATING_SYSTEM;
-  });
+  return enter_context([&](int) { return core::write_dot(hGraph, path, flags); });
 }
 
 // ---- instances
@@ -286,25 +188,15 @@ CUresult cuGraphNodeSetEnabled(CUgraphExec hGraphExec, CUgraphNode hNode, unsign
       [&](int) { return core::exec_enable_node(hGraphExec, hNode, isEnabled != 0); });
 }
 CUresult cuGraphNodeGetEnabled(CUgraphExec hGraphExec, CUgraphNode hNode, unsigned int* isEnabled) {
-  return enter_context([&](int) -> CUresult {
-    bool enabled = false;
-    if (isEnabled == nullptr) {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    const CUresult result = core::exec_node_enabled(hGraphExec, hNode, &enabled);
-    *isEnabled = enabled ? 1 : 0;
-    return result;
-  });
+  return enter_context([&](int) { return core::is_node_enabled(hGraphExec, hNode, isEnabled); });
 }
 
 // ---- objects of the program
 
 CUresult cuUserObjectCreate(CUuserObject* object_out, void* ptr, CUhostFn destroy,
                             unsigned int initialRefcount, unsigned int flags) {
-  return enter_context([&](int) -> CUresult {
-    return object_out == nullptr || flags != CU_USER_OBJECT_NO_DESTRUCTOR_SYNC
-               ? CUDA_ERROR_INVALID_VALUE
-               : core::user_object_create(ptr, destroy, initialRefcount, object_out);
+  return enter_context([&](int) {
+    return core::create_user_object(object_out, ptr, destroy, initialRefcount, flags);
   });
 }
 CUresult cuUserObjectRetain(CUuserObject object, unsigned int count) {
@@ -315,11 +207,7 @@ CUresult cuUserObjectRelease(CUuserObject object, unsigned int count) {
 }
 CUresult cuGraphRetainUserObject(CUgraph graph, CUuserObject object, unsigned int count,
                                  unsigned int flags) {
-  return enter_context([&](int) -> CUresult {
-    return (flags & ~unsigned{CU_GRAPH_USER_OBJECT_MOVE}) != 0
-               ? CUDA_ERROR_INVALID_VALUE
-               : core::graph_retain_object(graph, object, count, flags != 0);
-  });
+  return enter_context([&](int) { return core::retain_user_object(graph, object, count, flags); });
 }
 CUresult cuGraphReleaseUserObject(CUgraph graph, CUuserObject object, unsigned int count) {
   return enter_release([&]() { return core::graph_release_object(graph, object, count); });

@@ -48,18 +48,10 @@ CUresult cuGraphMemFreeNodeGetParams(CUgraphNode hNode, CUdeviceptr* dptr_out) {
 }
 
 CUresult cuDeviceGetGraphMemAttribute(CUdevice device, CUgraphMem_attribute attr, void* value) {
-  return enter_device(device, [&]() -> CUresult {
-    return value == nullptr
-               ? CUDA_ERROR_INVALID_VALUE
-               : core::graph_memory_attribute(device, attr, static_cast<cuuint64_t*>(value));
-  });
+  return enter_device(device, [&] { return core::get_graph_memory(device, attr, value); });
 }
 CUresult cuDeviceSetGraphMemAttribute(CUdevice device, CUgraphMem_attribute attr, void* value) {
-  return enter_device(device, [&]() -> CUresult {
-    return value == nullptr || *static_cast<const cuuint64_t*>(value) != 0
-               ? CUDA_ERROR_INVALID_VALUE
-               : core::graph_memory_reset(device, attr);
-  });
+  return enter_device(device, [&] { return core::set_graph_memory(device, attr, value); });
 }
 CUresult cuDeviceGraphMemTrim(CUdevice device) {
   // What no graph has is given back at once.

@@ -33,16 +33,8 @@ CUresult put_kernel(const NodePlace& place, const Params* params) {
   launch.block[2] = params->blockDimZ;
   launch.shared_bytes = params->sharedMemBytes;
   launch.params = params->kernelParams;
-  for (void** at = params->extra; at != nullptr && *at != CU_LAUNCH_PARAM_END; at += 2) {
-    if (*at == CU_LAUNCH_PARAM_BUFFER_POINTER) {
-      launch.packed_params = at[1];
-    } else if (*at == CU_LAUNCH_PARAM_BUFFER_SIZE) {
-      launch.packed_bytes = *static_cast<const size_t*>(at[1]);
-    } else {
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-  }
-  return core::node_put_kernel(place, function, launch);
+  const CUresult result = core::read_packed_params(params->extra, &launch);
+  return result == CUDA_SUCCESS ? core::node_put_kernel(place, function, launch) : result;
 }
 
 CUresult put_copy(const NodePlace& place, const CUDA_MEMCPY3D* params) {
@@ -51,48 +43,10 @@ CUresult put_copy(const NodePlace& place, const CUDA_MEMCPY3D* params) {
   return result == CUDA_SUCCESS ? core::node_put_copy(place, copy) : result;
 }
 
-template <typename Params>
-CUresult put_fill(const NodePlace& place, const Params* params) {
-  if (params == nullptr) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  return core::node_put_fill(place, params->dst, params->pitch, params->value, params->elementSize,
-                             params->width, params->height);
-}
-
-CUresult put_event(const NodePlace& place, CUevent event, bool wait) {
-  return event == nullptr ? CUDA_ERROR_INVALID_HANDLE : core::node_put_event(place, event, wait);
-}
-
 CUresult put_any(const NodePlace& place, CUgraphNodeParams* params) {
-  if (params == nullptr) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  switch (params->type) {
-    case CU_GRAPH_NODE_TYPE_KERNEL:
-      return put_kernel(place, &params->kernel);
-    case CU_GRAPH_NODE_TYPE_MEMCPY:
-      return put_copy(place, &params->memcpy.copyParams);
-    case CU_GRAPH_NODE_TYPE_MEMSET:
-      return put_fill(place, &params->memset);
-    case CU_GRAPH_NODE_TYPE_GRAPH:
-      return core::node_put_child(place, params->graph.graph);
-    case CU_GRAPH_NODE_TYPE_EMPTY:
-      return place.node == nullptr ? core::node_add_empty(place) : CUDA_ERROR_INVALID_VALUE;
-    case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
-      return put_event(place, params->eventWait.event, true);
-    case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
-      return put_event(place, params->eventRecord.event, false);
-    case CU_GRAPH_NODE_TYPE_HOST:
-      return core::put_host(place, &params->host);
-    case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
-      return core::add_allocation(place, &params->alloc);
-    case CU_GRAPH_NODE_TYPE_MEM_FREE:
-      return place.added == nullptr ? CUDA_ERROR_INVALID_VALUE
-                                    : core::node_add_free(place, params->free.dptr);
-    default:
-      return not_supported("cuGraphAddNode of this type");
-  }
+  return core::put_any(
+      place, params, [](const NodePlace& at, const auto* kernel) { return put_kernel(at, kernel); },
+      put_copy, "cuGraphAddNode of this type");
 }
 
 template <typename Params>
@@ -276,16 +230,16 @@ CUresult cuGraphAddMemsetNode(CUgraphNode* phGraphNode, CUgraph hGraph,
                               const CUgraphNode* dependencies, size_t numDependencies,
                               const CUDA_MEMSET_NODE_PARAMS* memsetParams, CUcontext) {
   return add(phGraphNode, hGraph, dependencies, nullptr, numDependencies,
-             [&](const NodePlace& place) { return put_fill(place, memsetParams); });
+             [&](const NodePlace& place) { return core::put_fill(place, memsetParams); });
 }
 CUresult cuGraphMemsetNodeSetParams(CUgraphNode hNode, const CUDA_MEMSET_NODE_PARAMS* nodeParams) {
   return change(hNode, nullptr, false,
-                [&](const NodePlace& place) { return put_fill(place, nodeParams); });
+                [&](const NodePlace& place) { return core::put_fill(place, nodeParams); });
 }
 CUresult cuGraphExecMemsetNodeSetParams(CUgraphExec hGraphExec, CUgraphNode hNode,
                                         const CUDA_MEMSET_NODE_PARAMS* memsetParams, CUcontext) {
   return change(hNode, hGraphExec, true,
-                [&](const NodePlace& place) { return put_fill(place, memsetParams); });
+                [&](const NodePlace& place) { return core::put_fill(place, memsetParams); });
 }
 CUresult cuGraphMemsetNodeGetParams(CUgraphNode hNode, CUDA_MEMSET_NODE_PARAMS* nodeParams) {
   return get(hNode, CU_GRAPH_NODE_TYPE_MEMSET, nodeParams,
@@ -298,13 +252,13 @@ CUresult cuGraphAddEventRecordNode(CUgraphNode* phGraphNode, CUgraph hGraph,
                                    const CUgraphNode* dependencies, size_t numDependencies,
                                    CUevent event) {
   return add(phGraphNode, hGraph, dependencies, nullptr, numDependencies,
-             [&](const NodePlace& place) { return put_event(place, event, false); });
+             [&](const NodePlace& place) { return core::put_event(place, event, false); });
 }
 CUresult cuGraphAddEventWaitNode(CUgraphNode* phGraphNode, CUgraph hGraph,
                                  const CUgraphNode* dependencies, size_t numDependencies,
                                  CUevent event) {
   return add(phGraphNode, hGraph, dependencies, nullptr, numDependencies,
-             [&](const NodePlace& place) { return put_event(place, event, true); });
+             [&](const NodePlace& place) { return core::put_event(place, event, true); });
 }
 CUresult cuGraphEventRecordNodeGetEvent(CUgraphNode hNode, CUevent* event_out) {
   return get(hNode, CU_GRAPH_NODE_TYPE_EVENT_RECORD, event_out,
@@ -316,21 +270,21 @@ CUresult cuGraphEventWaitNodeGetEvent(CUgraphNode hNode, CUevent* event_out) {
 }
 CUresult cuGraphEventRecordNodeSetEvent(CUgraphNode hNode, CUevent event) {
   return change(hNode, nullptr, false,
-                [&](const NodePlace& place) { return put_event(place, event, false); });
+                [&](const NodePlace& place) { return core::put_event(place, event, false); });
 }
 CUresult cuGraphEventWaitNodeSetEvent(CUgraphNode hNode, CUevent event) {
   return change(hNode, nullptr, false,
-                [&](const NodePlace& place) { return put_event(place, event, true); });
+                [&](const NodePlace& place) { return core::put_event(place, event, true); });
 }
 CUresult cuGraphExecEventRecordNodeSetEvent(CUgraphExec hGraphExec, CUgraphNode hNode,
                                             CUevent event) {
   return change(hNode, hGraphExec, true,
-                [&](const NodePlace& place) { return put_event(place, event, false); });
+                [&](const NodePlace& place) { return core::put_event(place, event, false); });
 }
 CUresult cuGraphExecEventWaitNodeSetEvent(CUgraphExec hGraphExec, CUgraphNode hNode,
                                           CUevent event) {
   return change(hNode, hGraphExec, true,
-                [&](const NodePlace& place) { return put_event(place, event, true); });
+                [&](const NodePlace& place) { return core::put_event(place, event, true); });
 }
 CUresult cuGraphAddEmptyNode(CUgraphNode* phGraphNode, CUgraph hGraph,
                              const CUgraphNode* dependencies, size_t numDependencies) {

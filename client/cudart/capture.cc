@@ -1,142 +1,45 @@
 // Stream capture.
 #include "client/cudart/graph.h"
 
-namespace farlane::cudart {
-
-Error dependencies_of(const cudaGraphNode_t* nodes, const cudaGraphEdgeData* data, size_t count,
-                      std::vector<core::Dependency>* out) {
-  if (count != 0 && nodes == nullptr) {
-    return cudaErrorInvalidValue;
-  }
-  for (size_t i = 0; i < count; ++i) {
-    out->push_back({nodes[i], data == nullptr ? CUgraphEdgeData{} : edge_data_of(data[i])});
-  }
-  return {};
-}
-
-CUgraphEdgeData edge_data_of(const cudaGraphEdgeData& data) {
-  CUgraphEdgeData out{};
-  out.from_port = data.from_port;
-  out.to_port = data.to_port;
-  out.type = data.type;
-  return out;
-}
-
-cudaGraphEdgeData edge_data_of(const CUgraphEdgeData& data) {
-  cudaGraphEdgeData out{};
-  out.from_port = data.from_port;
-  out.to_port = data.to_port;
-  out.type = data.type;
-  return out;
-}
+using namespace farlane::cudart;
 
 namespace {
 
 cudaError_t begin(CUstream stream, cudaStreamCaptureMode mode) {
-  return enter_context([&](int) -> Error {
-    return core::capture_begin(stream, static_cast<CUstreamCaptureMode>(mode));
-  });
+  return enter_context(
+      [&](int) { return core::capture_begin(stream, static_cast<CUstreamCaptureMode>(mode)); });
 }
 
 cudaError_t begin_to_graph(CUstream stream, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
                            const cudaGraphEdgeData* data, size_t count,
                            cudaStreamCaptureMode mode) {
-  return enter_context([&](int) -> Error {
-    std::vector<core::Dependency> after;
-    if (Error error = dependencies_of(dependencies, data, count, &after)) {
-      return error;
-    }
-    return core::capture_begin_to_graph(stream, graph, after,
-                                        static_cast<CUstreamCaptureMode>(mode));
-  });
+  return enter_context(
+      [&](int) { return core::begin_to_graph(stream, graph, dependencies, data, count, mode); });
 }
 
 cudaError_t end(CUstream stream, cudaGraph_t* graph) {
-  return enter_context([&](int) -> Error {
-    return graph == nullptr ? CUDA_ERROR_INVALID_VALUE : core::capture_end(stream, graph);
-  });
+  return enter_context([&](int) { return core::end_capture(stream, graph); });
 }
 
 cudaError_t is_capturing(CUstream stream, cudaStreamCaptureStatus* status) {
-  return enter_context([&](int) -> Error {
-    if (status == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    core::CaptureFacts facts;
-    const CUresult result = core::capture_facts(stream, &facts);
-    if (result == CUDA_SUCCESS) {
-      *status = static_cast<cudaStreamCaptureStatus>(facts.status);
-    }
-    return result;
-  });
+  return enter_context([&](int) { return core::capture_status(stream, status); });
 }
 
 cudaError_t info(CUstream stream, cudaStreamCaptureStatus* status, unsigned long long* id,
                  cudaGraph_t* graph, const cudaGraphNode_t** dependencies,
                  const cudaGraphEdgeData** data, size_t* count) {
-  return enter_context([&](int) -> Error {
-    if (status == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    core::CaptureFacts facts;
-    if (const CUresult result = core::capture_facts(stream, &facts); result != CUDA_SUCCESS) {
-      return result;
-    }
-    *status = static_cast<cudaStreamCaptureStatus>(facts.status);
-    if (facts.status != CU_STREAM_CAPTURE_STATUS_ACTIVE) {
-      return {};
-    }
-    if (id != nullptr) {
-      *id = facts.id;
-    }
-    if (graph != nullptr) {
-      *graph = facts.graph;
-    }
-    if (dependencies == nullptr && count == nullptr) {
-      return {};
-    }
-    // The program may look at them until this thread's next call.
-    thread_local std::vector<cudaGraphNode_t> nodes;
-    thread_local std::vector<cudaGraphEdgeData> edges;
-    std::vector<core::Dependency> found;
-    if (const CUresult result = core::capture_dependencies(stream, &found);
-        result != CUDA_SUCCESS) {
-      return result;
-    }
-    nodes.clear();
-    edges.clear();
-    for (const core::Dependency& one : found) {
-      nodes.push_back(one.node);
-      edges.push_back(edge_data_of(one.data));
-    }
-    if (dependencies != nullptr) {
-      *dependencies = nodes.data();
-    }
-    if (data != nullptr) {
-      *data = edges.data();
-    }
-    if (count != nullptr) {
-      *count = nodes.size();
-    }
-    return {};
+  return enter_context([&](int) {
+    return core::capture_info(stream, status, id, graph, dependencies, data, count);
   });
 }
 
 cudaError_t update(CUstream stream, cudaGraphNode_t* dependencies, const cudaGraphEdgeData* data,
                    size_t count, unsigned flags) {
-  return enter_context([&](int) -> Error {
-    std::vector<core::Dependency> after;
-    if (Error error = dependencies_of(dependencies, data, count, &after)) {
-      return error;
-    }
-    return core::capture_update_dependencies(stream, after, flags);
-  });
+  return enter_context(
+      [&](int) { return core::update_dependencies(stream, dependencies, data, count, flags); });
 }
 
 }  // namespace
-}  // namespace farlane::cudart
-
-using namespace farlane::cudart;
 
 FARLANE_TWINS(cudaStreamBeginCapture, _ptsz, (cudaStream_t stream, cudaStreamCaptureMode mode),
               begin(stream_of(stream, twin), mode))

@@ -18,6 +18,10 @@ Error ends_of(cudaMemcpyKind kind, Ends* ends);
 Error copy_1d_of(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, core::Copy* copy);
 Error copy_3d_of(const cudaMemcpy3DParms* parameters, core::Copy* copy);
 
+// The place in a device variable that a copy is about.
+Error part_of_variable(const void* symbol, int device, size_t offset, size_t count,
+                       uint64_t* address);
+
 inline constexpr bool kAsync = true;
 inline constexpr bool kSync = false;
 

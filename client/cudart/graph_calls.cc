@@ -56,10 +56,7 @@ cudaError_t cudaDeviceGetGraphMemAttribute(int device, cudaGraphMemAttributeType
     if (Error error = check_device(device)) {
       return error;
     }
-    return value == nullptr
-               ? CUDA_ERROR_INVALID_VALUE
-               : core::graph_memory_attribute(device, static_cast<CUgraphMem_attribute>(attr),
-                                              static_cast<uint64_t*>(value));
+    return core::get_graph_memory(device, attr, value);
   });
 }
 cudaError_t cudaDeviceSetGraphMemAttribute(int device, cudaGraphMemAttributeType attr,
@@ -68,9 +65,7 @@ cudaError_t cudaDeviceSetGraphMemAttribute(int device, cudaGraphMemAttributeType
     if (Error error = check_device(device)) {
       return error;
     }
-    return value == nullptr || *static_cast<const uint64_t*>(value) != 0
-               ? CUDA_ERROR_INVALID_VALUE
-               : core::graph_memory_reset(device, static_cast<CUgraphMem_attribute>(attr));
+    return core::set_graph_memory(device, attr, value);
   });
 }
 cudaError_t cudaDeviceGraphMemTrim(int device) {

@@ -29,14 +29,9 @@ Error put_kernel(const NodePlace& place, const Params* params) {
   launch.block[2] = params->blockDim.z;
   launch.shared_bytes = params->sharedMemBytes;
   launch.params = params->kernelParams;
-  for (void** at = params->extra; at != nullptr && *at != CU_LAUNCH_PARAM_END; at += 2) {
-    if (*at == CU_LAUNCH_PARAM_BUFFER_POINTER) {
-      launch.packed_params = at[1];
-    } else if (*at == CU_LAUNCH_PARAM_BUFFER_SIZE) {
-      launch.packed_bytes = *static_cast<const size_t*>(at[1]);
-    } else {
-      return cudaErrorInvalidValue;
-    }
+  if (const CUresult wrong = core::read_packed_params(params->extra, &launch);
+      wrong != CUDA_SUCCESS) {
+    return wrong;
   }
   const CUresult result = core::node_put_kernel(place, function, launch);
   return result == CUDA_ERROR_NOT_FOUND ? Error(cudaErrorInvalidDeviceFunction) : Error(result);
@@ -59,97 +54,28 @@ Error put_copy_1d(const NodePlace& place, void* dst, const void* src, size_t cou
   return core::node_put_copy(place, copy);
 }
 
-// The place in a variable that a copy is about.
-Error symbol_address(const void* symbol, size_t offset, size_t count, void** address) {
-  int device = -1;
-  if (Error error = need_context(&device)) {
-    return error;
-  }
-  Variable variable;
-  if (Error error = registered_variable(symbol, device, &variable)) {
-    return error;
-  }
-  if (offset > variable.bytes || count > variable.bytes - offset) {
-    return cudaErrorInvalidValue;
-  }
-  *address = reinterpret_cast<void*>(variable.address + offset);
-  return {};
-}
-
 Error put_to_symbol(const NodePlace& place, const void* symbol, const void* src, size_t count,
                     size_t offset, cudaMemcpyKind kind) {
-  void* address = nullptr;
-  if (Error error = symbol_address(symbol, offset, count, &address)) {
+  uint64_t address = 0;
+  if (Error error = part_of_variable(symbol, core::current_device(), offset, count, &address)) {
     return error;
   }
-  return put_copy_1d(place, address, src, count, kind);
+  return put_copy_1d(place, reinterpret_cast<void*>(address), src, count, kind);
 }
 
 Error put_from_symbol(const NodePlace& place, void* dst, const void* symbol, size_t count,
                       size_t offset, cudaMemcpyKind kind) {
-  void* address = nullptr;
-  if (Error error = symbol_address(symbol, offset, count, &address)) {
+  uint64_t address = 0;
+  if (Error error = part_of_variable(symbol, core::current_device(), offset, count, &address)) {
     return error;
   }
-  return put_copy_1d(place, dst, address, count, kind);
-}
-
-template <typename Params>
-Error put_fill(const NodePlace& place, const Params* params) {
-  if (params == nullptr) {
-    return cudaErrorInvalidValue;
-  }
-  return core::node_put_fill(place, reinterpret_cast<CUdeviceptr>(params->dst), params->pitch,
-                             params->value, params->elementSize, params->width, params->height);
-}
-
-Error put_event(const NodePlace& place, cudaEvent_t event, bool wait) {
-  return event == nullptr ? CUDA_ERROR_INVALID_HANDLE : core::node_put_event(place, event, wait);
+  return put_copy_1d(place, dst, reinterpret_cast<void*>(address), count, kind);
 }
 
 Error put_any(const NodePlace& place, cudaGraphNodeParams* params) {
-  if (params == nullptr) {
-    return cudaErrorInvalidValue;
-  }
-  switch (params->type) {
-    case cudaGraphNodeTypeKernel:
-      return put_kernel(place, &params->kernel);
-    case cudaGraphNodeTypeMemcpy:
-      return put_copy(place, &params->memcpy.copyParams);
-    case cudaGraphNodeTypeMemset:
-      return put_fill(place, &params->memset);
-    case cudaGraphNodeTypeGraph:
-      return core::node_put_child(place, params->graph.graph);
-    case cudaGraphNodeTypeEmpty:
-      return place.node == nullptr ? Error(core::node_add_empty(place))
-                                   : Error(cudaErrorInvalidValue);
-    case cudaGraphNodeTypeWaitEvent:
-      return put_event(place, params->eventWait.event, true);
-    case cudaGraphNodeTypeEventRecord:
-      return put_event(place, params->eventRecord.event, false);
-    case cudaGraphNodeTypeHost:
-      return core::put_host(place, &params->host);
-    case cudaGraphNodeTypeMemAlloc:
-      return core::add_allocation(place, &params->alloc);
-    case cudaGraphNodeTypeMemFree:
-      return place.added == nullptr
-                 ? CUDA_ERROR_INVALID_VALUE
-                 : core::node_add_free(place, reinterpret_cast<CUdeviceptr>(params->free.dptr));
-    default:
-      return not_supported("cudaGraphAddNode of this type");
-  }
-}
-
-cudaError_t get_event(cudaGraphNode_t node, cudaEvent_t* event, CUgraphNodeType wanted) {
-  return enter_context([&](int) -> Error {
-    if (event == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    if (Error error = check_type(node, wanted)) {
-      return error;
-    }
-    return core::node_event(node, event);
-  });
+  return core::put_any(
+      place, params, [](const NodePlace& at, const auto* kernel) { return put_kernel(at, kernel); },
+      put_copy, "cudaGraphAddNode of this type");
 }
 
 cudaPitchedPtr pitched(uint64_t address, size_t pitch, size_t slice, const core::Copy& copy) {
@@ -238,13 +164,7 @@ cudaError_t cudaGraphExecKernelNodeSetParams(cudaGraphExec_t hGraphExec, cudaGra
 }
 
 cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodeParams* pNodeParams) {
-  return enter_context([&](int) -> Error {
-    if (pNodeParams == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    if (Error error = check_type(node, CU_GRAPH_NODE_TYPE_KERNEL)) {
-      return error;
-    }
+  return get(node, CU_GRAPH_NODE_TYPE_KERNEL, pNodeParams, [&]() -> Error {
     CUfunction function = nullptr;
     core::Launch launch;
     if (const CUresult result = core::node_kernel(node, &function, &launch);
@@ -394,13 +314,7 @@ cudaError_t cudaGraphExecMemcpyNodeSetParamsFromSymbol(cudaGraphExec_t hGraphExe
 }
 
 cudaError_t cudaGraphMemcpyNodeGetParams(cudaGraphNode_t node, cudaMemcpy3DParms* pNodeParams) {
-  return enter_context([&](int) -> Error {
-    if (pNodeParams == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    if (Error error = check_type(node, CU_GRAPH_NODE_TYPE_MEMCPY)) {
-      return error;
-    }
+  return get(node, CU_GRAPH_NODE_TYPE_MEMCPY, pNodeParams, [&]() -> Error {
     core::Copy copy;
     if (const CUresult result = core::node_copy(node, &copy); result != CUDA_SUCCESS) {
       return result;
@@ -423,29 +337,23 @@ cudaError_t cudaGraphAddMemsetNode(cudaGraphNode_t* pGraphNode, cudaGraph_t grap
                                    const cudaGraphNode_t* pDependencies, size_t numDependencies,
                                    const cudaMemsetParams* pMemsetParams) {
   return add(pGraphNode, graph, pDependencies, nullptr, numDependencies,
-             [&](const core::NodePlace& place) { return put_fill(place, pMemsetParams); });
+             [&](const core::NodePlace& place) { return core::put_fill(place, pMemsetParams); });
 }
 
 cudaError_t cudaGraphMemsetNodeSetParams(cudaGraphNode_t node,
                                          const cudaMemsetParams* pNodeParams) {
   return change(node, nullptr, false,
-                [&](const core::NodePlace& place) { return put_fill(place, pNodeParams); });
+                [&](const core::NodePlace& place) { return core::put_fill(place, pNodeParams); });
 }
 
 cudaError_t cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t hGraphExec, cudaGraphNode_t node,
                                              const cudaMemsetParams* pNodeParams) {
   return change(node, hGraphExec, true,
-                [&](const core::NodePlace& place) { return put_fill(place, pNodeParams); });
+                [&](const core::NodePlace& place) { return core::put_fill(place, pNodeParams); });
 }
 
 cudaError_t cudaGraphMemsetNodeGetParams(cudaGraphNode_t node, cudaMemsetParams* pNodeParams) {
-  return enter_context([&](int) -> Error {
-    if (pNodeParams == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    if (Error error = check_type(node, CU_GRAPH_NODE_TYPE_MEMSET)) {
-      return error;
-    }
+  return get(node, CU_GRAPH_NODE_TYPE_MEMSET, pNodeParams, [&]() -> Error {
     CUDA_MEMSET_NODE_PARAMS params{};
     const CUresult result = core::node_fill(node, &params);
     pNodeParams->dst = reinterpret_cast<void*>(params.dst);
@@ -464,37 +372,39 @@ cudaError_t cudaGraphAddEventRecordNode(cudaGraphNode_t* pGraphNode, cudaGraph_t
                                         const cudaGraphNode_t* pDependencies,
                                         size_t numDependencies, cudaEvent_t event) {
   return add(pGraphNode, graph, pDependencies, nullptr, numDependencies,
-             [&](const core::NodePlace& place) { return put_event(place, event, false); });
+             [&](const core::NodePlace& place) { return core::put_event(place, event, false); });
 }
 cudaError_t cudaGraphAddEventWaitNode(cudaGraphNode_t* pGraphNode, cudaGraph_t graph,
                                       const cudaGraphNode_t* pDependencies, size_t numDependencies,
                                       cudaEvent_t event) {
   return add(pGraphNode, graph, pDependencies, nullptr, numDependencies,
-             [&](const core::NodePlace& place) { return put_event(place, event, true); });
+             [&](const core::NodePlace& place) { return core::put_event(place, event, true); });
 }
 cudaError_t cudaGraphEventRecordNodeGetEvent(cudaGraphNode_t node, cudaEvent_t* event_out) {
-  return get_event(node, event_out, CU_GRAPH_NODE_TYPE_EVENT_RECORD);
+  return get(node, CU_GRAPH_NODE_TYPE_EVENT_RECORD, event_out,
+             [&] { return core::node_event(node, event_out); });
 }
 cudaError_t cudaGraphEventWaitNodeGetEvent(cudaGraphNode_t node, cudaEvent_t* event_out) {
-  return get_event(node, event_out, CU_GRAPH_NODE_TYPE_WAIT_EVENT);
+  return get(node, CU_GRAPH_NODE_TYPE_WAIT_EVENT, event_out,
+             [&] { return core::node_event(node, event_out); });
 }
 cudaError_t cudaGraphEventRecordNodeSetEvent(cudaGraphNode_t node, cudaEvent_t event) {
   return change(node, nullptr, false,
-                [&](const core::NodePlace& place) { return put_event(place, event, false); });
+                [&](const core::NodePlace& place) { return core::put_event(place, event, false); });
 }
 cudaError_t cudaGraphEventWaitNodeSetEvent(cudaGraphNode_t node, cudaEvent_t event) {
   return change(node, nullptr, false,
-                [&](const core::NodePlace& place) { return put_event(place, event, true); });
+                [&](const core::NodePlace& place) { return core::put_event(place, event, true); });
 }
 cudaError_t cudaGraphExecEventRecordNodeSetEvent(cudaGraphExec_t hGraphExec, cudaGraphNode_t hNode,
                                                  cudaEvent_t event) {
   return change(hNode, hGraphExec, true,
-                [&](const core::NodePlace& place) { return put_event(place, event, false); });
+                [&](const core::NodePlace& place) { return core::put_event(place, event, false); });
 }
 cudaError_t cudaGraphExecEventWaitNodeSetEvent(cudaGraphExec_t hGraphExec, cudaGraphNode_t hNode,
                                                cudaEvent_t event) {
   return change(hNode, hGraphExec, true,
-                [&](const core::NodePlace& place) { return put_event(place, event, true); });
+                [&](const core::NodePlace& place) { return core::put_event(place, event, true); });
 }
 
 cudaError_t cudaGraphAddEmptyNode(cudaGraphNode_t* pGraphNode, cudaGraph_t graph,
@@ -518,13 +428,6 @@ cudaError_t cudaGraphExecChildGraphNodeSetParams(cudaGraphExec_t hGraphExec, cud
   });
 }
 cudaError_t cudaGraphChildGraphNodeGetGraph(cudaGraphNode_t node, cudaGraph_t* pGraph) {
-  return enter_context([&](int) -> Error {
-    if (pGraph == nullptr) {
-      return cudaErrorInvalidValue;
-    }
-    if (Error error = check_type(node, CU_GRAPH_NODE_TYPE_GRAPH)) {
-      return error;
-    }
-    return core::node_child(node, pGraph);
-  });
+  return get(node, CU_GRAPH_NODE_TYPE_GRAPH, pGraph,
+             [&]() -> Error { return core::node_child(node, pGraph); });
 }

@@ -41,28 +41,11 @@ cudaError_t wait_event(CUstream stream, cudaEvent_t event, unsigned flags) {
   });
 }
 
-cudaError_t get_flags(CUstream stream, unsigned* flags) {
-  return enter_context([&](int) -> Error {
-    return flags == nullptr ? CUDA_ERROR_INVALID_VALUE : core::stream_flags(stream, flags);
-  });
-}
-
-cudaError_t get_priority(CUstream stream, int* priority) {
-  return enter_context([&](int) -> Error {
-    return priority == nullptr ? CUDA_ERROR_INVALID_VALUE : core::stream_priority(stream, priority);
-  });
-}
-
-cudaError_t get_id(CUstream stream, unsigned long long* id) {
-  return enter_context([&](int) -> Error {
-    return id == nullptr ? CUDA_ERROR_INVALID_VALUE : core::stream_id(stream, id);
-  });
-}
-
-cudaError_t get_device(CUstream stream, int* device) {
-  return enter_context([&](int) -> Error {
-    return device == nullptr ? CUDA_ERROR_INVALID_VALUE : core::stream_device(stream, device);
-  });
+// Runs one of the core's questions about a stream.
+template <typename Value>
+cudaError_t ask(CUresult (*question)(CUstream, Value*), CUstream stream, Value* answer) {
+  return enter_context(
+      [&](int) { return answer == nullptr ? CUDA_ERROR_INVALID_VALUE : question(stream, answer); });
 }
 
 static_assert(sizeof(cudaStreamAttrValue) == sizeof(CUstreamAttrValue));
@@ -118,13 +101,13 @@ FARLANE_TWINS(cudaStreamWaitEvent, _ptsz,
               (cudaStream_t stream, cudaEvent_t event, unsigned int flags),
               wait_event(stream_of(stream, twin), event, flags))
 FARLANE_TWINS(cudaStreamGetFlags, _ptsz, (cudaStream_t hStream, unsigned int* flags),
-              get_flags(stream_of(hStream, twin), flags))
+              ask(core::stream_flags, stream_of(hStream, twin), flags))
 FARLANE_TWINS(cudaStreamGetPriority, _ptsz, (cudaStream_t hStream, int* priority),
-              get_priority(stream_of(hStream, twin), priority))
+              ask(core::stream_priority, stream_of(hStream, twin), priority))
 FARLANE_TWINS(cudaStreamGetId, _ptsz, (cudaStream_t hStream, unsigned long long* streamId),
-              get_id(stream_of(hStream, twin), streamId))
+              ask(core::stream_id, stream_of(hStream, twin), streamId))
 FARLANE_TWINS(cudaStreamGetDevice, _ptsz, (cudaStream_t hStream, int* device),
-              get_device(stream_of(hStream, twin), device))
+              ask(core::stream_device, stream_of(hStream, twin), device))
 FARLANE_TWINS(cudaStreamGetAttribute, _ptsz,
               (cudaStream_t hStream, cudaStreamAttrID attr, cudaStreamAttrValue* value_out),
               get_attribute(stream_of(hStream, twin), attr, value_out))

@@ -2,12 +2,10 @@
 #include "client/cudart/copy.h"
 #include "client/cudart/registration.h"
 
-using namespace farlane::cudart;
+namespace farlane::cudart {
 
-namespace {
-
-// A part of a variable, as the target or source of a copy.
-Error part_of(const void* symbol, int device, size_t offset, size_t count, uint64_t* address) {
+Error part_of_variable(const void* symbol, int device, size_t offset, size_t count,
+                       uint64_t* address) {
   Variable variable;
   if (Error error = registered_variable(symbol, device, &variable)) {
     return error;
@@ -19,11 +17,18 @@ Error part_of(const void* symbol, int device, size_t offset, size_t count, uint6
   return {};
 }
 
-cudaError_t to_symbol(const void* symbol, const void* src, size_t count, size_t offset,
-                      cudaMemcpyKind kind, CUstream stream, bool async) {
+}  // namespace farlane::cudart
+
+using namespace farlane::cudart;
+
+namespace {
+
+// Into the variable, or out of it, from or to memory at `other`.
+cudaError_t copy_symbol(bool into, const void* symbol, const void* other, size_t count,
+                        size_t offset, cudaMemcpyKind kind, CUstream stream, bool async) {
   return enter_context([&](int device) -> Error {
-    if (kind != cudaMemcpyHostToDevice && kind != cudaMemcpyDeviceToDevice &&
-        kind != cudaMemcpyDefault) {
+    if (kind != (into ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost) &&
+        kind != cudaMemcpyDeviceToDevice && kind != cudaMemcpyDefault) {
       return cudaErrorInvalidMemcpyDirection;
     }
     Ends ends;
@@ -31,44 +36,29 @@ cudaError_t to_symbol(const void* symbol, const void* src, size_t count, size_t 
       return error;
     }
     core::Copy copy;
-    if (Error error = part_of(symbol, device, offset, count, &copy.to)) {
+    if (Error error =
+            part_of_variable(symbol, device, offset, count, into ? &copy.to : &copy.from)) {
       return error;
     }
     if (count == 0) {
       return {};
     }
-    copy.from = reinterpret_cast<uint64_t>(src);
-    copy.to_place = core::Place::kDevice;
-    copy.from_place = ends.from;
+    (into ? copy.from : copy.to) = reinterpret_cast<uint64_t>(other);
+    copy.to_place = into ? core::Place::kDevice : ends.to;
+    copy.from_place = into ? ends.from : core::Place::kDevice;
     copy.width = count;
     return core::copy(copy, stream, async);
   });
 }
 
-cudaError_t from_symbol(void* dst, const void* symbol, size_t count, size_t offset,
+cudaError_t to_symbol(const void* symbol, const void* src, size_t count, size_t offset,
+                      cudaMemcpyKind kind, CUstream stream, bool async) {
+  return copy_symbol(true, symbol, src, count, offset, kind, stream, async);
+}
+
+cudaError_t from_symbol(const void* dst, const void* symbol, size_t count, size_t offset,
                         cudaMemcpyKind kind, CUstream stream, bool async) {
-  return enter_context([&](int device) -> Error {
-    if (kind != cudaMemcpyDeviceToHost && kind != cudaMemcpyDeviceToDevice &&
-        kind != cudaMemcpyDefault) {
-      return cudaErrorInvalidMemcpyDirection;
-    }
-    Ends ends;
-    if (Error error = ends_of(kind, &ends)) {
-      return error;
-    }
-    core::Copy copy;
-    if (Error error = part_of(symbol, device, offset, count, &copy.from)) {
-      return error;
-    }
-    if (count == 0) {
-      return {};
-    }
-    copy.to = reinterpret_cast<uint64_t>(dst);
-    copy.to_place = ends.to;
-    copy.from_place = core::Place::kDevice;
-    copy.width = count;
-    return core::copy(copy, stream, async);
-  });
+  return copy_symbol(false, symbol, dst, count, offset, kind, stream, async);
 }
 
 }  // namespace
