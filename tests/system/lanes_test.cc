@@ -285,27 +285,21 @@ TEST(Lanes, SmallCopiesOpenNone) {
 TEST(Lanes, AQuestionIsAnsweredWhileACopyToTheHostWaits) {
   RigOptions options = with_lanes(2);
   Rig rig(options);
-  Kernels kernels;
-  Gate gate;
-  CUdeviceptr data = 0;
-  CUstream stream = nullptr;
+  HeldStream held;
   void* pinned = nullptr;
   constexpr size_t kBytes = 400 * kKiB;
-  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
-  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
-  ASSERT_EQ(client::memory_allocate(0, kBytes, &data), CUDA_SUCCESS);
-  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  ASSERT_EQ(held.make(kBytes), CUDA_SUCCESS);
   ASSERT_EQ(client::host_allocate(kBytes, 0, &pinned), CUDA_SUCCESS);
-  ASSERT_EQ(fill_words(data, 9, kBytes / 4, stream), CUDA_SUCCESS);
-  ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
-  ASSERT_EQ(to_host(pinned, data, kBytes, stream, true), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(held.data, 9, kBytes / 4, held.stream), CUDA_SUCCESS);
+  ASSERT_EQ(held.hold(), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(pinned, held.data, kBytes, held.stream, true), CUDA_SUCCESS);
   size_t free_bytes = 0;
   size_t total = 0;
   EXPECT_EQ(client::memory_info(0, &free_bytes, &total), CUDA_SUCCESS);
-  EXPECT_EQ(client::stream_query(stream), CUDA_ERROR_NOT_READY);
-  gate.open();
+  EXPECT_EQ(client::stream_query(held.stream), CUDA_ERROR_NOT_READY);
+  held.gate.open();
   ASSERT_EQ(client::host_free(pinned), CUDA_SUCCESS);
-  EXPECT_EQ(client::stream_synchronize(stream), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_synchronize(held.stream), CUDA_SUCCESS);
 }
 
 // More than all slots hold, behind a kernel that waits: lanes stop reading, nothing is lost.
@@ -316,30 +310,24 @@ TEST(Lanes, ABlockedStreamHoldsTheSenderUp) {
   options.client.call_timeout_ms = 60'000;
   options.lane_loopback.queue_frames = 2;
   Rig rig(options);
-  Kernels kernels;
-  Gate gate;
-  CUdeviceptr data = 0;
-  CUstream stream = nullptr;
+  HeldStream held;
   void* pinned = nullptr;
   constexpr size_t kBytes = 8 * kMiB;
-  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
-  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
-  ASSERT_EQ(client::memory_allocate(0, kBytes, &data), CUDA_SUCCESS);
-  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  ASSERT_EQ(held.make(kBytes), CUDA_SUCCESS);
   ASSERT_EQ(client::host_allocate(kBytes, 0, &pinned), CUDA_SUCCESS);
   const std::vector<uint32_t> sent = words(kBytes / 4, 5);
   std::memcpy(pinned, sent.data(), kBytes);
-  ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
-  ASSERT_EQ(to_device(data, pinned, kBytes, stream, true), CUDA_SUCCESS);
+  ASSERT_EQ(held.hold(), CUDA_SUCCESS);
+  ASSERT_EQ(to_device(held.data, pinned, kBytes, held.stream, true), CUDA_SUCCESS);
   // Longer than a client may be silent: the copy is held up by the device, not by its client.
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(900);
   while (std::chrono::steady_clock::now() < end) {
     ASSERT_FALSE(client::session_if_any()->lost());
     std::this_thread::yield();
   }
-  gate.open();
+  held.gate.open();
   std::vector<uint32_t> got(kBytes / 4);
-  ASSERT_EQ(to_host(got.data(), data, kBytes, stream, false), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(got.data(), held.data, kBytes, held.stream, false), CUDA_SUCCESS);
   EXPECT_EQ(got, sent);
   uint64_t waits = 0;
   for (size_t i = 0; i < 2; ++i) waits += client::session_if_any()->lanes().counters(i).busy_waits;
@@ -410,19 +398,13 @@ TEST(Lanes, ACutSessionReleasesThoseWhoWaitForLanes) {
     options.server.lane_chunk_bytes = 64 * kKiB;
     options.lane_loopback.queue_frames = 1;
     Rig rig(options);
-    Kernels kernels;
-    Gate gate;
-    CUdeviceptr data = 0;
-    CUstream stream = nullptr;
-    ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
-    ASSERT_EQ(gate.make(), CUDA_SUCCESS);
-    ASSERT_EQ(client::memory_allocate(0, 8 * kMiB, &data), CUDA_SUCCESS);
-    ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
-    ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
+    HeldStream held;
+    ASSERT_EQ(held.make(8 * kMiB), CUDA_SUCCESS);
+    ASSERT_EQ(held.hold(), CUDA_SUCCESS);
     auto copied = rig.start([&] {
       std::vector<uint32_t> host(2 * kMiB);
-      return in ? to_device(data, host.data(), 8 * kMiB, stream, false)
-                : to_host(host.data(), data, 8 * kMiB, stream, false);
+      return in ? to_device(held.data, host.data(), 8 * kMiB, held.stream, false)
+                : to_host(host.data(), held.data, 8 * kMiB, held.stream, false);
     });
     const auto end = std::chrono::steady_clock::now() + kPatience;
     while (client::session_if_any()->lanes().count() == 0 &&
@@ -431,7 +413,7 @@ TEST(Lanes, ACutSessionReleasesThoseWhoWaitForLanes) {
     }
     rig.cut();
     EXPECT_EQ(copied.get(), client::kServerLost);
-    gate.open();
+    held.gate.open();
   }
 }
 

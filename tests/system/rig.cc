@@ -241,6 +241,14 @@ void Gate::open() {
   __atomic_store_n(reinterpret_cast<uint32_t*>(address_), 1, __ATOMIC_RELEASE);
 }
 
+CUresult HeldStream::make(size_t data_bytes) {
+  CUresult result = kernels.load();
+  if (result == CUDA_SUCCESS) result = gate.make();
+  if (result == CUDA_SUCCESS) result = client::memory_allocate(0, data_bytes, &data);
+  return result == CUDA_SUCCESS ? client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream)
+                                : result;
+}
+
 CUresult to_device(CUdeviceptr to, const void* from, size_t bytes, CUstream stream, bool async) {
   client::Copy copy;
   copy.to = to;

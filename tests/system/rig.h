@@ -153,6 +153,18 @@ class Gate {
   CUstream stream_ = nullptr;
 };
 
+// Device memory and a stream to work on it, which a test can hold up.
+struct HeldStream {
+  Kernels kernels;
+  Gate gate;
+  CUdeviceptr data = 0;
+  CUstream stream = nullptr;
+
+  CUresult make(size_t data_bytes);  // [asks]
+  // What is put into the stream from now on happens when the gate opens.
+  CUresult hold() const { return kernels.launch_wait_for(stream, gate.address()); }
+};
+
 // 1-D copies; host memory by address.
 CUresult to_device(CUdeviceptr to, const void* from, size_t bytes, CUstream stream, bool async);
 CUresult to_host(void* to, CUdeviceptr from, size_t bytes, CUstream stream, bool async);

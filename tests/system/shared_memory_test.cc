@@ -44,9 +44,13 @@ struct PinnedWords {
   uint32_t* words = nullptr;
 };
 
-TEST(SharedMemory, CopiesOfManySizesAndOffsetsArriveWithoutTravelling) {
-  Rig rig(through_shared_memory());
-  ASSERT_EQ(rig.opened(), CUDA_SUCCESS);
+class SharedMemory : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_EQ(rig.opened(), CUDA_SUCCESS); }
+  Rig rig{through_shared_memory()};
+};
+
+TEST_F(SharedMemory, CopiesOfManySizesAndOffsetsArriveWithoutTravelling) {
   CUdeviceptr data = 0;
   ASSERT_EQ(client::memory_allocate(0, 4 * kMiB, &data), CUDA_SUCCESS);
   PinnedWords host(kMiB);
@@ -70,9 +74,7 @@ TEST(SharedMemory, CopiesOfManySizesAndOffsetsArriveWithoutTravelling) {
   EXPECT_EQ(lanes(), 0u);
 }
 
-TEST(SharedMemory, RowsArriveInTheirPlaces) {
-  Rig rig(through_shared_memory());
-  ASSERT_EQ(rig.opened(), CUDA_SUCCESS);
+TEST_F(SharedMemory, RowsArriveInTheirPlaces) {
   constexpr size_t kWidth = 1000;
   constexpr size_t kHeight = 500;
   constexpr size_t kHostPitch = 1004;
@@ -107,86 +109,62 @@ TEST(SharedMemory, RowsArriveInTheirPlaces) {
   EXPECT_EQ(lanes(), 0u);
 }
 
-TEST(SharedMemory, CopiesHappenInTheOrderOfTheirStream) {
-  Rig rig(through_shared_memory());
-  ASSERT_EQ(rig.opened(), CUDA_SUCCESS);
-  Kernels kernels;
-  Gate gate;
-  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
-  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
+TEST_F(SharedMemory, CopiesHappenInTheOrderOfTheirStream) {
+  HeldStream held;
   constexpr size_t kCount = 100'000;
-  CUdeviceptr data = 0;
-  CUstream stream = nullptr;
-  ASSERT_EQ(client::memory_allocate(0, kCount * 4, &data), CUDA_SUCCESS);
-  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  ASSERT_EQ(held.make(kCount * 4), CUDA_SUCCESS);
   PinnedWords host(kCount);
   std::vector<uint32_t> expected = words(kCount, 1);
   std::memset(host.words, 0, kCount * 4);
   // The source is read when the stream comes to it, as CUDA does with pinned memory.
-  ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
-  ASSERT_EQ(to_device(data, host.words, kCount * 4, stream, true), CUDA_SUCCESS);
-  ASSERT_EQ(kernels.launch_scale_add(stream, data, kCount, 3, 7), CUDA_SUCCESS);
-  ASSERT_EQ(to_host(host.words, data, kCount * 4, stream, true), CUDA_SUCCESS);
-  EXPECT_EQ(client::stream_query(stream), CUDA_ERROR_NOT_READY);
+  ASSERT_EQ(held.hold(), CUDA_SUCCESS);
+  ASSERT_EQ(to_device(held.data, host.words, kCount * 4, held.stream, true), CUDA_SUCCESS);
+  ASSERT_EQ(held.kernels.launch_scale_add(held.stream, held.data, kCount, 3, 7), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(host.words, held.data, kCount * 4, held.stream, true), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_query(held.stream), CUDA_ERROR_NOT_READY);
   std::memcpy(host.words, expected.data(), kCount * 4);
-  gate.open();
-  ASSERT_EQ(client::stream_synchronize(stream), CUDA_SUCCESS);
+  held.gate.open();
+  ASSERT_EQ(client::stream_synchronize(held.stream), CUDA_SUCCESS);
   for (uint32_t& word : expected) word = word * 3 + 7;
   EXPECT_EQ(host.get(kCount), expected);
 }
 
 // A few bytes, which would otherwise be taken at the call, are what a copy before it writes.
-TEST(SharedMemory, ASmallCopyReadsWhatOneBeforeItWrites) {
-  Rig rig(through_shared_memory());
-  ASSERT_EQ(rig.opened(), CUDA_SUCCESS);
-  Kernels kernels;
-  Gate gate;
-  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
-  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
+TEST_F(SharedMemory, ASmallCopyReadsWhatOneBeforeItWrites) {
+  HeldStream held;
   constexpr size_t kCount = 20'000;
-  CUdeviceptr data = 0;
   CUdeviceptr other = 0;
-  CUstream stream = nullptr;
-  ASSERT_EQ(client::memory_allocate(0, kCount * 4, &data), CUDA_SUCCESS);
+  ASSERT_EQ(held.make(kCount * 4), CUDA_SUCCESS);
   ASSERT_EQ(client::memory_allocate(0, 4, &other), CUDA_SUCCESS);
-  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
   PinnedWords host(kCount);
-  ASSERT_EQ(fill_words(data, 42, kCount, stream), CUDA_SUCCESS);
-  ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
-  ASSERT_EQ(to_host(host.words, data, kCount * 4, stream, true), CUDA_SUCCESS);
-  auto copied = rig.start([&] { return to_device(other, host.words, 4, stream, false); });
-  gate.open();
+  ASSERT_EQ(fill_words(held.data, 42, kCount, held.stream), CUDA_SUCCESS);
+  ASSERT_EQ(held.hold(), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(host.words, held.data, kCount * 4, held.stream, true), CUDA_SUCCESS);
+  auto copied = rig.start([&] { return to_device(other, host.words, 4, held.stream, false); });
+  held.gate.open();
   ASSERT_EQ(copied.get(), CUDA_SUCCESS);
   uint32_t word = 0;
-  ASSERT_EQ(to_host(&word, other, 4, stream, false), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(&word, other, 4, held.stream, false), CUDA_SUCCESS);
   EXPECT_EQ(word, 42u);
 }
 
-TEST(SharedMemory, FreedMemoryIsReadToItsEndByCopiesUnderWay) {
-  Rig rig(through_shared_memory());
-  ASSERT_EQ(rig.opened(), CUDA_SUCCESS);
-  Kernels kernels;
-  Gate gate;
-  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
-  ASSERT_EQ(gate.make(), CUDA_SUCCESS);
+TEST_F(SharedMemory, FreedMemoryIsReadToItsEndByCopiesUnderWay) {
+  HeldStream held;
   constexpr size_t kCount = 100'000;
-  CUdeviceptr data = 0;
-  CUstream stream = nullptr;
-  ASSERT_EQ(client::memory_allocate(0, kCount * 4, &data), CUDA_SUCCESS);
-  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  ASSERT_EQ(held.make(kCount * 4), CUDA_SUCCESS);
   const std::vector<uint32_t> sent = words(kCount, 9);
-  ASSERT_EQ(kernels.launch_wait_for(stream, gate.address()), CUDA_SUCCESS);
+  ASSERT_EQ(held.hold(), CUDA_SUCCESS);
   {
     PinnedWords host(kCount);
     ASSERT_TRUE(is_shared(host.words, kCount * 4));
     std::memcpy(host.words, sent.data(), kCount * 4);
-    ASSERT_EQ(to_device(data, host.words, kCount * 4, stream, true), CUDA_SUCCESS);
-    ASSERT_EQ(to_host(host.words, data, kCount * 4, stream, true), CUDA_SUCCESS);
+    ASSERT_EQ(to_device(held.data, host.words, kCount * 4, held.stream, true), CUDA_SUCCESS);
+    ASSERT_EQ(to_host(host.words, held.data, kCount * 4, held.stream, true), CUDA_SUCCESS);
   }
-  EXPECT_EQ(client::stream_query(stream), CUDA_ERROR_NOT_READY);
-  gate.open();
+  EXPECT_EQ(client::stream_query(held.stream), CUDA_ERROR_NOT_READY);
+  held.gate.open();
   std::vector<uint32_t> got(kCount);
-  ASSERT_EQ(to_host(got.data(), data, kCount * 4, stream, false), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(got.data(), held.data, kCount * 4, held.stream, false), CUDA_SUCCESS);
   EXPECT_EQ(got, sent);
   // And its room in the server's limit comes back.
   for (int round = 0; round < 20; ++round) {
@@ -235,9 +213,7 @@ TEST_P(NotShared, CopiesTravel) {
   EXPECT_EQ(lanes(), 2u);
 }
 
-TEST(SharedMemory, ALostServerLeavesTheMemory) {
-  Rig rig(through_shared_memory());
-  ASSERT_EQ(rig.opened(), CUDA_SUCCESS);
+TEST_F(SharedMemory, ALostServerLeavesTheMemory) {
   PinnedWords host(kMiB);
   CUdeviceptr data = 0;
   ASSERT_EQ(client::memory_allocate(0, 4 * kMiB, &data), CUDA_SUCCESS);
