@@ -31,6 +31,9 @@ class SettingsTest : public ::testing::Test {
   std::string write(const std::string& name, const std::string& text) {
     const std::filesystem::path path = folder_ / name;
     std::filesystem::create_directories(path.parent_path());
+    // A file that is cut to nothing and written again is sent to the disk at once by some file
+    // systems; a new one is not.
+    std::filesystem::remove(path);
     std::ofstream(path) << text;
     return path.string();
   }
