@@ -23,6 +23,8 @@ constexpr auto kWatchInterval = std::chrono::milliseconds(100);
 constexpr auto kPollInterval = std::chrono::microseconds(200);
 // The worker's word for what never reached the library (client/cudax/call.cc).
 constexpr int64_t kNoSuchCall = -1;
+// Communicators that were aborted and not there.
+constexpr size_t kAbortedInVainMax = 65'536;
 
 // What the library exports that no client calls by itself.
 struct Functions {
@@ -71,11 +73,13 @@ struct Communicators::State {
   std::condition_variable changed;
   // All guarded by mutex.
   Objects objects;
-  std::unordered_multiset<uint64_t> busy;     // objects of groups that are being made
-  std::unordered_multiset<uint64_t> polled;   // communicators that a thread asks about just now
-  std::unordered_set<uint64_t> aborting;      // and that nobody may ask about any more
-  std::unordered_map<uint64_t, int> told;     // async errors that are known
-  std::unordered_set<uint64_t> made_in_vain;  // abandoned while they were being made
+  std::unordered_multiset<uint64_t> busy;    // objects of groups that are being made
+  std::unordered_multiset<uint64_t> polled;  // communicators that a thread asks about just now
+  std::unordered_set<uint64_t> aborting;     // and that nobody may ask about any more
+  std::unordered_map<uint64_t, int> told;    // async errors that are known
+  // Aborted before they were there: being made, about to be, or still on their way here, because a
+  // program's thread may abort what another one is just about to make.
+  std::unordered_set<uint64_t> made_in_vain;
   std::vector<WorkRef> running;
   size_t works = 0;  // begun and not done
   // Of communicators that are there: the device of their calls.
@@ -140,6 +144,7 @@ ncclResult_t Communicators::State::wait_until_ready(uint64_t name) {
     const ncclResult_t asked = functions.async_error(comm, &state);
     lock.lock();
     polled.erase(mark);
+    if (aborting.contains(name)) changed.notify_all();  // the abort waits until nobody asks
     if (asked != ncclSuccess) state = asked;
     if (state != ncclInProgress) {
       changed.notify_all();
@@ -237,15 +242,11 @@ Communicators::WorkRef Communicators::begin(Request request, std::string* fault)
                  .run = [state = state_, work] { run(state, work); },
                  .dropped =
                      [state = state_, work] {
-                       Outcome outcome;
-                       outcome.status = ncclInternalError;
-                       outcome.what = "its communicator was aborted before";
                        {
                          const std::scoped_lock lock(state->mutex);
                          --state->works;
                        }
-                       work->finish(std::move(outcome));
-                       state->wake();
+                       finish_in_vain(state, work);
                      }});
   return work;
 }
@@ -319,10 +320,29 @@ bool Communicators::make_now(const Request& request, const Names& names, Outcome
   return true;
 }
 
+void Communicators::finish_in_vain(const std::shared_ptr<State>& state, const WorkRef& work) {
+  Outcome outcome;
+  outcome.status = ncclInternalError;
+  outcome.what = "its communicator was aborted before";
+  work->finish(std::move(outcome));
+  state->wake();
+}
+
 // On a thread of the queue's.
 void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work) {
   const Request& request = work->request_;
   const Functions& library = state->functions;
+  std::unique_lock lock(state->mutex);
+  if (std::any_of(request.objects.begin(), request.objects.end(),
+                  [&](uint64_t name) { return state->made_in_vain.contains(name); })) {
+    --state->works;
+    lock.unlock();
+    finish_in_vain(state, work);
+    return;
+  }
+  state->busy.insert(request.objects.begin(), request.objects.end());
+  state->running.push_back(work);
+  lock.unlock();
   Names names;
   names.stream = [&](uint64_t name, CUstream* stream) {
     for (const auto& [known, handle] : request.streams) {
@@ -340,10 +360,6 @@ void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work
   const bool together = (request.flags & kGroupTogether) != 0;
   ncclResult_t status = together ? library.group_start() : ncclSuccess;
   bool is_ready = true;
-  std::unique_lock lock(state->mutex);
-  state->busy.insert(request.objects.begin(), request.objects.end());
-  state->running.push_back(work);
-  lock.unlock();
   for (size_t i = 0; i < request.calls.size() && went_well(status); ++i) {
     const Call& call = request.calls[i];
     const Host::Found& found = work->functions_[i];
@@ -502,8 +518,13 @@ Communicators::WorkRef Communicators::abort(uint32_t library, uint32_t function,
   std::unique_lock lock(state->mutex);
   const ncclComm_t comm = state->find_comm(object);
   if (comm == nullptr || found.address == nullptr) {
-    // It is being made: other ranks are missing, and there is nothing yet that could be aborted.
-    if (state->busy.contains(object)) state->made_in_vain.insert(object);
+    // It is being made: other ranks are missing, and there is nothing yet that could be aborted. Or
+    // it is going to be.
+    if (state->made_in_vain.size() >= kAbortedInVainMax) {
+      *fault = fmt::format("more than {} aborts of what is not there", kAbortedInVainMax);
+      return nullptr;
+    }
+    state->made_in_vain.insert(object);
     for (const WorkRef& running : state->running) {
       const auto& objects = running->objects();
       if (std::find(objects.begin(), objects.end(), object) == objects.end()) continue;

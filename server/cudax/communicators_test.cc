@@ -40,11 +40,14 @@ class CommunicatorsTest : public ::testing::Test {
  protected:
   explicit CommunicatorsTest(bool at_once = true) : communicators_(driver_, host_, at_once, [] {}) {
     TestNccl& test = library();
+    test.made = 0;
     test.collectives = 0;
     test.ranks_missing = false;
     test.aborted = false;
     test.abort_held = false;
     test.looks_in_progress = 0;
+    test.look_held = false;
+    test.looks = 0;
     EXPECT_NE(host_.open(kLibrary).major, 0u) << host_.open(kLibrary).text;
   }
 
@@ -70,14 +73,17 @@ class CommunicatorsTest : public ::testing::Test {
     made.streams = {{kStream, nullptr}};
     return made;
   }
-  void init(uint64_t comm, uintptr_t device = 0) {
+  Communicators::WorkRef begin_init(uint64_t comm, uintptr_t device = 0) {
     arguments_.clear();
     word(&arguments_, comm);
     word(&arguments_, 1);
     arguments_.resize(arguments_.size() + sizeof(ncclUniqueId));
     word(&arguments_, 0);
     word(&arguments_, kNull);
-    const Communicators::WorkRef work = begin(request(kInit, comm, device));
+    return begin(request(kInit, comm, device));
+  }
+  void init(uint64_t comm, uintptr_t device = 0) {
+    const Communicators::WorkRef work = begin_init(comm, device);
     wait_for([&] { return work->is_done(); });
     EXPECT_TRUE(work->outcome().succeeded) << work->outcome().what << work->outcome().fault;
   }
@@ -166,6 +172,45 @@ TEST_F(CommunicatorsTest, NothingIsCalledWithACommunicatorThatIsBeingAborted) {
   test.abort_held = false;
   wait_for([&] { return abort->is_done(); });
   EXPECT_TRUE(abort->outcome().succeeded);
+}
+
+// A thread of the program aborts what another one is about to make; the abort is here first.
+TEST_F(CommunicatorsTest, WhatIsAbortedBeforeItIsMadeIsNeverMade) {
+  std::string fault;
+  const Communicators::WorkRef abort = communicators_.abort(kLibrary, kAbort, 1, &fault);
+  ASSERT_NE(abort, nullptr) << fault;
+  wait_for([&] { return abort->is_done(); });
+  for (const Communicators::WorkRef& late : {begin_init(1), begin(all_reduce(1))}) {
+    wait_for([&] { return late->is_done(); });
+    EXPECT_EQ(late->outcome().status, ncclInternalError);
+    EXPECT_FALSE(late->outcome().succeeded);
+  }
+  EXPECT_EQ(library().made, 0);
+  init(2);
+  EXPECT_TRUE(make_now(all_reduce(2)));
+}
+
+// The abort begins while somebody asks whether the communicator is there, and waits for that.
+TEST_F(CommunicatorsTest, AnAbortThatMeetsAQuestionGoesOnBehindIt) {
+  TestNccl& test = library();
+  for (uint64_t comm = 1; comm <= 20; ++comm) {
+    test.aborted = false;
+    test.looks = 0;
+    test.looks_in_progress = 1'000'000'000;
+    test.look_held = true;
+    const Communicators::WorkRef making = begin_init(comm);
+    wait_for([&] { return test.looks != 0; });
+    std::string fault;
+    const Communicators::WorkRef abort = communicators_.abort(kLibrary, kAbort, comm, &fault);
+    ASSERT_NE(abort, nullptr) << fault;
+    // Long enough, mostly, for the abort's thread to come to its wait.
+    for (int i = 0; i < 3; ++i) std::thread([] {}).join();
+    EXPECT_FALSE(test.aborted);
+    test.look_held = false;
+    wait_for([&] { return abort->is_done() && making->is_done(); });
+    ASSERT_TRUE(test.aborted);
+    EXPECT_FALSE(making->outcome().succeeded);
+  }
 }
 
 class CommunicatorsByThreads : public CommunicatorsTest {

@@ -8,13 +8,18 @@
 namespace farlane::server::cudax {
 
 struct TestNccl {
+  std::atomic<int> made = 0;
   std::atomic<int> collectives = 0;  // begun
   std::atomic<std::thread::id> collective_thread;
   // A collective waits while this is set, until its communicator is aborted.
   std::atomic<bool> ranks_missing = false;
   std::atomic<bool> aborted = false;
-  // Of a communicator that does not block: a collective is in progress, for so many looks.
+  // Of a communicator that does not block: making it, or a collective, is in progress for so many
+  // looks.
   std::atomic<int> looks_in_progress = 0;
+  // A look waits while this is set; so many have begun.
+  std::atomic<bool> look_held = false;
+  std::atomic<int> looks = 0;
   // An abort has ended what waits, and waits itself while this is set.
   std::atomic<bool> abort_held = false;
 };

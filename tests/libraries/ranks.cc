@@ -232,6 +232,11 @@ void non_blocking(const ncclUniqueId& id) {
   OK(ncclCommUserRank(both, &rank));
   EXPECT(count == kRanks && rank == kRanks - 1 - g_rank);
   EXPECT(state_of(both) == ncclSuccess);
+  // Only then is one rank's abort no failure of the other's.
+  const ncclResult_t posted = ncclAllReduce(data, data, 2, ncclFloat, ncclSum, both, nullptr);
+  EXPECT(posted == ncclInProgress || posted == ncclSuccess);
+  OK(cudaStreamSynchronize(nullptr));
+  EXPECT((host(data, 2) == Floats{4, 8}));
   OK(ncclCommAbort(both));
   OK(ncclCommAbort(comm));
 }
