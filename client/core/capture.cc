@@ -162,15 +162,18 @@ CUresult Captures::may_end(const Stream& stream, CaptureRef* out) {
   if (capture == nullptr) {
     return CUDA_ERROR_ILLEGAL_STATE;
   }
-  if (capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED &&
-      capture->thread != std::this_thread::get_id()) {
+  const bool wrong_thread = capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED &&
+                            capture->thread != std::this_thread::get_id();
+  // Only its origin ends it, for the server too.
+  if (capture->origin != stream.id.bits()) {
+    capture->broken = true;
+    return wrong_thread ? CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD
+                        : CUDA_ERROR_STREAM_CAPTURE_UNMATCHED;
+  }
+  if (wrong_thread) {
     capture->broken = true;
     *out = std::move(capture);  // it ends all the same
     return CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
-  }
-  if (capture->origin != stream.id.bits()) {
-    capture->broken = true;
-    return CUDA_ERROR_STREAM_CAPTURE_UNMATCHED;
   }
   *out = std::move(capture);
   return CUDA_SUCCESS;

@@ -92,7 +92,7 @@ struct GraphExec {
   uint64_t graph = 0;  // that it was made of, where that has memory nodes
   ObjectCounts objects;
   uint64_t last_stream = 0;  // of its last launch, StreamId bits
-  CUevent order = nullptr;   // launches with stand-ins follow each other, on whatever stream
+  CUevent order = nullptr;   // behind the last launch, where something must come after that
   void reset() {
     device = nullptr;
     copies.clear();

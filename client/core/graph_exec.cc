@@ -1,5 +1,7 @@
 // Instances of graphs: made once, launched with one small command.
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <utility>
 
 #include "client/core/graph_detail.h"
@@ -112,6 +114,33 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
   return CUDA_SUCCESS;
 }
 
+namespace {
+
+// Does what must come behind the last launch, which `order` marks: without a wait where that is
+// possible, because a host function of such a launch may wait for the caller.
+CUresult do_behind(Session* s, CUevent order, uint64_t last_stream, std::function<void()> what) {
+  const RelaxedCapture ours;
+  CUresult over = order == nullptr ? CUDA_SUCCESS : event_query(order);
+  if (over == CUDA_ERROR_NOT_READY) {
+    Stream* last = s->streams.find(last_stream);
+    if (last != nullptr && s->captures.of(*last) == nullptr) {
+      const auto call = [what = std::move(what)](CUresult) { what(); };
+      return post_host_call(s, last, call) == 0 ? kServerLost : CUDA_SUCCESS;
+    }
+    over = event_synchronize(order);
+  }
+  what();
+  return over;
+}
+
+// Launches under way may still use the objects.
+CUresult release_behind(Session* s, CUevent order, uint64_t last_stream, ObjectCounts* objects) {
+  const auto held = std::make_shared<ObjectCounts>(std::exchange(*objects, {}));
+  return do_behind(s, order, last_stream, [s, held] { release_objects(s, held.get()); });
+}
+
+}  // namespace
+
 CUresult exec_destroy(CUgraphExec handle) {
   Call call;
   GraphExec* exec = call.exec(handle);
@@ -137,48 +166,49 @@ CUresult exec_destroy(CUgraphExec handle) {
     --graph->instances;
   }
   exec->device->memory_changed();
-  call->graph_execs.destroy(bits_of(handle));
-  call->post(message::ExecDestroy{.exec = id});
-  if (order != nullptr) {
-    event_destroy(order);
-  }
-  if (!objects.empty()) {
-    // Launches under way may still use them.
-    if (call->streams.find(last_stream) != nullptr) {
-      stream_synchronize(handle_of<CUstream>(last_stream));
-    } else if (last_stream != 0) {
-      device_synchronize(protocol::StreamId::from_bits(last_stream).is_legacy()
-                             ? static_cast<int>(protocol::StreamId::from_bits(last_stream).index())
-                             : 0);
+  Session* const s = call.session;
+  const auto held = std::make_shared<ObjectCounts>(std::move(objects));
+  const auto destroy = [s, id, order, held] {
+    s->graph_execs.destroy(id.bits());
+    s->post(message::ExecDestroy{.exec = id});
+    if (s->events.destroy(bits_of(order))) {
+      s->post(message::EventDestroy{.event = protocol::EventId::from_bits(bits_of(order))});
     }
-    release_objects(call.session, &objects);
+    release_objects(s, held.get());
+  };
+  if (order == nullptr) {
+    destroy();
+    return CUDA_SUCCESS;
   }
-  return CUDA_SUCCESS;
+  // Not before that: the next instance would get the name, which is not free on the server while
+  // parts of a launch wait for their turn there. The same with the event.
+  return do_behind(s, order, last_stream, destroy);
 }
 
 namespace {
 
-// Copies from and to the stand-ins of one launch must not meet those of the launch before.
-CUresult order_behind_last(Session* s, GraphExec* exec, const Stream& stream, CUstream handle) {
-  const uint64_t last = exec->last_stream;
-  if (last == 0 || last == stream.id.bits()) {
-    return CUDA_SUCCESS;
-  }
-  const protocol::StreamId id = protocol::StreamId::from_bits(last);
-  Stream* before = id.is_legacy() ? &exec->device->legacy : s->streams.find(last);
-  if (before == nullptr) {
-    return CUDA_SUCCESS;  // destroyed: its work was waited for or is behind a fence
+// Copies from and to the stand-ins of one launch must not meet those of the launch before, nor may
+// the parts of two launches mix.
+CUresult order_behind_last(const GraphExec& exec, const Stream& stream, CUstream handle) {
+  return exec.order == nullptr || exec.last_stream == stream.id.bits()
+             ? CUDA_SUCCESS
+             : stream_wait_event(handle, exec.order, 0);
+}
+
+// Done at once: later, the stream may be captured or gone.
+CUresult mark_launch(Session* s, GraphExec* exec, const Stream& stream, CUstream handle) {
+  const Event* known = s->events.find(bits_of(exec->order));
+  if (known != nullptr && known->device != stream.device) {
+    event_destroy(std::exchange(exec->order, nullptr));
   }
   if (exec->order == nullptr) {
     const CUresult made =
-        event_create(exec->device->ordinal, CU_EVENT_DISABLE_TIMING, &exec->order);
+        event_create(stream.device->ordinal, CU_EVENT_DISABLE_TIMING, &exec->order);
     if (made != CUDA_SUCCESS) {
       return made;
     }
   }
-  const CUresult recorded =
-      event_record(exec->order, id.is_legacy() ? CU_STREAM_LEGACY : handle_of<CUstream>(last), 0);
-  return recorded == CUDA_SUCCESS ? stream_wait_event(handle, exec->order, 0) : recorded;
+  return event_record(exec->order, handle, 0);
 }
 
 // One part of a launch, or all of one that has only this, and what the client does around it.
@@ -227,7 +257,7 @@ CUresult exec_launch(CUgraphExec handle, CUstream stream) {
     }
   }
   if (!exec->copies.empty() || !exec->calls.empty()) {
-    call.error = order_behind_last(call.session, exec, *found, stream);
+    call.error = order_behind_last(*exec, *found, stream);
     if (!call) {
       return call.error;
     }
@@ -240,6 +270,12 @@ CUresult exec_launch(CUgraphExec handle, CUstream stream) {
     }
   }
   exec->last_stream = found->id.bits();
+  if (!exec->copies.empty() || !exec->calls.empty() || !exec->objects.empty()) {
+    call.error = mark_launch(call.session, exec, *found, stream);
+    if (!call) {
+      return call.error;
+    }
+  }
   for (const uint64_t bits : exec->events) {
     if (Event* event = call->events.find(bits)) {
       event->capture.store(0, std::memory_order_release);
@@ -271,7 +307,12 @@ CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdate
   Answer<message::ExecUpdate> answer;
   const CUresult result =
       call->ask(message::ExecUpdate{.exec = exec->id, .graph = graph->id}, &answer);
-  std::scoped_lock lock(graph->mutex, exec->mutex);
+  ObjectCounts objects;  // of the instance till now
+  CUevent order = nullptr;
+  uint64_t last_stream = 0;
+  std::unique_lock graph_lock(graph->mutex, std::defer_lock);
+  std::unique_lock exec_lock(exec->mutex, std::defer_lock);
+  std::lock(graph_lock, exec_lock);
   const auto node = [&](uint32_t number) {
     return number == 0 ? nullptr
                        : node_handle(call.session, bits_of(graph_handle), graph, number - 1);
@@ -284,7 +325,16 @@ CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdate
   }
   exec->copies = graph->copies;
   exec->events = graph->events;
-  return exec->calls.empty() ? CUDA_SUCCESS : fetch_parts(call.session, exec);
+  const CUresult told = exec->calls.empty() ? CUDA_SUCCESS : fetch_parts(call.session, exec);
+  retain_objects(call.session, graph->objects);
+  objects = std::exchange(exec->objects, graph->objects);
+  order = exec->order;
+  last_stream = exec->last_stream;
+  graph_lock.unlock();
+  exec_lock.unlock();
+  const CUresult earlier =
+      objects.empty() ? CUDA_SUCCESS : release_behind(call.session, order, last_stream, &objects);
+  return told != CUDA_SUCCESS ? told : earlier;
 }
 
 CUresult exec_flags(CUgraphExec handle, uint64_t* flags) {

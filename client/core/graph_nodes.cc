@@ -43,6 +43,7 @@ class Put : public Call {
   }
   GraphCopies& copies() { return exec != nullptr ? exec->copies : graph->copies; }
   std::vector<HostFunctionRef>& functions() { return graph->functions; }
+  ObjectCounts& objects() { return exec != nullptr ? exec->objects : graph->objects; }
   std::vector<uint64_t>& events() { return exec != nullptr ? exec->events : graph->events; }
 
   // Posts the command that does it. A new node gets its handle.
@@ -253,6 +254,7 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
   GraphCopies copies;
   std::vector<uint64_t> events;
   std::vector<HostFunctionRef> functions;
+  ObjectCounts objects;
   {
     std::lock_guard lock(inside->mutex);
     if (!inside->memory.empty()) {
@@ -261,6 +263,7 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
     copies = inside->copies;
     events = inside->events;
     functions = inside->functions;
+    objects = inside->objects;
   }
   Put put(place);
   if (!put) {
@@ -275,6 +278,10 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
   put.copies().add_all(copies);
   put.events().insert(put.events().end(), events.begin(), events.end());
   put.functions().insert(put.functions().end(), functions.begin(), functions.end());
+  retain_objects(call.session, objects);
+  for (const auto& [object, references] : objects) {
+    put.objects()[object] += references;
+  }
   return put.finish(command);
 }
 
