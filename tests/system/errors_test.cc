@@ -1,6 +1,7 @@
 // Errors of posted commands: told once, sticky ones for ever, and never to the wrong session.
 #include <gtest/gtest.h>
 
+#include "client/core/graph_api.h"
 #include "tests/system/rig.h"
 
 namespace farlane::system_test {
@@ -112,6 +113,33 @@ TEST(Errors, NamesThatAreNoMoreAreRefused) {
   EXPECT_EQ(fill_words(data, 1, 1, stream), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(kernels.launch_store(nullptr, data, 1), CUDA_ERROR_INVALID_HANDLE);
   EXPECT_EQ(device_synchronize(0), CUDA_SUCCESS) << "none of it reached the server";
+}
+
+TEST(Errors, OfSeveralThingsThatAreWrongTheFirstIsTold) {
+  Rig rig;
+  auto* const no_stream = reinterpret_cast<CUstream>(0x1234);
+  auto* const no_event = reinterpret_cast<CUevent>(0x1234);
+  auto* const no_exec = reinterpret_cast<CUgraphExec>(0x1234);
+  CUdeviceptr address = 0;
+  CUstream stream = nullptr;
+  ASSERT_EQ(stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_allocate_async(7, 64, no_stream, &address), CUDA_ERROR_INVALID_DEVICE);
+  EXPECT_EQ(client::exec_launch(no_exec, no_stream), CUDA_ERROR_INVALID_VALUE);
+  // A call that is wrong already does nothing to a capture; one that a capture forbids does.
+  CUgraph graph = nullptr;
+  ASSERT_EQ(client::capture_begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  EXPECT_EQ(client::event_record(no_event, stream, 0), CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(client::exec_launch(no_exec, stream), CUDA_ERROR_INVALID_VALUE);
+  ASSERT_EQ(client::capture_end(stream, &graph), CUDA_SUCCESS);
+  ASSERT_EQ(client::graph_destroy(graph), CUDA_SUCCESS);
+  ASSERT_EQ(client::capture_begin(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  EXPECT_EQ(memory_allocate(7, 64, &address), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(client::capture_end(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+  rig.cut();
+  size_t bytes = 0;
+  ASSERT_EQ(client::limit_get(0, CU_LIMIT_STACK_SIZE, &bytes), client::kServerLost);
+  EXPECT_EQ(client::exec_launch(no_exec, no_stream), client::kServerLost);
+  EXPECT_EQ(client::event_record(no_event, no_stream, 0), client::kServerLost);
 }
 
 TEST(Errors, AClientThatBreaksTheProtocolIsShownTheDoorWithAReason) {
