@@ -8,9 +8,9 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
-#include <vector>
 
 #include "protocol/handles.h"
 
@@ -33,6 +33,10 @@ class HandleTable {
   static constexpr uint64_t kKind = static_cast<uint8_t>(kKindValue);
   static constexpr uint32_t kChunkSlots = 1024;
   static constexpr uint32_t kChunksMax = 4096;
+  // An index rests while so many were given up after it. The server has no room for its next name
+  // while the end of the last one waits for its turn there, behind a host function for example,
+  // and who uses the next one would wait for that too.
+  static constexpr size_t kRestingMin = 64;
   // protocol::Handle reserves the last generation.
   static constexpr uint32_t kGenerationMax = 0xfffffe;
 
@@ -48,9 +52,9 @@ class HandleTable {
   T* create(uint64_t* bits) {
     std::lock_guard lock(mutex_);
     uint32_t index = 0;
-    if (!free_.empty()) {
-      index = free_.back();
-      free_.pop_back();
+    if (free_.size() > kRestingMin) {
+      index = free_.front();
+      free_.pop_front();
     } else {
       if (used_ == kChunkSlots * kChunksMax) {
         return nullptr;
@@ -149,7 +153,7 @@ class HandleTable {
 
   mutable std::mutex mutex_;
   uint32_t used_ = 0;
-  std::vector<uint32_t> free_;
+  std::deque<uint32_t> free_;  // the longest free first
   std::array<std::atomic<Slot*>, kChunksMax> chunks_{};
 };
 

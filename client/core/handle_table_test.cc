@@ -4,6 +4,7 @@
 
 #include <set>
 #include <thread>
+#include <vector>
 
 namespace farlane::client {
 namespace {
@@ -40,6 +41,26 @@ TEST(HandleTable, StaleAndForeignHandlesFindNothing) {
                          again ^ (uint64_t{1} << 60), uint64_t{0xdeadbeef}}) {
     EXPECT_EQ(things->find(other), nullptr) << other;
   }
+}
+
+// What was given up may not be gone on the server yet.
+TEST(HandleTable, AnIndexRestsBeforeItIsUsedAgain) {
+  auto things = std::make_unique<Things>();
+  std::set<uint32_t> indices;
+  uint64_t first = 0;
+  for (size_t i = 0; i <= Things::kRestingMin; ++i) {
+    uint64_t bits = 0;
+    ASSERT_NE(things->create(&bits), nullptr);
+    if (i == 0) {
+      first = bits;
+    }
+    EXPECT_TRUE(indices.insert(static_cast<uint32_t>(bits)).second);
+    EXPECT_TRUE(things->destroy(bits));
+  }
+  uint64_t again = 0;
+  ASSERT_NE(things->create(&again), nullptr);
+  EXPECT_EQ(static_cast<uint32_t>(again), static_cast<uint32_t>(first));
+  EXPECT_NE(again, first);
 }
 
 TEST(HandleTable, HandlesAreUniqueOverManyAndOverChunks) {

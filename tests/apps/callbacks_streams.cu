@@ -175,6 +175,24 @@ int main() {
   std::printf("after the stream's end: %d\n", calls.load());
   EXPECT(calls == 10);
 
+  // While such a function waits, names that were given up are given out again: nobody who uses the
+  // new streams and events waits for it.
+  Gate last;
+  cudaEvent_t event;
+  for (int round = 0; round < 2; ++round) {
+    cudaStream_t fresh;
+    CUDA_CHECK(cudaStreamCreateWithFlags(&fresh, cudaStreamNonBlocking));
+    CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    if (round == 0) CUDA_CHECK(cudaLaunchHostFunc(fresh, wait_at, &last));
+    CUDA_CHECK(cudaEventRecord(event, fresh));
+    if (round == 1) CUDA_CHECK(cudaEventSynchronize(event));
+    CUDA_CHECK(cudaEventDestroy(event));
+    CUDA_CHECK(cudaStreamDestroy(fresh));
+  }
+  std::printf("nobody waits for a function in a destroyed stream\n");
+  last.let_go();
+  CUDA_CHECK(cudaDeviceSynchronize());
+
   // 6. On the legacy default stream, which blocking streams wait for.
   cudaStream_t blocking;
   CUDA_CHECK(cudaStreamCreate(&blocking));
