@@ -184,7 +184,11 @@ void Executor::finish_memory_open(const IpcAsk& ask, uint64_t sequence, const Ip
       result = driver_.cuDeviceCanAccessPeer(&can, ask.device->handle(), properties.location.id);
     }
     if (result == CUDA_SUCCESS && can == 0) result = CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
-    if (result == CUDA_SUCCESS) memories_[ask.memory_name].physical = std::move(opened);
+    // Whoever has released it meanwhile does not get it.
+    const auto name = memories_.find(ask.memory_name);
+    if (result == CUDA_SUCCESS && name != memories_.end()) {
+      name->second.physical = std::move(opened);
+    }
   }
   reply.bytes = bytes;
   answer(sequence, reply, result);

@@ -230,10 +230,13 @@ void Executor::reset_device(Device& device) {
   bulk_.deliver();
   bulk_.recycle();
   copies_.deliver();
-  // Releases under way are overtaken by this one; other waits have nothing left to wait for.
-  std::erase_if(waits_, [&](const auto& wait) {
-    return wait != nullptr && wait->then == Then::kExtentRelease && wait->device == &device;
-  });
+  // Releases under way are overtaken by this one; other waits have nothing left to wait for. None
+  // is taken out: progress() may be in the middle of them.
+  for (const auto& wait : waits_) {
+    if (wait != nullptr && wait->then == Then::kExtentRelease && wait->device == &device) {
+      wait->device = nullptr;
+    }
+  }
   reset_graphs(device);
   kernels_.for_each([&](protocol::KernelId id, Kernel& kernel) {
     if (kernel.device == &device) kernels_.fail(id);

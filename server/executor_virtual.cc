@@ -33,9 +33,10 @@ CUresult Executor::create_memory(const WaitingAsk& ask, bool* deferred) {
   *deferred = false;
   CUresult result = make_current(*ask.device);
   if (result != CUDA_SUCCESS) return result;
-  Memory& memory = memories_[ask.memory];
+  const auto found = memories_.find(ask.memory);
+  if (found == memories_.end()) return CUDA_ERROR_INVALID_VALUE;  // released before it was made
   result = PhysicalMemory::create(driver_, ask.device->handle(), ask.bytes, ask.compression,
-                                  &memory.physical);
+                                  &found->second.physical);
   // Memory on its way out may be what is missing.
   *deferred = result == CUDA_ERROR_OUT_OF_MEMORY && has_release_pending(*ask.device);
   return result;

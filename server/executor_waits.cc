@@ -132,6 +132,7 @@ void Executor::finish(Wait& wait) {
 }
 
 void Executor::finish_release(Wait& wait) {
+  if (wait.device == nullptr) return;  // a reset was quicker
   if (make_current(*wait.device) != CUDA_SUCCESS) return;
   const CUresult result = wait.device->space.release(wait.address);
   RecordHeader header;

@@ -666,6 +666,58 @@ TEST_F(Worker, DeviceResetTakesEverythingDown) {
   EXPECT_EQ(c().executor->end(), SessionEnd::kNotYet);
 }
 
+TEST_F(Worker, AResetOvertakesReleases) {
+  extent(0);
+  c().append(message::DeviceReset{0});
+  const uint64_t reset = c().sequence();
+  c().append(message::ExtentRelease{0, base(), kGranule});
+  c().append(message::DeviceReset{0});
+  const uint64_t again = c().sequence();
+  c().send();
+  EXPECT_EQ(c().reply<message::DeviceResetReply>(reset).result, CUDA_SUCCESS);
+  EXPECT_EQ(c().reply<message::DeviceResetReply>(again).result, CUDA_SUCCESS);
+  extent(0);
+  EXPECT_EQ(c().executor->end(), SessionEnd::kNotYet);
+  EXPECT_TRUE(c().errors.empty());
+}
+
+// Knows everything, and answers when the test says so.
+class LateIpc final : public Ipc {
+ public:
+  void set_wake(std::function<void()>) override {}
+  void share(uint64_t, const std::string&, const std::string&, const transport::Fd&) override {}
+  void open(uint64_t question, const std::string&) override { question_ = question; }
+  void forget(const std::string&) override {}
+  bool take(IpcAnswer* answer) override {
+    if (!found) return false;
+    found = false;
+    std::string data(1 + sizeof(uint64_t), 'm');
+    std::memcpy(data.data() + 1, &kGranule, sizeof kGranule);
+    *answer = {question_, true, data, std::move(memory)};
+    return true;
+  }
+  bool found = false;
+  transport::Fd memory;
+
+ private:
+  uint64_t question_ = 0;
+};
+
+TEST_F(Worker, MemoryReleasedBeforeItIsOpenIsNoMemory) {
+  LateIpc ipc;
+  c().executor->set_ipc(&ipc);
+  std::shared_ptr<PhysicalMemory> theirs;
+  ASSERT_EQ(PhysicalMemory::create(software_driver(), 0, kGranule, 0, &theirs), CUDA_SUCCESS);
+  ASSERT_EQ(theirs->share(&ipc.memory), CUDA_SUCCESS);
+  const uint64_t open = c().begin(message::MemoryOpen{{}, 7, 0});
+  c().post(message::MemoryRelease{7});
+  c().settle();
+  ipc.found = true;
+  c().reply<message::MemoryOpenReply>(open);
+  c().post(message::MemoryMap{base() + 64 * kGranule, kGranule, 7});
+  expect_fault("memory 7 does not exist");
+}
+
 // ---- the client's faults
 
 TEST_F(Worker, UnknownHandlesEndTheSession) {
