@@ -24,14 +24,24 @@ void IpcNames::on_message(pid_t worker, int link, LinkMessage message) {
     // A name is random: one that is there already is somebody's mistake or malice.
     bool known = false;
     const bool has_descriptor = static_cast<bool>(message.fd);
-    if (names_.size() < kNamesMax && (!has_descriptor || descriptors_ < kDescriptorsMax)) {
-      std::string data = message.text.substr(kQuestionBytes + kIpcNameBytes);
+    std::string data = message.text.substr(kQuestionBytes + kIpcNameBytes);
+    Count& own = counts_[worker];
+    if (data.size() > kDataBytesMax) {
+      spdlog::warn("worker {} cannot share what {} bytes say ({} at most)", worker, data.size(),
+                   kDataBytesMax);
+    } else if (own.names >= kNamesMax - names_.size() ||
+               (has_descriptor && own.descriptors >= kDescriptorsMax - descriptors_)) {
+      spdlog::warn(
+          "worker {} cannot share more: it shares {} things, {} of them memory, all sessions {} "
+          "and {} (limits {} and {}, and none may have more than is left)",
+          worker, own.names, own.descriptors, names_.size(), descriptors_, kNamesMax,
+          kDescriptorsMax);
+    } else {
       known =
           names_.try_emplace(name, Shared{worker, std::move(data), std::move(message.fd)}).second;
+      own.names += known ? 1 : 0;
+      own.descriptors += known && has_descriptor ? 1 : 0;
       descriptors_ += known && has_descriptor ? 1 : 0;
-    } else {
-      spdlog::warn("worker {} cannot share more: all sessions together share {} things already",
-                   worker, names_.size());
     }
     reply.push_back(known ? 1 : 0);
   } else if (const auto found = names_.find(name); found != names_.end()) {
@@ -46,7 +56,11 @@ void IpcNames::on_message(pid_t worker, int link, LinkMessage message) {
 }
 
 void IpcNames::erase(std::map<std::string, Shared>::iterator name) {
-  descriptors_ -= name->second.fd ? 1 : 0;
+  const size_t descriptors = name->second.fd ? 1 : 0;
+  Count& own = counts_[name->second.owner];
+  --own.names;
+  own.descriptors -= descriptors;
+  descriptors_ -= descriptors;
   names_.erase(name);
 }
 
@@ -55,6 +69,7 @@ void IpcNames::forget_all(pid_t worker) {
     const auto one = name++;
     if (one->second.owner == worker) erase(one);
   }
+  counts_.erase(worker);
 }
 
 }  // namespace farlane::server

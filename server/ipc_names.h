@@ -12,9 +12,12 @@ namespace farlane::server {
 
 class IpcNames {
  public:
-  // Events have none; of descriptors a process has not many.
+  // Of all sessions together. Events have no descriptor; of those a process has not many. One
+  // session gets no more than it leaves to the others.
   static constexpr size_t kNamesMax = 1 << 16;
   static constexpr size_t kDescriptorsMax = 512;
+  // An event's is 65.
+  static constexpr size_t kDataBytesMax = 256;
 
   // A worker's message about IPC; what it asked is answered over `link`.
   void on_message(pid_t worker, int link, LinkMessage message);
@@ -27,8 +30,13 @@ class IpcNames {
     std::string data;
     transport::Fd fd;
   };
+  struct Count {
+    size_t names = 0;
+    size_t descriptors = 0;
+  };
   std::map<std::string, Shared> names_;
-  size_t descriptors_ = 0;  // of names_
+  size_t descriptors_ = 0;         // of names_
+  std::map<pid_t, Count> counts_;  // by owner
 
   void erase(std::map<std::string, Shared>::iterator name);
 };

@@ -119,21 +119,50 @@ TEST_F(IpcTest, AnEndedWorkerSharesNothing) {
   EXPECT_FALSE(answer(workers_[1]).done);
 }
 
+std::string numbered(size_t i, char kind) {
+  std::string name = kOther;
+  name[0] = static_cast<char>(i);
+  name[1] = static_cast<char>(i >> 8);
+  name[2] = kind;
+  return name;
+}
+
+// Whoever shares much leaves as much to others.
 TEST_F(IpcTest, ThereIsALimit) {
   const transport::Fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
-  for (size_t i = 0; i <= IpcNames::kDescriptorsMax; ++i) {
-    std::string name = kOther;
-    name[0] = static_cast<char>(i);
-    name[1] = static_cast<char>(i >> 8);
-    workers_[0].ipc->share(i, name, "", file);
-    EXPECT_EQ(answer(workers_[0]).done, i < IpcNames::kDescriptorsMax) << i;
+  for (size_t i = 0; i <= IpcNames::kDescriptorsMax / 2; ++i) {
+    workers_[0].ipc->share(i, numbered(i, 0), "", file);
+    EXPECT_EQ(answer(workers_[0]).done, i < IpcNames::kDescriptorsMax / 2) << i;
+  }
+  for (size_t i = 0; i <= IpcNames::kDescriptorsMax / 4; ++i) {
+    workers_[1].ipc->share(i, numbered(i, 1), "", file);
+    EXPECT_EQ(answer(workers_[1]).done, i < IpcNames::kDescriptorsMax / 4) << i;
   }
   // What needs no descriptor still has room, and so has whoever gave one back.
   std::string event = kName;
   workers_[0].ipc->share(1, event, "", transport::Fd());
   EXPECT_TRUE(answer(workers_[0]).done);
-  workers_[0].ipc->forget(kOther);
-  workers_[0].ipc->share(2, kOther, "", file);
+  workers_[1].ipc->forget(numbered(0, 1));
+  workers_[1].ipc->share(2, numbered(0, 1), "", file);
+  EXPECT_TRUE(answer(workers_[1]).done);
+}
+
+TEST_F(IpcTest, NamesWithoutDescriptorsHaveTheSameLimit) {
+  for (size_t i = 0; i <= IpcNames::kNamesMax / 2; ++i) {
+    workers_[0].ipc->share(i, numbered(i, 0), "", transport::Fd());
+    ASSERT_EQ(answer(workers_[0]).done, i < IpcNames::kNamesMax / 2) << i;
+  }
+  workers_[1].ipc->share(1, kName, "", transport::Fd());
+  EXPECT_TRUE(answer(workers_[1]).done);
+  names_.forget_all(workers_[0].pid);
+  workers_[0].ipc->share(1, numbered(0, 0), "", transport::Fd());
+  EXPECT_TRUE(answer(workers_[0]).done);
+}
+
+TEST_F(IpcTest, WhatIsKeptByANameIsShort) {
+  workers_[0].ipc->share(1, kName, std::string(IpcNames::kDataBytesMax + 1, 'x'), transport::Fd());
+  EXPECT_FALSE(answer(workers_[0]).done);
+  workers_[0].ipc->share(2, kName, std::string(IpcNames::kDataBytesMax, 'x'), transport::Fd());
   EXPECT_TRUE(answer(workers_[0]).done);
 }
 
