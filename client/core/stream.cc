@@ -57,6 +57,22 @@ void note_finished(Stream& stream, const Covered& covered) {
   }
 }
 
+// What was opened for a device that the server has reset: its mappings are gone there.
+void forget_opened(Session* s, int device) {
+  std::lock_guard lock(s->shared_memory.mutex);
+  std::erase_if(s->shared_memory.opened, [&](const auto& entry) {
+    const SharedMemory::Opened& opened = entry.second;
+    if (opened.device != device) {
+      return false;
+    }
+    std::vector<uint64_t> gone;
+    s->virtual_memory.unmap(opened.start, opened.bytes, &gone);
+    memory_release(opened.memory);
+    address_free(opened.start, opened.bytes);
+    return true;
+  });
+}
+
 }  // namespace
 
 Stream* Session::resolve(CUstream stream, CUresult* error) {
@@ -364,11 +380,7 @@ CUresult device_reset(int device) {
     found->memory.clear();
   }
   call->virtual_memory.forget(found->ordinal);
-  {
-    std::lock_guard lock(call->shared_memory.mutex);
-    std::erase_if(call->shared_memory.opened,
-                  [&](const auto& entry) { return entry.second.device == found->ordinal; });
-  }
+  forget_opened(call.session, found->ordinal);
   if (result == CUDA_SUCCESS) {
     call->errors.clear();
   }

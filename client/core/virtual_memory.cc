@@ -341,9 +341,12 @@ bool VirtualMemory::is_accessible(uint64_t address, uint64_t bytes) {
 
 void VirtualMemory::forget(int device) {
   std::lock_guard lock(mutex_);
-  std::erase_if(mappings_,
-                [&](const auto& entry) { return entry.second.physical->device == device; });
-  std::erase_if(physicals_, [&](const auto& entry) { return entry.second->device == device; });
+  // What another process shares is not this one's to lose with the device that it lies on.
+  const auto is_gone = [&](const Physical& physical) {
+    return physical.device == device && physical.view_bytes == 0;
+  };
+  std::erase_if(mappings_, [&](const auto& entry) { return is_gone(*entry.second.physical); });
+  std::erase_if(physicals_, [&](const auto& entry) { return is_gone(*entry.second); });
 }
 
 }  // namespace farlane::client
