@@ -62,6 +62,10 @@ CUresult event_destroy(CUevent event) {
     return call.error;
   }
   const protocol::EventId id = found->id;
+  if (found->is_shared()) {
+    std::lock_guard lock(call->shared_memory.mutex);
+    call->shared_memory.shared.erase(bits_of(event));
+  }
   call->events.destroy(bits_of(event));
   call->post(message::EventDestroy{.event = id});
   return CUDA_SUCCESS;

@@ -277,7 +277,8 @@ PointerFacts pointer_facts(uint64_t address) {
       facts.device = owner->ordinal;
       facts.base = start;
       facts.bytes = block->bytes;
-      facts.id = block->id;
+      // Each device counts its own; far below those of pinned memory.
+      facts.id = (static_cast<uint64_t>(owner->ordinal) << 32) + block->id;
       facts.stream_ordered = block->stream_ordered;
     }
     return facts;

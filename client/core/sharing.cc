@@ -226,12 +226,19 @@ CUresult event_share(CUevent event, std::span<char, 64> handle) {
   if (!found->is_shared()) {
     return CUDA_ERROR_INVALID_HANDLE;
   }
-  const SharedHandle made = new_handle(SharedHandle::Kind::kEvent);
-  const CUresult result = call->ask(message::EventShare{.event = found->id, .name = made.name});
-  if (result == CUDA_SUCCESS) {
-    std::memcpy(handle.data(), &made, sizeof made);
+  // The server keeps one name of it, however often it is asked for.
+  std::lock_guard lock(call->shared_memory.mutex);
+  auto shared = call->shared_memory.shared.find(bits_of(event));
+  if (shared == call->shared_memory.shared.end()) {
+    const SharedHandle made = new_handle(SharedHandle::Kind::kEvent);
+    const CUresult result = call->ask(message::EventShare{.event = found->id, .name = made.name});
+    if (result != CUDA_SUCCESS) {
+      return result;
+    }
+    shared = call->shared_memory.shared.emplace(bits_of(event), made).first;
   }
-  return result;
+  std::memcpy(handle.data(), &shared->second, sizeof shared->second);
+  return CUDA_SUCCESS;
 }
 
 CUresult event_open(std::span<const char, 64> from, int device, CUevent* event) {

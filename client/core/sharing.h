@@ -37,7 +37,7 @@ struct SharedMemory {
     unsigned uses = 0;
   };
   std::mutex mutex;
-  std::map<uint64_t, SharedHandle> shared;  // by the block's id
+  std::map<uint64_t, SharedHandle> shared;  // by the id of a block, the name of an event
   std::map<uint64_t, Opened> opened;        // by the address that the program was given
 };
 

@@ -2,6 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
 #include <string>
 
 #include "tests/system/rig.h"
@@ -157,6 +161,134 @@ TEST(Devices, WhatIsSharedIsRefusedByWhoeverCannotKnowIt) {
   EXPECT_EQ(client::event_share(event, handle), CUDA_ERROR_INVALID_HANDLE);
   // The session goes on.
   EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+}
+
+// A supervisor that agrees to everything, and counts.
+class Agreeing final : public server::Ipc {
+ public:
+  void set_wake(std::function<void()> wake) override { wake_ = std::move(wake); }
+  void share(uint64_t question, const std::string& name, const std::string& data,
+             const transport::Fd& fd) override {
+    const std::scoped_lock lock(mutex_);
+    names_[name] = {0, true, data, copy(fd)};
+    answers_.push_back({.question = question, .done = true});
+    wake_();
+  }
+  void open(uint64_t question, const std::string& name) override {
+    const std::scoped_lock lock(mutex_);
+    const server::IpcAnswer& thing = names_[name];
+    answers_.push_back({question, thing.done, thing.data, copy(thing.fd)});
+    wake_();
+  }
+  void forget(const std::string& name) override {
+    const std::scoped_lock lock(mutex_);
+    names_.erase(name);
+  }
+  bool take(server::IpcAnswer* answer) override {
+    const std::scoped_lock lock(mutex_);
+    if (answers_.empty()) return false;
+    *answer = std::move(answers_.front());
+    answers_.pop_front();
+    return true;
+  }
+  size_t names() {
+    const std::scoped_lock lock(mutex_);
+    return names_.size();
+  }
+
+ private:
+  static transport::Fd copy(const transport::Fd& fd) {
+    return transport::Fd(fd ? ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3) : -1);
+  }
+  std::function<void()> wake_;
+  std::mutex mutex_;
+  std::map<std::string, server::IpcAnswer> names_;
+  std::deque<server::IpcAnswer> answers_;
+};
+
+// What a program is told about its blocks, it tells by their ids.
+TEST(Devices, BlocksOfBothHaveIdsAndHandlesOfTheirOwn) {
+  Agreeing ipc;
+  RigOptions options = with_devices(0, 0);
+  options.ipc = &ipc;
+  Rig rig(options);
+  std::array<CUdeviceptr, kDevices> blocks{};
+  std::array<std::array<char, 64>, kDevices> handles{};
+  for (int device = 0; device < kDevices; ++device) {
+    ASSERT_EQ(memory_allocate(device, 4096, &blocks[device]), CUDA_SUCCESS);
+    ASSERT_EQ(client::memory_share(blocks[device], handles[device]), CUDA_SUCCESS);
+  }
+  EXPECT_NE(client::pointer_facts(blocks[0]).id, client::pointer_facts(blocks[1]).id);
+  EXPECT_NE(handles[0], handles[1]);
+  EXPECT_EQ(ipc.names(), 2u);
+}
+
+// Memory of device 1 that device 0 has opened outlives a reset of device 1, and goes with one of
+// device 0.
+TEST(Devices, OpenedMemoryBelongsToTheDeviceThatOpenedIt) {
+  Agreeing ipc;
+  RigOptions options = with_devices(0, 0);
+  options.ipc = &ipc;
+  Rig rig(options);
+  CUdeviceptr block = 0;
+  std::array<char, 64> handle{};
+  ASSERT_EQ(memory_allocate(1, 4096, &block), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_share(block, handle), CUDA_SUCCESS);
+  // As if another process had shared it.
+  client::SharedHandle theirs;
+  std::memcpy(&theirs, handle.data(), sizeof theirs);
+  ++theirs.maker;
+  std::memcpy(handle.data(), &theirs, sizeof theirs);
+  CUdeviceptr opened = 0;
+  ASSERT_EQ(client::memory_open(handle, 0, &opened), CUDA_SUCCESS);
+  ASSERT_EQ(client::device_reset(1), CUDA_SUCCESS);
+  EXPECT_EQ(client::pointer_facts(opened).kind, client::PointerFacts::Kind::kDevice);
+  EXPECT_EQ(fill_words(opened, 3, 1024, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_close(opened), CUDA_SUCCESS);
+
+  ASSERT_EQ(memory_allocate(1, 4096, &block), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_share(block, handle), CUDA_SUCCESS);
+  std::memcpy(&theirs, handle.data(), sizeof theirs);
+  ++theirs.maker;
+  std::memcpy(handle.data(), &theirs, sizeof theirs);
+  ASSERT_EQ(client::memory_open(handle, 0, &opened), CUDA_SUCCESS);
+  ASSERT_EQ(client::device_reset(0), CUDA_SUCCESS);
+  EXPECT_EQ(client::pointer_facts(opened).kind, client::PointerFacts::Kind::kUnknown);
+  EXPECT_EQ(client::memory_close(opened), CUDA_ERROR_INVALID_VALUE);
+  const CUdeviceptr before = opened;
+  ASSERT_EQ(client::memory_open(handle, 0, &opened), CUDA_SUCCESS);
+  EXPECT_EQ(opened, before) << "its addresses are free again";
+  EXPECT_EQ(fill_words(opened, 4, 1024, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_close(opened), CUDA_SUCCESS);
+  EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+}
+
+// Programs ask for an event's handle as often as they like; the server keeps one name.
+TEST(Devices, AnEventIsSharedOnce) {
+  Agreeing ipc;
+  RigOptions options;
+  options.ipc = &ipc;
+  Rig rig(options);
+  CUevent event = nullptr;
+  ASSERT_EQ(client::event_create(0, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING, &event),
+            CUDA_SUCCESS);
+  std::array<char, 64> first{};
+  ASSERT_EQ(client::event_share(event, first), CUDA_SUCCESS);
+  for (int i = 0; i < 3; ++i) {
+    std::array<char, 64> again{};
+    ASSERT_EQ(client::event_share(event, again), CUDA_SUCCESS);
+    EXPECT_EQ(again, first);
+  }
+  EXPECT_EQ(ipc.names(), 1u);
+  ASSERT_EQ(client::event_destroy(event), CUDA_SUCCESS);
+  // Another one in its place has a handle of its own.
+  ASSERT_EQ(client::event_create(0, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING, &event),
+            CUDA_SUCCESS);
+  std::array<char, 64> other{};
+  ASSERT_EQ(client::event_share(event, other), CUDA_SUCCESS);
+  EXPECT_NE(other, first);
+  EXPECT_EQ(ipc.names(), 1u);
 }
 
 }  // namespace

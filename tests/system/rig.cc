@@ -127,6 +127,7 @@ Rig::Rig(const RigOptions& options) : options_(options) {
   if (options.by_hand) {
     executor_ =
         std::make_unique<server::Executor>(*host_, *server_channel_, options_.server, nullptr);
+    if (options.ipc != nullptr) executor_->set_ipc(options.ipc);
     lane_executor_ = executor_.get();
     opened_ = pumped([] { return client::session_start(); });
   } else {
@@ -168,6 +169,7 @@ std::unique_ptr<transport::Channel> Rig::connect_lane(std::string* why) {
 
 void Rig::serve() {
   server::Executor executor(*host_, *server_channel_, options_.server, nullptr);
+  if (options_.ipc != nullptr) executor.set_ipc(options_.ipc);
   {
     const std::scoped_lock lock(lanes_mutex_);
     lane_executor_ = &executor;

@@ -52,8 +52,9 @@ struct RigOptions {
   std::optional<transport::FaultPlan> server_lane_faults;
   // The command lane goes through rings in shared memory instead; then faults are not drawn.
   bool shared_memory = false;
-  bool by_hand = false;       // the worker moves only in step() and pumped()
-  uint32_t first_device = 0;  // that the worker is warm for; there are kDevices
+  bool by_hand = false;        // the worker moves only in step() and pumped()
+  uint32_t first_device = 0;   // that the worker is warm for; there are kDevices
+  server::Ipc* ipc = nullptr;  // null: the worker can share nothing
 
   RigOptions();
 };
