@@ -24,8 +24,10 @@ void Device::extent_release(uint64_t address, uint64_t bytes) {
 }
 
 void Device::reuse_fence() {
-  // With one stream its order is fence enough.
-  if (several_streams.load(std::memory_order_acquire) && !session->settings().reuse_without_fence) {
+  // With one stream its order is fence enough, but a stream may be made while the work before is
+  // still under way.
+  const bool needed = several_streams.load(std::memory_order_acquire) || !work.is_idle();
+  if (needed && !session->settings().reuse_without_fence) {
     session->post(message::ReuseFence{.device = server_ordinal});
     work.touch();
   }

@@ -74,6 +74,40 @@ TEST(Memory, ABlockOnItsWayOutCountsAsFree) {
   EXPECT_EQ(stream_synchronize(stream), CUDA_SUCCESS) << "the kernel found its memory";
 }
 
+// With one stream a freed block is handed out again without a fence. A stream made after that may
+// not write to it before the work that still uses it.
+TEST(Memory, AReusedBlockIsSafeFromStreamsMadeLater) {
+  Rig rig;
+  constexpr size_t kCount = 1000;
+  Kernels kernels;
+  CUdeviceptr gate = 0;  // not a Gate, which has a stream of its own
+  CUdeviceptr block = 0;
+  CUdeviceptr copy = 0;
+  ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
+  ASSERT_EQ(memory_allocate(0, 4, &gate), CUDA_SUCCESS);
+  ASSERT_EQ(memory_allocate(0, kCount * 4, &block), CUDA_SUCCESS);
+  ASSERT_EQ(memory_allocate(0, kCount * 4, &copy), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(gate, 0, 1, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(block, 0x11111111, kCount, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(stream_synchronize(nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(kernels.launch_wait_for(nullptr, gate), CUDA_SUCCESS);
+  ASSERT_EQ(within(copy, block, kCount * 4, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(memory_free(block), CUDA_SUCCESS);
+  CUdeviceptr again = 0;
+  ASSERT_EQ(memory_allocate(0, kCount * 4, &again), CUDA_SUCCESS);
+  ASSERT_EQ(again, block) << "nothing is shown otherwise";
+  CUstream later = nullptr;
+  ASSERT_EQ(stream_create(0, CU_STREAM_NON_BLOCKING, 0, &later), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(again, 0x22222222, kCount, later), CUDA_SUCCESS);
+  EXPECT_EQ(client::stream_query(later), CUDA_ERROR_NOT_READY);
+  __atomic_store_n(reinterpret_cast<uint32_t*>(gate), 1, __ATOMIC_RELEASE);
+  ASSERT_EQ(stream_synchronize(nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(stream_synchronize(later), CUDA_SUCCESS);
+  std::vector<uint32_t> got(kCount);
+  ASSERT_EQ(to_host(got.data(), copy, kCount * 4, nullptr, false), CUDA_SUCCESS);
+  EXPECT_EQ(got, std::vector<uint32_t>(kCount, 0x11111111));
+}
+
 TEST(Memory, ALargeBlockIsGoneWhenItIsFreed) {
   Rig rig;
   Kernels kernels;
