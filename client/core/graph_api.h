@@ -85,6 +85,8 @@ FARLANE_CORE_API CUresult node_put_fill(const NodePlace& place, CUdeviceptr to, 
                                         uint32_t value, unsigned element_bytes, size_t width,
                                         size_t height);
 FARLANE_CORE_API CUresult node_put_event(const NodePlace& place, CUevent event, bool wait);
+// In an instance CUDA_ERROR_NOT_SUPPORTED where it or the child copies from or to host memory or
+// calls the host.
 FARLANE_CORE_API CUresult node_put_child(const NodePlace& place, CUgraph child);
 // In an instance only what is called changes.
 FARLANE_CORE_API CUresult node_put_host(const NodePlace& place, CUhostFn function, void* data);

@@ -272,6 +272,11 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
   if (inside == put.graph) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  // Which of the instance's copies and calls were the old child's is not known.
+  if (put.exec != nullptr &&
+      !(put.copies().empty() && put.functions().empty() && copies.empty() && functions.empty())) {
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
   message::ChildNode command;
   put.fill(&command);
   command.child = inside->id;
