@@ -29,12 +29,12 @@ void IpcNames::on_message(pid_t worker, int link, LinkMessage message) {
     if (data.size() > kDataBytesMax) {
       spdlog::warn("worker {} cannot share what {} bytes say ({} at most)", worker, data.size(),
                    kDataBytesMax);
-    } else if (own.names >= kNamesMax - names_.size() ||
+    } else if (own.names >= names_max_ - names_.size() ||
                (has_descriptor && own.descriptors >= kDescriptorsMax - descriptors_)) {
       spdlog::warn(
           "worker {} cannot share more: it shares {} things, {} of them memory, all sessions {} "
           "and {} (limits {} and {}, and none may have more than is left)",
-          worker, own.names, own.descriptors, names_.size(), descriptors_, kNamesMax,
+          worker, own.names, own.descriptors, names_.size(), descriptors_, names_max_,
           kDescriptorsMax);
     } else {
       known =

@@ -19,6 +19,8 @@ class IpcNames {
   // An event's is 65.
   static constexpr size_t kDataBytesMax = 256;
 
+  explicit IpcNames(size_t names_max = kNamesMax) : names_max_(names_max) {}
+
   // A worker's message about IPC; what it asked is answered over `link`.
   void on_message(pid_t worker, int link, LinkMessage message);
   // A worker is gone, and with it what it shared. Others keep what they opened.
@@ -34,6 +36,7 @@ class IpcNames {
     size_t names = 0;
     size_t descriptors = 0;
   };
+  const size_t names_max_;
   std::map<std::string, Shared> names_;
   size_t descriptors_ = 0;         // of names_
   std::map<pid_t, Count> counts_;  // by owner

@@ -586,10 +586,11 @@ TEST(Supervisor, ASessionCountsOnAllItsDevices) {
   ASSERT_TRUE(begin(0));  // all
   EXPECT_EQ(device_sessions(server), Counts({3, 3, 4, 3}));
   EXPECT_TRUE(server.wait_for_log("on devices 0, 1, 2, 3"));
-  // What a session had is free when it is over.
+  // What a session had is free when its worker has gone.
+  const size_t sessions = clients.size();
   clients.clear();
-  const auto deadline = Clock::now() + kPatience;
-  while (device_sessions(server) != Counts({0, 0, 0, 0}) && Clock::now() < deadline) {
+  for (size_t i = 1; i <= sessions; ++i) {
+    EXPECT_TRUE(server.wait_for_log("of session " + std::to_string(i) + " of "));
   }
   EXPECT_EQ(device_sessions(server), Counts({0, 0, 0, 0}));
 }
