@@ -29,12 +29,12 @@
 #include "server/handle_table.h"
 #include "server/host.h"
 #include "server/image_cache.h"
+#include "server/ipc.h"
 #include "server/lanes.h"
 #include "server/module.h"
 #include "server/outbox.h"
 #include "server/output_source.h"
 #include "server/shared_host.h"
-#include "server/ipc.h"
 #include "transport/channel.h"
 
 namespace farlane::server {
@@ -384,6 +384,8 @@ class Executor final : private transport::FrameSink {
     protocol::EventId event;   // kEventShare, kEventOpen
     Device* device = nullptr;
   };
+  // Asks for what has the name; answered in progress_ipc().
+  bool open_shared(const RecordHeader& header, IpcAsk ask);
   bool progress_ipc();
   void finish_share(const IpcAsk& ask, uint64_t sequence, const IpcAnswer& answer);
   void finish_memory_open(const IpcAsk& ask, uint64_t sequence, const IpcAnswer& answer);

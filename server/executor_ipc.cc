@@ -69,9 +69,7 @@ bool Executor::on(const RecordHeader& header, const message::MemoryOpen& open) {
   IpcAsk ask{.op = protocol::Op::kMemoryOpen, .name = text_of(open.name)};
   ask.memory_name = open.memory;
   ask.device = device;
-  ipc_->open(header.sequence, ask.name);
-  ipc_asks_.emplace(header.sequence, std::move(ask));
-  return true;
+  return open_shared(header, std::move(ask));
 }
 
 bool Executor::on(const RecordHeader& header, const message::EventShare& share) {
@@ -116,6 +114,10 @@ bool Executor::on(const RecordHeader& header, const message::EventOpen& open) {
   IpcAsk ask{.op = protocol::Op::kEventOpen, .name = text_of(open.name)};
   ask.event = open.event;
   ask.device = device;
+  return open_shared(header, std::move(ask));
+}
+
+bool Executor::open_shared(const RecordHeader& header, IpcAsk ask) {
   ipc_->open(header.sequence, ask.name);
   ipc_asks_.emplace(header.sequence, std::move(ask));
   return true;

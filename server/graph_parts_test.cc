@@ -21,6 +21,9 @@ constexpr StreamId kLegacy = StreamId::legacy(0);
 constexpr GraphId kGraph = GraphId::make(0, 0);
 constexpr GraphId kOther = GraphId::make(1, 0);
 constexpr ExecId kExec = ExecId::make(0, 0);
+constexpr StreamId kHeld = StreamId::make(0, 0);
+constexpr StreamId kApart = StreamId::make(1, 0);
+constexpr protocol::EventId kEvent = protocol::EventId::make(0, 0);
 
 class GraphPartsTest : public testing::Test {
  protected:
@@ -39,6 +42,14 @@ class GraphPartsTest : public testing::Test {
 
   TestClient& c() { return *client_; }
   uint64_t base() const { return host_->window_base; }
+
+  // kHeld, which a test holds up, kApart and kEvent.
+  void make_streams_and_event() {
+    for (const StreamId stream : {kHeld, kApart}) {
+      c().post(message::StreamCreate{stream, 0, CU_STREAM_NON_BLOCKING, 0});
+    }
+    c().post(message::EventCreate{kEvent, 0, CU_EVENT_DISABLE_TIMING});
+  }
 
   // Nodes that follow one another, each behind the one before it.
   std::vector<message::GraphDependency> behind(uint32_t node) const {
@@ -127,23 +138,17 @@ TEST_F(GraphPartsTest, GraphsAreMadeAndLaunchedBesideAWaitingHostCall) {
 
 // An instance that waits for its turn records its events when it gets it.
 TEST_F(GraphPartsTest, EventsOfAWaitingLaunchAreWaitedFor) {
-  const protocol::EventId event = protocol::EventId::make(0, 0);
-  const StreamId held = StreamId::make(0, 0);
-  const StreamId other = StreamId::make(1, 0);
-  for (const StreamId stream : {held, other}) {
-    c().post(message::StreamCreate{stream, 0, CU_STREAM_NON_BLOCKING, 0});
-  }
-  c().post(message::EventCreate{event, 0, CU_EVENT_DISABLE_TIMING});
-  c().post(message::EventRecord{event, other, 0});
+  make_streams_and_event();
+  c().post(message::EventRecord{kEvent, kApart, 0});
   fill(kGraph, 0, 5);
-  c().post(message::EventNode{kGraph, kExec, 1, 0, event, 0, behind(1)});
+  c().post(message::EventNode{kGraph, kExec, 1, 0, kEvent, 0, behind(1)});
   ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
-  c().post(message::HostCall{held, 1});
-  c().post(message::GraphLaunch{held, kExec});
-  c().post(message::StreamWait{other, event, 0});
-  c().post(message::Fill{other, base(), 16, 6, 1, 16, 1});
+  c().post(message::HostCall{kHeld, 1});
+  c().post(message::GraphLaunch{kHeld, kExec});
+  c().post(message::StreamWait{kApart, kEvent, 0});
+  c().post(message::Fill{kApart, base(), 16, 6, 1, 16, 1});
   ASSERT_TRUE(c().pump_until([&] { return c().due.contains(1); }));
-  const uint64_t waits = c().begin(message::StreamSynchronize{other});
+  const uint64_t waits = c().begin(message::StreamSynchronize{kApart});
   c().ask(message::Echo{1});
   EXPECT_FALSE(c().replies.contains(waits));
   EXPECT_EQ(value(), 0);
@@ -153,44 +158,38 @@ TEST_F(GraphPartsTest, EventsOfAWaitingLaunchAreWaitedFor) {
 
   // The other way round: the launch waits for an event whose record waits for its turn.
   c().post(message::GraphCreate{kOther, 0});
-  c().post(message::EventNode{kOther, kExec, 0, 0, event, 1, behind(0)});
+  c().post(message::EventNode{kOther, kExec, 0, 0, kEvent, 1, behind(0)});
   c().post(message::FillNode{kOther, kExec, 1, 0, base(), 16, 8, 1, 16, 1, behind(1)});
   const ExecId exec = ExecId::make(1, 0);
   ASSERT_EQ(c().ask(message::GraphInstantiate{exec, kOther, 0}).result, CUDA_SUCCESS);
-  c().post(message::HostCall{held, 2});
-  c().post(message::Fill{held, base(), 16, 7, 1, 16, 1});
-  c().post(message::EventRecord{event, held, 0});
-  c().post(message::GraphLaunch{other, exec});
+  c().post(message::HostCall{kHeld, 2});
+  c().post(message::Fill{kHeld, base(), 16, 7, 1, 16, 1});
+  c().post(message::EventRecord{kEvent, kHeld, 0});
+  c().post(message::GraphLaunch{kApart, exec});
   ASSERT_TRUE(c().pump_until([&] { return c().due.contains(2); }));
   c().ask(message::Echo{1});
   EXPECT_EQ(value(), 6);
   c().post(message::HostCallDone{2});
-  EXPECT_EQ(c().ask(message::StreamSynchronize{other}).result, CUDA_SUCCESS);
+  EXPECT_EQ(c().ask(message::StreamSynchronize{kApart}).result, CUDA_SUCCESS);
   EXPECT_EQ(value(), 8);
 }
 
 // Only a part that records an event is waited for, where the parts of an instance are known.
 TEST_F(GraphPartsTest, APartThatDoesNotRecordAnEventHoldsUpNobody) {
-  const protocol::EventId event = protocol::EventId::make(0, 0);
-  const StreamId held = StreamId::make(0, 0);
-  const StreamId other = StreamId::make(1, 0);
-  for (const StreamId stream : {held, other}) {
-    c().post(message::StreamCreate{stream, 0, CU_STREAM_NON_BLOCKING, 0});
-  }
-  c().post(message::EventCreate{event, 0, CU_EVENT_DISABLE_TIMING});
-  c().post(message::EventNode{kGraph, kExec, 0, 0, event, 0, behind(0)});
+  make_streams_and_event();
+  c().post(message::EventNode{kGraph, kExec, 0, 0, kEvent, 0, behind(0)});
   call(kGraph, 1, 77);
   fill(kGraph, 2, 5);
   ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
-  c().post(message::PartLaunch{held, kExec, 0});
-  c().post(message::HostCall{held, 1});
-  c().post(message::PartLaunch{held, kExec, 1});
+  c().post(message::PartLaunch{kHeld, kExec, 0});
+  c().post(message::HostCall{kHeld, 1});
+  c().post(message::PartLaunch{kHeld, kExec, 1});
   ASSERT_TRUE(c().pump_until([&] { return c().due.contains(1); }));
-  c().post(message::StreamWait{other, event, 0});
-  EXPECT_EQ(c().ask(message::StreamSynchronize{other}).result, CUDA_SUCCESS);
+  c().post(message::StreamWait{kApart, kEvent, 0});
+  EXPECT_EQ(c().ask(message::StreamSynchronize{kApart}).result, CUDA_SUCCESS);
   EXPECT_EQ(value(), 0);
   c().post(message::HostCallDone{1});
-  EXPECT_EQ(c().ask(message::StreamSynchronize{held}).result, CUDA_SUCCESS);
+  EXPECT_EQ(c().ask(message::StreamSynchronize{kHeld}).result, CUDA_SUCCESS);
   EXPECT_EQ(value(), 5);
 }
 

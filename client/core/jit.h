@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "client/core/api.h"
+#include "protocol/jit_options.h"
 
 namespace farlane::client {
 
@@ -17,6 +18,13 @@ struct JitOption {
   uint32_t id = 0;
   uint32_t value = 0;
 };
+// Adds an option of either API, which have the same numbers for them, if it is one of these. Its
+// value stands in the pointer's place, 32 bits wide.
+inline void add_jit_number(uint32_t id, const void* value, std::vector<JitOption>* numbers) {
+  if (protocol::is_plain_jit_option(id)) {
+    numbers->push_back({id, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(value))});
+  }
+}
 
 // What the server's driver told about its work.
 struct JitOutcome {

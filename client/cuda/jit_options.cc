@@ -4,8 +4,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "protocol/jit_options.h"
-
 namespace farlane::cuda {
 
 JitOptions::JitOptions(unsigned count, CUjit_option* options, void** values) {
@@ -37,9 +35,7 @@ JitOptions::JitOptions(unsigned count, CUjit_option* options, void** values) {
         if (options[i] == CU_JIT_THREADS_PER_BLOCK) {
           block_threads_ = &values[i];
         }
-        if (protocol::is_plain_jit_option(static_cast<uint32_t>(options[i]))) {
-          numbers_.push_back({static_cast<uint32_t>(options[i]), size});
-        }
+        client::add_jit_number(static_cast<uint32_t>(options[i]), values[i], &numbers_);
         break;
     }
   }

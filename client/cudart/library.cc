@@ -7,7 +7,6 @@
 #include "client/core/jit.h"
 #include "client/cudart/file_bytes.h"
 #include "client/cudart/runtime.h"
-#include "protocol/jit_options.h"
 
 using namespace farlane::cudart;
 
@@ -34,11 +33,7 @@ std::vector<core::JitOption> jit_numbers(const cudaJitOption* options, void* con
                                          unsigned count) {
   std::vector<core::JitOption> numbers;
   for (unsigned i = 0; options != nullptr && values != nullptr && i < count; i++) {
-    if (const auto id = static_cast<uint32_t>(options[i]);
-        farlane::protocol::is_plain_jit_option(id)) {
-      // A number stands in the pointer's place, 32 bits wide.
-      numbers.push_back({id, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(values[i]))});
-    }
+    core::add_jit_number(static_cast<uint32_t>(options[i]), values[i], &numbers);
   }
   return numbers;
 }

@@ -240,14 +240,7 @@ Communicators::WorkRef Communicators::begin(Request request, std::string* fault)
   }
   queue_.submit({.names = work->request_.objects,
                  .run = [state = state_, work] { run(state, work); },
-                 .dropped =
-                     [state = state_, work] {
-                       {
-                         const std::scoped_lock lock(state->mutex);
-                         --state->works;
-                       }
-                       finish_in_vain(state, work);
-                     }});
+                 .dropped = [state = state_, work] { finish_in_vain(state, work); }});
   return work;
 }
 
@@ -321,6 +314,10 @@ bool Communicators::make_now(const Request& request, const Names& names, Outcome
 }
 
 void Communicators::finish_in_vain(const std::shared_ptr<State>& state, const WorkRef& work) {
+  {
+    const std::scoped_lock lock(state->mutex);
+    --state->works;
+  }
   Outcome outcome;
   outcome.status = ncclInternalError;
   outcome.what = "its communicator was aborted before";
@@ -335,7 +332,6 @@ void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work
   std::unique_lock lock(state->mutex);
   if (std::any_of(request.objects.begin(), request.objects.end(),
                   [&](uint64_t name) { return state->made_in_vain.contains(name); })) {
-    --state->works;
     lock.unlock();
     finish_in_vain(state, work);
     return;

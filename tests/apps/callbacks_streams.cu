@@ -1,11 +1,10 @@
 // Many host functions on several streams: each stream's in its order, those of different streams
 // independent of each other, long queues behind one that waits, and what CUDA forbids in them.
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "check.h"
+#include "gate.h"
 
 __global__ void store(int* out, int value) {
   *out = value;
@@ -29,29 +28,6 @@ void check_round(void* data) {
   Lane* lane = static_cast<Lane*>(data);
   lane->wrong += *lane->pinned != lane->seen * 3 + 1;
   ++lane->seen;
-}
-
-struct Gate {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool open = false, entered = false;
-  void wait_for_entry() {
-    std::unique_lock<std::mutex> lock(mutex);
-    changed.wait(lock, [&] { return entered; });
-  }
-  void let_go() {
-    std::lock_guard<std::mutex> lock(mutex);
-    open = true;
-    changed.notify_all();
-  }
-};
-
-void wait_at(void* data) {
-  Gate* gate = static_cast<Gate*>(data);
-  std::unique_lock<std::mutex> lock(gate->mutex);
-  gate->entered = true;
-  gate->changed.notify_all();
-  gate->changed.wait(lock, [&] { return gate->open; });
 }
 
 struct Forbidden {
@@ -107,12 +83,12 @@ int main() {
   CUDA_CHECK(cudaDeviceSynchronize());
   cudaEvent_t behind;
   CUDA_CHECK(cudaEventCreate(&behind));
-  CUDA_CHECK(cudaLaunchHostFunc(streams[0], wait_at, &gate));
+  CUDA_CHECK(cudaLaunchHostFunc(streams[0], wait_at_gate, &gate));
   for (int i = 0; i < 500; ++i) increment<<<1, 1, 0, streams[0]>>>(ours);
   CUDA_CHECK(cudaEventRecord(behind, streams[0]));
   CUDA_CHECK(cudaStreamWaitEvent(streams[2], behind, 0));
   increment<<<1, 1, 0, streams[2]>>>(ours);
-  gate.wait_for_entry();
+  gate.wait(&Gate::entered);
   EXPECT(cudaStreamQuery(streams[0]) == cudaErrorNotReady);
   EXPECT(cudaEventQuery(behind) == cudaErrorNotReady);
   EXPECT(cudaStreamQuery(streams[2]) == cudaErrorNotReady);
@@ -137,7 +113,7 @@ int main() {
   CUDA_CHECK(cudaMemcpyAsync(&got, theirs, sizeof got, cudaMemcpyDeviceToHost, streams[1]));
   CUDA_CHECK(cudaStreamSynchronize(streams[1]));
   EXPECT(got == 501 && !synchronized);
-  gate.let_go();
+  gate.set(&Gate::open);
   waiter.join();
   CUDA_CHECK(cudaMemcpy(&got, ours, sizeof got, cudaMemcpyDeviceToHost));
   std::printf("behind the gate: %d\n", got);
@@ -183,14 +159,14 @@ int main() {
     cudaStream_t fresh;
     CUDA_CHECK(cudaStreamCreateWithFlags(&fresh, cudaStreamNonBlocking));
     CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-    if (round == 0) CUDA_CHECK(cudaLaunchHostFunc(fresh, wait_at, &last));
+    if (round == 0) CUDA_CHECK(cudaLaunchHostFunc(fresh, wait_at_gate, &last));
     CUDA_CHECK(cudaEventRecord(event, fresh));
     if (round == 1) CUDA_CHECK(cudaEventSynchronize(event));
     CUDA_CHECK(cudaEventDestroy(event));
     CUDA_CHECK(cudaStreamDestroy(fresh));
   }
   std::printf("nobody waits for a function in a destroyed stream\n");
-  last.let_go();
+  last.set(&Gate::open);
   CUDA_CHECK(cudaDeviceSynchronize());
 
   // 6. On the legacy default stream, which blocking streams wait for.

@@ -1,9 +1,8 @@
 // Functions of the program in graphs: captured and added ones, what they read and write in host
 // memory, several launches, child graphs, clones, and changing which function a node has.
-#include <condition_variable>
-#include <mutex>
 
 #include "check.h"
+#include "gate.h"
 
 __global__ void add(int* data, int value) {
   *data += value;
@@ -23,26 +22,6 @@ void note_negative(void* data) {
 }
 void count(void* data) {
   ++*static_cast<int*>(data);
-}
-
-struct Gate {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool open = false, entered = false;
-  void wait(bool Gate::*what) {
-    std::unique_lock<std::mutex> lock(mutex);
-    changed.wait(lock, [&] { return this->*what; });
-  }
-  void set(bool Gate::*what) {
-    std::lock_guard<std::mutex> lock(mutex);
-    this->*what = true;
-    changed.notify_all();
-  }
-};
-void wait_at_gate(void* data) {
-  Gate* gate = static_cast<Gate*>(data);
-  gate->set(&Gate::entered);
-  gate->wait(&Gate::open);
 }
 
 void print(const char* what, std::vector<int>* log) {

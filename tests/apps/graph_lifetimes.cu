@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "check.h"
+#include "gate.h"
 
 __global__ void add(int* data, int value) {
   *data += value;
@@ -17,26 +18,6 @@ __global__ void store(int* to, const int* from) {
 
 void count(void* data) {
   ++*static_cast<int*>(data);
-}
-
-struct Gate {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool open = false, entered = false;
-  void wait(bool Gate::*what) {
-    std::unique_lock<std::mutex> lock(mutex);
-    changed.wait(lock, [&] { return this->*what; });
-  }
-  void set(bool Gate::*what) {
-    std::lock_guard<std::mutex> lock(mutex);
-    this->*what = true;
-    changed.notify_all();
-  }
-};
-void wait_at_gate(void* data) {
-  Gate* gate = static_cast<Gate*>(data);
-  gate->set(&Gate::entered);
-  gate->wait(&Gate::open);
 }
 
 // A user object that says when it is destroyed: on whatever thread, some time after its last use.

@@ -1,26 +1,10 @@
 // Host functions in streams: their order with kernels and copies, and that a non-blocking stream
 // held up by one does not hold up the legacy default stream.
-#include <condition_variable>
-#include <mutex>
-
 #include "check.h"
+#include "gate.h"
 
 __global__ void set(int* out, int value) {
   *out = value;
-}
-
-struct Gate {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool open = false, entered = false;
-};
-
-void wait_at_gate(void* data) {
-  Gate* gate = static_cast<Gate*>(data);
-  std::unique_lock<std::mutex> lock(gate->mutex);
-  gate->entered = true;
-  gate->changed.notify_all();
-  gate->changed.wait(lock, [&] { return gate->open; });
 }
 
 struct Note {
@@ -76,21 +60,14 @@ int main() {
   Gate gate;
   CUDA_CHECK(cudaLaunchHostFunc(stream, wait_at_gate, &gate));
   set<<<1, 1, 0, stream>>>(device, 2);
-  {
-    std::unique_lock<std::mutex> lock(gate.mutex);
-    gate.changed.wait(lock, [&] { return gate.entered; });
-  }
+  gate.wait(&Gate::entered);
   set<<<1, 1>>>(device, 1);
   CUDA_CHECK(cudaStreamSynchronize(nullptr));
   CUDA_CHECK(cudaMemcpy(&got, device, sizeof(int), cudaMemcpyDeviceToHost));
   std::printf("before the gate opens: %d, stream %s\n", got,
               cudaGetErrorName(cudaStreamQuery(stream)));
   EXPECT(got == 1);
-  {
-    std::lock_guard<std::mutex> lock(gate.mutex);
-    gate.open = true;
-    gate.changed.notify_all();
-  }
+  gate.set(&Gate::open);
   CUDA_CHECK(cudaStreamSynchronize(stream));
   CUDA_CHECK(cudaMemcpy(&got, device, sizeof(int), cudaMemcpyDeviceToHost));
   std::printf("after: %d, stream %s\n", got, cudaGetErrorName(cudaStreamQuery(stream)));
