@@ -128,7 +128,8 @@ constexpr conf::Setting kSettings[] = {
     conf::text<&S::libraries_path>(
         "libraries.path", "FARLANE_GPUSERVERD_LIBRARIES_PATH",
         "Folders in which cuBLAS, cuDNN and the other CUDA-X libraries are looked for first, "
-        "separated by colons; otherwise the system's loader finds them."),
+        "separated by colons; otherwise the system's loader finds them. What these libraries open "
+        "by name comes from there, too, before the LD_LIBRARY_PATH that gpuserverd has."),
 
     conf::text<&S::module_cache_dir>(
         "modules.module_cache_dir", "FARLANE_GPUSERVERD_MODULE_CACHE_DIR",

@@ -262,7 +262,7 @@ class Supervisor {
     std::vector<std::string> arguments{"--monitor", std::to_string(socket.get()), nvml_};
     arguments.insert(arguments.end(), arguments_.begin(), arguments_.end());
     std::string error;
-    const pid_t pid = spawn_worker(arguments, socket.get(), &error);
+    const pid_t pid = spawn_worker(arguments, {}, socket.get(), &error);
     if (pid < 0) {
       spdlog::error("{}", error);
       return false;

@@ -44,7 +44,7 @@ void WorkerPool::spawn(uint32_t device) {
                                      std::to_string(device), driver_};
   arguments.insert(arguments.end(), arguments_.begin(), arguments_.end());
   auto worker = std::make_shared<WorkerProcess>(io_);
-  worker->pid = spawn_worker(arguments, pair.worker.get(), &error);
+  worker->pid = spawn_worker(arguments, settings_.libraries_path, pair.worker.get(), &error);
   if (worker->pid < 0) {
     spdlog::error("{}", error);
     return;

@@ -5,19 +5,49 @@
 #include <sys/wait.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 extern char** environ;
 
 namespace farlane::server {
+namespace {
 
-pid_t spawn_worker(const std::vector<std::string>& arguments, int link_fd, std::string* error) {
+constexpr std::string_view kLibraryPath = "LD_LIBRARY_PATH=";
+
+// CUDA-X libraries open each other by name: cuDNN takes the cuBLASLt that the loader finds. Were
+// that another one than the worker opened, a handle of one would get into the other.
+std::string library_path_variable(const std::string& path) {
+  const char* const before = std::getenv("LD_LIBRARY_PATH");
+  const bool has_before = before != nullptr && *before != '\0';
+  return fmt::format("{}{}{}{}", kLibraryPath, path, has_before ? ":" : "",
+                     has_before ? before : "");
+}
+
+}  // namespace
+
+pid_t spawn_worker(const std::vector<std::string>& arguments, const std::string& library_path,
+                   int link_fd, std::string* error) {
   std::vector<char*> argv;
   std::string name = "gpuserverd";
   argv.push_back(name.data());
   std::vector<std::string> copies = arguments;
   for (std::string& argument : copies) argv.push_back(argument.data());
   argv.push_back(nullptr);
+
+  std::vector<char*> environment;
+  std::string variable;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (library_path.empty() || !std::string_view(*entry).starts_with(kLibraryPath)) {
+      environment.push_back(*entry);
+    }
+  }
+  if (!library_path.empty()) {
+    variable = library_path_variable(library_path);
+    environment.push_back(variable.data());
+  }
+  environment.push_back(nullptr);
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -32,7 +62,7 @@ pid_t spawn_worker(const std::vector<std::string>& arguments, int link_fd, std::
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = -1;
   const int failed =
-      ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
+      ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), environment.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) {

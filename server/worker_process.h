@@ -35,8 +35,10 @@ struct WorkerProcess {
 };
 
 // Starts this very program as a worker: `arguments` after its name. `link_fd` is inherited under
-// the same number. Returns the pid, or -1 with *error.
-pid_t spawn_worker(const std::vector<std::string>& arguments, int link_fd, std::string* error);
+// the same number. The worker's loader looks in `library_path` (folders with colons between them,
+// or none) before those of the environment. Returns the pid, or -1 with *error.
+pid_t spawn_worker(const std::vector<std::string>& arguments, const std::string& library_path,
+                   int link_fd, std::string* error);
 
 // "exited with status 1", "was killed by signal 9 (Killed)"
 std::string describe_exit(int wait_status);

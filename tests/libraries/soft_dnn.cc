@@ -52,7 +52,15 @@ EXPORTED cudnnStatus_t cudnnGetProperty(libraryPropertyType type, int* value) {
   return CUDNN_STATUS_SUCCESS;
 }
 
+// Like the vendor's, it uses a mate that it opens by name, and it must be the one beside it.
 EXPORTED cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
+  void* const mate = dlopen("libcublas.so.13", RTLD_NOW | RTLD_LOCAL);
+  const auto tell = reinterpret_cast<int (*)(libraryPropertyType, int*)>(
+      mate == nullptr ? nullptr : dlsym(mate, "cublasGetProperty"));
+  int major = 0;
+  if (tell == nullptr || tell(MAJOR_VERSION, &major) != 0 || major != 13) {
+    return CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH;
+  }
   *handle = new cudnnContext;
   g_live.insert(*handle);
   return CUDNN_STATUS_SUCCESS;
