@@ -71,6 +71,26 @@ class Command(unittest.TestCase):
         self.assertEqual(seen["FARLANE_CONFIG"], os.path.join(self.folder, "my.toml"))
         self.assertNotIn("FARLANE_SERVER", seen)
 
+        # The same for a path that the environment names.
+        seen = self.environment_of(FARLANE_CONFIG="my.toml")
+        self.assertEqual(seen["FARLANE_CONFIG"], os.path.join(self.folder, "my.toml"))
+
+    def test_run_takes_a_socket_as_the_server(self):
+        seen = self.environment_of("--server", "unix:/run/farlane.sock")
+        self.assertEqual(seen["FARLANE_SERVER"], "unix:/run/farlane.sock")
+
+    def test_run_starts_scripts_as_shells_do(self):
+        self.write("script", 'echo "$0,$1,$LD_LIBRARY_PATH"; exit 5\n', 0o755)
+        result = self.run_farlane("run", "--", "./script", "a b")
+        self.assertEqual(result.returncode, 5)
+        self.assertEqual(result.stdout, f"./script,a b,{self.libraries}\n")
+        with open(os.path.join(self.folder, "binary"), "wb") as f:
+            f.write(b"\0\1\2")
+        os.chmod(f.name, 0o755)
+        result = self.run_farlane("run", "--", "./binary")
+        self.assertEqual(result.returncode, 126)
+        self.assertIn("Exec format error", result.stderr)
+
     def test_run_passes_arguments_untouched(self):
         result = self.run_farlane("run", "--", "/usr/bin/printf", "%s,", "--server", "-h", "--", "")
         self.assertEqual(result.stdout, "--server,-h,--,,")
@@ -98,6 +118,9 @@ class Command(unittest.TestCase):
         result = self.run_farlane("run", "--", "./lost")
         self.assertEqual(result.returncode, 127)
         self.assertIn("interpreter", result.stderr)
+        result = self.run_farlane("run", "--", "./lib")
+        self.assertEqual(result.returncode, 126)
+        self.assertIn("is a folder", result.stderr)
         result = self.run_farlane("run")
         self.assertEqual(result.returncode, 2)
         self.assertIn("farlane run -- PROGRAM", result.stderr)
@@ -107,6 +130,17 @@ class Command(unittest.TestCase):
         result = self.run_farlane("run", "--", "true")
         self.assertEqual(result.returncode, 1)
         self.assertIn(f"there is no {self.libraries}/libcuda.so.1", result.stderr)
+
+    def test_run_from_a_folder_that_the_loader_would_cut(self):
+        for name in ("my programs", "a:b"):
+            os.makedirs(os.path.join(self.folder, name))
+            moved = os.path.join(self.folder, name)
+            for part in ("bin", "lib"):
+                shutil.copytree(os.path.join(self.folder, part), os.path.join(moved, part))
+            self.farlane = os.path.join(moved, "bin", "farlane")
+            result = self.run_farlane("run", "--", "true")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("a space, a colon or a semicolon", result.stderr)
 
     def test_wrong_settings_stop_the_run(self):
         path = self.write("bad.toml", 'servr = "x:1"\n')

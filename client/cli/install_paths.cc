@@ -46,6 +46,15 @@ std::string library_folder_checked(std::string* error) {
       return {};
     }
   }
+  // Where the loader cuts LD_PRELOAD and LD_LIBRARY_PATH.
+  if (folder.find_first_of(" :;\t\n") != std::string::npos) {
+    *error = fmt::format(
+        "the folder of Farlane's client libraries, \"{}\", has a space, a colon or a semicolon in "
+        "its name, at which the loader cuts what it is to preload. Move or link Farlane to a "
+        "folder without",
+        folder);
+    return {};
+  }
   return folder;
 }
 

@@ -1,10 +1,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 
 #include "client/cli/commands.h"
 #include "client/cli/install_paths.h"
@@ -17,6 +21,20 @@ namespace {
 std::string variable(const char* name) {
   const char* const value = std::getenv(name);
   return value == nullptr ? std::string{} : value;
+}
+
+// What a shell does with a file that the kernel cannot start: it is a script of its own, unless it
+// looks like no text. Returns only on failure.
+void run_as_shell_script(const std::string& path, std::vector<char*> arguments) {
+  std::array<char, 128> start{};
+  std::ifstream in(path, std::ios::binary);
+  in.read(start.data(), start.size());
+  const auto end = start.begin() + in.gcount();
+  if (!in.is_open() || std::find(start.begin(), end, '\0') != end) return;
+  static char shell[] = "/bin/sh";
+  arguments.front() = const_cast<char*>(path.c_str());  // execv does not change it
+  arguments.insert(arguments.begin(), shell);
+  ::execv(shell, arguments.data());
 }
 
 }  // namespace
@@ -62,6 +80,11 @@ int run_command(const RunOptions& options) {
   arguments.push_back(nullptr);
   ::execv(path.c_str(), arguments.data());
   const int code = errno;
+  if (code == ENOEXEC) run_as_shell_script(path, arguments);
+  if (std::error_code fault; std::filesystem::is_directory(path, fault)) {
+    fmt::print(stderr, "farlane run: {} is a folder\n", path);
+    return kExitNotExecutable;
+  }
   if (code == ENOENT) {
     fmt::print(stderr,
                "farlane run: {} cannot be started: the interpreter or loader that it names does "

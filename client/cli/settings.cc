@@ -5,30 +5,30 @@
 #include <filesystem>
 
 #include "client/cli/commands.h"
+#include "client/core/endpoint.h"
 #include "conf/client_settings.h"
-#include "conf/host_port.h"
 #include "conf/render.h"
 #include "conf/server_settings.h"
 
 namespace farlane::cli {
 
 bool apply_options(const ServerOptions& options) {
-  if (!options.config.empty()) {
+  const char* const named = std::getenv("FARLANE_CONFIG");
+  const std::string config = options.config.empty() && named != nullptr ? named : options.config;
+  if (!config.empty()) {
     // The program may change its folder before its first CUDA call.
     std::error_code fault;
-    const std::filesystem::path whole = std::filesystem::absolute(options.config, fault);
-    ::setenv("FARLANE_CONFIG", fault ? options.config.c_str() : whole.c_str(), 1);
+    const std::filesystem::path whole = std::filesystem::absolute(config, fault);
+    ::setenv("FARLANE_CONFIG", fault ? config.c_str() : whole.c_str(), 1);
   }
   if (!options.server.empty()) ::setenv("FARLANE_SERVER", options.server.c_str(), 1);
   ClientSettings settings;
+  transport::Endpoint endpoint;
   std::string error;
-  if (!load_client_settings(&settings, &error)) {
+  // As the program will do it, whose errors are harder to see.
+  if (!load_client_settings(&settings, &error) ||
+      !client::endpoint_of(settings, &endpoint, &error)) {
     fmt::print(stderr, "farlane: {}\n", error);
-    return false;
-  }
-  conf::HostPort address;
-  if (!conf::parse_host_port(settings.server, &address, &error)) {
-    fmt::print(stderr, "farlane: {} (setting: server)\n", error);
     return false;
   }
   return true;
