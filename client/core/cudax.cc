@@ -1,8 +1,8 @@
 #include "client/core/cudax.h"
 
 #include <algorithm>
-#include <unordered_map>
 
+#include "client/core/answers.h"
 #include "client/core/call.h"
 #include "client/core/log_line.h"
 #include "client/core/session.h"
@@ -14,8 +14,8 @@ namespace {
 constexpr uint32_t kLibrariesMax = 32;
 // A part of every recipe that is no part of any library's.
 constexpr uint64_t kMadeOn = ~uint64_t{0};
-// Answers kept; a program that asks more different questions asks some of them again.
-constexpr size_t kAnswersMax = 1 << 16;
+// Of answers kept, with their questions: some tens of thousands of plans' workspace sizes.
+constexpr size_t kAnswerBytesMax = 16 << 20;
 
 uint64_t mix(uint64_t a, uint64_t b) {
   uint64_t x = (a ^ (b + 0x9e3779b97f4a7c15u)) * 0xbf58476d1ce4e5b9u;
@@ -32,17 +32,11 @@ struct Opened {
   std::string why_not;  // a sentence, where the result is an error
 };
 
-struct Answered {
-  int64_t status = 0;
-  std::vector<std::byte> results;
-};
-
 // Never destroyed: programs call libraries from their own destructors.
 struct State {
   HandleTable<Object, protocol::HandleKind::kCudax> objects;
   std::array<Opened, kLibrariesMax> opened;
-  std::shared_mutex answers_mutex;
-  std::unordered_map<std::string, Answered> answers;  // guarded by answers_mutex
+  Answers answers{kAnswerBytesMax};
   std::mutex text_mutex;
   std::string text;  // guarded by text_mutex
 };
@@ -80,6 +74,13 @@ CUresult admit(Session* s, const Stream& stream, Use use, bool* is_captured) {
 // The stream of a call that may be made. Null with the call's error.
 Stream* admit(Call* call, const Request& request, bool* is_captured) {
   Stream* stream = find_stream(call, request.stream);
+  if (stream == nullptr && request.use == Use::kNothing &&
+      call->error == CUDA_ERROR_INVALID_HANDLE) {
+    // Programs destroy a stream before the handles that worked on it: these can still be set and
+    // ended.
+    call->error = CUDA_SUCCESS;
+    stream = find_stream(call, nullptr);
+  }
   if (stream != nullptr) {
     call->error = request.arguments.size() > protocol::limits::cudax_bytes_max
                       ? CUDA_ERROR_INVALID_VALUE
@@ -119,6 +120,8 @@ void Object::reset() {
   name = 0;
   kind = 0;
   stream = nullptr;
+  bound = 0;
+  binder = 0;
   scalars_on_device = false;
   scalar_bytes = 0;
   scalar_mode = 0;
@@ -276,27 +279,18 @@ int take_status(uint32_t library) {
 bool recall(const std::string& key, const char* name, int64_t* status,
             std::vector<std::byte>* results) {
   Session* s = session_if_any();
-  State& all = state();
-  const std::shared_lock lock(all.answers_mutex);
-  const auto found = all.answers.find(key);
-  if (s == nullptr || !s->answers_here(found != all.answers.end(), name)) {
+  Answers::Answer answer;
+  const bool is_known = state().answers.find(key, &answer);
+  if (s == nullptr || !s->answers_here(is_known, name)) {
     return false;
   }
-  *status = found->second.status;
-  *results = found->second.results;
+  *status = answer.status;
+  *results = std::move(answer.results);
   return true;
 }
 
 void remember(const std::string& key, int64_t status, std::span<const std::byte> results) {
-  if (status != 0) {
-    return;  // every library's "success"; what failed may succeed the next time
-  }
-  State& all = state();
-  const std::lock_guard lock(all.answers_mutex);
-  if (all.answers.size() >= kAnswersMax) {
-    all.answers.clear();
-  }
-  all.answers.insert_or_assign(key, Answered{status, {results.begin(), results.end()}});
+  state().answers.keep(key, status, results);
 }
 
 namespace {

@@ -26,6 +26,8 @@ struct Object {
   uint64_t name = 0;
   uint16_t kind = 0;                              // of protocol/api: the library's number, its kind
   std::atomic<CUstream> stream = nullptr;         // that its work is ordered with
+  std::atomic<uint64_t> bound = 0;                // the server has this one, if it is per-thread
+  std::atomic<uint32_t> binder = 0;               // the function that has set it; 0: none
   std::atomic<bool> scalars_on_device = false;    // its calls' scalars lie in device memory
   std::atomic<uint32_t> scalar_bytes = 0;         // of one scalar, where the object decides that
   std::atomic<uint32_t> scalar_mode = 0;          // the library's own word for where scalars lie
@@ -88,8 +90,8 @@ FARLANE_CORE_API CUresult ask(const Request& request, int64_t* status,
 // The status of an earlier posted call of this library that failed, once. 0: none.
 FARLANE_CORE_API int take_status(uint32_t library);
 
-// Answers that never change: by `key`, everything that they depend on. Failures are not kept. Any
-// thread.
+// Answers that never change: by `key`, everything that they depend on. What failed may succeed the
+// next time and is not to be kept. Any thread.
 FARLANE_CORE_API bool recall(const std::string& key, const char* name, int64_t* status,
                              std::vector<std::byte>* results);
 FARLANE_CORE_API void remember(const std::string& key, int64_t status,

@@ -48,11 +48,9 @@ CUresult PostedErrors::take() {
   return static_cast<CUresult>(pending_.exchange(CUDA_SUCCESS));
 }
 
-void PostedErrors::note_library(uint32_t library, int status) {
+bool PostedErrors::note_library(uint32_t library, int status) {
   int none = 0;
-  if (library < kLibrariesMax) {
-    libraries_[library].compare_exchange_strong(none, status);
-  }
+  return library < kLibrariesMax && libraries_[library].compare_exchange_strong(none, status);
 }
 
 int PostedErrors::take_library(uint32_t library) {
@@ -408,8 +406,10 @@ void Inbox::on(const protocol::RecordHeader&, const protocol::message::PostedErr
 }
 
 void Inbox::on(const protocol::RecordHeader&, const protocol::message::CudaxError& error) {
-  log_line(LogLevel::kInfo, error.what);
-  errors_->note_library(error.function >> 16, error.status);
+  // Its status comes out of another call, or of none if the program makes no more: here is its
+  // name.
+  const bool is_told = errors_->note_library(error.function >> 16, error.status);
+  log_line(is_told ? LogLevel::kWarning : LogLevel::kInfo, error.what);
 }
 
 void Inbox::on(const protocol::RecordHeader&, const protocol::message::CudaxState& state) {

@@ -38,7 +38,8 @@ class PostedErrors {
 
   // Statuses of posted calls of CUDA-X libraries, each kept for its own library.
   static constexpr uint32_t kLibrariesMax = 32;
-  void note_library(uint32_t library, int status);
+  // False: an earlier one is still to be told.
+  bool note_library(uint32_t library, int status);
   int take_library(uint32_t library);
 
  private:

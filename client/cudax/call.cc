@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 
 #include "protocol/limits.h"
 
@@ -96,6 +97,10 @@ uint64_t Call::make(void* out, uint16_t kind) {
 }
 
 void Call::in(const void* data, size_t bytes) {
+  // A count that is negative or made up must not become a length here.
+  if (data != nullptr && bytes > protocol::limits::cudax_bytes_max) {
+    return fail(library_.invalid_value);
+  }
   word(data == nullptr ? kNull : bytes);
   if (data != nullptr) append(data, bytes);
 }
@@ -167,14 +172,37 @@ bool Call::begin(int* status, bool is_posted) {
     *status = opened == CUDA_ERROR_NOT_FOUND ? library_.not_initialized : sent(opened);
   } else if (failed_ != library_.success) {
     *status = failed_;
-  } else if (const int earlier = take_status(library_.number); earlier != 0) {
-    *status = earlier == kNoSuchCall ? library_.not_supported : earlier;
-  } else {
-    if (!has_stream_ && first_ != nullptr) stream_ = first_->stream;
+  } else if (*status = earlier_status(); *status == library_.success) {
+    if (!has_stream_) follow_thread();
     return true;
   }
   finish(false);
   return false;
+}
+
+// What an earlier posted call has left to tell. An object that a program ends is gone then, and
+// what ending it returns is looked at by few, or in destructors.
+int Call::earlier_status() {
+  if (tells_nothing_ || ended_ != 0) return library_.success;
+  const int earlier = take_status(library_.number);
+  if (earlier == 0) return library_.success;
+  return earlier == kNoSuchCall ? library_.not_supported : earlier;
+}
+
+// The stream of the object that does the work. The per-thread stream is another one in each thread,
+// and the library on the server was given that of the thread which set it.
+void Call::follow_thread() {
+  Object* const worker = worker_ != nullptr ? worker_ : first_;
+  if (worker == nullptr) return;
+  stream_ = worker->stream;
+  if (stream_ != CU_STREAM_PER_THREAD || worker->binder == 0) return;
+  const uint64_t mine = stream_name(stream_);
+  if (mine == 0 || worker->bound.exchange(mine) == mine) return;
+  const std::array<uint64_t, 2> arguments = {worker->name, mine};
+  cudax::post({.function = library_.number << 16 | worker->binder,
+               .name = name_,
+               .stream = stream_,
+               .arguments = std::as_bytes(std::span(arguments))});
 }
 
 // A server that is lost in the middle of things is told by the program's next CUDA call: programs
@@ -281,7 +309,11 @@ void Call::finish(bool succeeded) {
     keeper->word = kept_;
   }
   if (scalars_ >= 0 && first_ != nullptr) first_->scalars_on_device = scalars_ != 0;
-  if (binds_ && first_ != nullptr) first_->stream = stream_;
+  if (binds_ && first_ != nullptr) {
+    first_->bound = stream_ == CU_STREAM_PER_THREAD ? stream_name(stream_) : 0;
+    first_->binder = function_;
+    first_->stream = stream_;
+  }
   if (ended_ != 0) object_destroy(ended_);
 }
 
@@ -333,7 +365,7 @@ int Call::ask(bool pure) {
                              &status_, &results));
     if (status == library_.success && has_base_) rebase(results, 1 - base_);
     // What failed to be done may be done another time.
-    const bool stays = !acts || status_ == library_.success;
+    const bool stays = status_ == library_.success || (tells_nothing_ && status_ != kNoSuchCall);
     if (status == library_.success && is_asked_once && stays) remember(known, status_, results);
   }
   if (status != library_.success) {
@@ -341,7 +373,7 @@ int Call::ask(bool pure) {
     return status;
   }
   if (has_base_) rebase(results, base_ - 1);
-  if (status_ == kNoSuchCall) status_ = library_.not_supported;
+  if (status_ == kNoSuchCall) status_ = tells_nothing_ ? 0 : library_.not_supported;
   size_t at = 0;
   for (size_t i = 0; i < place_count_; ++i) {
     const Place& place = places_[i];

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "client/core/cudax.h"
+#include "protocol/cudax_lists.h"
 
 namespace farlane::client::cudax {
 
@@ -73,6 +74,7 @@ class Call {
   }
   template <class H>
   void objects(const H* handles, size_t count, uint16_t kind) {
+    if (count > protocol::cudax_list_max) return fail(library_.invalid_value);
     list(count);
     for (size_t i = 0; i < count; ++i) name(bits(handles[i]), kind);
   }
@@ -148,10 +150,7 @@ class Call {
   // The call's work is ordered with the stream of this object instead of the first.
   template <class H>
   void ordered_with(H handle) {
-    if (const Object* object = object_find(bits(handle), 0); object != nullptr) {
-      stream_ = object->stream;
-      has_stream_ = true;
-    }
+    if (Object* object = object_find(bits(handle), 0); object != nullptr) worker_ = object;
   }
   void scalars_on_device(bool on) { scalars_ = on ? 1 : 0; }
   // It leaves its stream alone, although it is posted.
@@ -160,11 +159,13 @@ class Call {
   void works() { use_ = Use::kWork; }
   // The first object works on the call's stream from now on.
   void binds() { binds_ = true; }
+  // It returns no status: whoever calls it would take an earlier call's for its answer.
+  void tells_nothing() { tells_nothing_ = true; }
 
   // Send it. The library's status.
   int post();
   int ask(bool pure);
-  // What a call that returns no status returned, after ask().
+  // What a call that returns no status returned, after ask(); 0 where it was not made.
   int64_t returned() const { return status_; }
 
   Object* first() const { return first_; }
@@ -209,6 +210,8 @@ class Call {
     if (failed_ == library_.success) failed_ = status;
   }
   bool begin(int* status, bool is_posted);
+  int earlier_status();
+  void follow_thread();
   static bool is_left_unsaid(CUresult result);
   int sent(CUresult result);
   void finish(bool succeeded);
@@ -226,6 +229,7 @@ class Call {
   std::vector<std::byte> many_;  // instead of few_, when it is too small
   size_t size_ = 0;
   Object* first_ = nullptr;
+  Object* worker_ = nullptr;  // whose stream it works on; null: the first
   CUstream stream_ = nullptr;
   bool has_stream_ = false;
   std::array<Named, 16> named_;
@@ -244,6 +248,7 @@ class Call {
   uint64_t sets_ = 0;
   bool is_setting_ = false;
   bool binds_ = false;
+  bool tells_nothing_ = false;
   bool acts_ = false;
   bool is_idle_ = false;
   Use use_ = Use::kNothing;

@@ -4,14 +4,12 @@
 
 #include <algorithm>
 
+#include "protocol/cudax_lists.h"
 #include "protocol/limits.h"
 
 namespace farlane::server::cudax {
 
-namespace {
-// Elements of a list of objects, a count: far more than any function takes.
-constexpr uint64_t kListMax = 4096;
-}  // namespace
+using protocol::cudax_list_max;
 
 const std::byte* Arguments::take(size_t count) {
   if (count > left_) {
@@ -65,7 +63,7 @@ uint64_t Arguments::object(uint16_t kind) {
 
 std::span<uint64_t> Arguments::objects(uint16_t kind) {
   const uint64_t count = word();
-  if (count > kListMax) {
+  if (count > cudax_list_max) {
     fail(fmt::format("a list of {} objects", count));
     return {};
   }
@@ -120,7 +118,7 @@ void* Arguments::out(uint64_t count, const std::byte* before) {
 }
 
 void* Arguments::out_objects(uint64_t count, uint16_t kind) {
-  void* data = count > kListMax ? nullptr : out(count * sizeof(uint64_t), nullptr);
+  void* data = count > cudax_list_max ? nullptr : out(count * sizeof(uint64_t), nullptr);
   if (data == nullptr) {
     fail(fmt::format("a list of {} objects", count));
   } else {

@@ -3,13 +3,11 @@
 #include <cudnn_graph.h>
 #include <fmt/format.h>
 
+#include "protocol/cudax_lists.h"
 #include "protocol/cudnn_elements.h"
 
 namespace farlane::server::cudax::cudnn {
 namespace {
-
-// Addresses in one attribute: far more tensors than a plan has.
-constexpr uint64_t kAddressesMax = 4096;
 
 struct Attribute {
   cudnnBackendDescriptor_t descriptor = nullptr;
@@ -51,7 +49,7 @@ uint16_t kind_of(const Attribute& attribute) {
 // Addresses, with those of values in host memory in the places that the client marked.
 std::vector<uint64_t> take_addresses(Arguments& arguments, const Attribute& attribute) {
   const uint64_t count = arguments.word();
-  if (count > kAddressesMax || count != static_cast<uint64_t>(attribute.count)) {
+  if (count > protocol::cudax_list_max || count != static_cast<uint64_t>(attribute.count)) {
     arguments.fail(fmt::format("{} addresses for {} elements", count, attribute.count));
     return {};
   }

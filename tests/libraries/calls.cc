@@ -8,7 +8,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <future>
+#include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
 #define EXPECT(condition)                                                 \
@@ -120,6 +123,99 @@ void errors() {
   OK(cublasDestroy(handle));
 }
 
+// What our log says so far, where main() sent it.
+std::string log_text() {
+  std::ifstream file(std::getenv("FARLANE_LOG_FILE"));
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// What ends an object is done whatever happened before, and leaves that for a call whose status
+// programs look at; it needs no stream either. The log names the call that failed, as its status
+// comes out of another.
+void endings() {
+  cublasHandle_t handle = nullptr, other = nullptr;
+  OK(cublasCreate(&handle));
+  OK(cublasCreate(&other));
+  float* a = device({1, 2, 3, 4});
+  const float one = 1, zero = 0;
+  OK(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, -1, 1, 1, &one, a, 1, a, 1, &one, a, 1));
+  OK(cudaDeviceSynchronize());
+  EXPECT(log_text().find("cublasSgemm_v2 failed with status 7") != std::string::npos);
+  OK(cublasDestroy(other));
+  EXPECT(cublasDestroy(other) == CUBLAS_STATUS_NOT_INITIALIZED);
+  cublasMath_t math;
+  EXPECT(cublasGetMathMode(handle, &math) == CUBLAS_STATUS_INVALID_VALUE);
+
+  cudaStream_t stream = nullptr;
+  OK(cudaStreamCreate(&stream));
+  OK(cublasCreate(&other));
+  for (cublasHandle_t each : {handle, other}) OK(cublasSetStream(each, stream));
+  OK(cudaStreamDestroy(stream));
+  OK(cublasSetPointerMode(handle, CUBLAS_POINTER_MODE_HOST));
+  OK(cublasGetMathMode(handle, &math));
+  OK(cublasDestroy(other));
+  OK(cublasSetStream(handle, nullptr));
+  OK(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a + 1, 1, &zero, a + 2, 1));
+  EXPECT(host(a + 2, 1)[0] == 2);
+  OK(cublasDestroy(handle));
+}
+
+// Counts that are none are refused before anything is read by them.
+void nonsense() {
+  cublasHandle_t handle = nullptr;
+  OK(cublasCreate(&handle));
+  const cublasOperation_t none[] = {CUBLAS_OP_N};
+  const int ones[] = {1};
+  const float one[] = {1};
+  for (const int groups : {-1, 1 << 20}) {
+    EXPECT(cublasSgemmGroupedBatched(handle, none, none, ones, ones, ones, one, nullptr, ones,
+                                     nullptr, ones, one, nullptr, ones, groups,
+                                     ones) == CUBLAS_STATUS_INVALID_VALUE);
+  }
+  OK(cublasDestroy(handle));
+}
+
+// A handle on the per-thread stream works on that of whichever thread calls.
+void threads() {
+  cublasHandle_t handle = nullptr;
+  OK(cublasCreate(&handle));
+  OK(cublasSetStream(handle, cudaStreamPerThread));
+  float* a = device({1, 1, 0, 0});
+  const float one = 1, zero = 0;
+  const auto product = [&] {
+    return cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a + 1, 1, &zero,
+                       a + 2, 1);
+  };
+  OK(product());
+  OK(cudaStreamSynchronize(cudaStreamPerThread));
+  EXPECT(host(a + 2, 1)[0] == 1);
+
+  // The other thread's stream is held up until all is posted.
+  std::promise<void> posted, go;
+  std::future<void> may_go = go.get_future();
+  std::thread other([&] {
+    OK(cudaLaunchHostFunc(
+        cudaStreamPerThread, [](void* wait) { static_cast<std::future<void>*>(wait)->wait(); },
+        &may_go));
+    const float seven = 7;
+    OK(cudaMemcpyAsync(a, &seven, sizeof seven, cudaMemcpyHostToDevice, cudaStreamPerThread));
+    OK(product());
+    posted.set_value();
+    OK(cudaStreamSynchronize(cudaStreamPerThread));
+    EXPECT(host(a + 2, 1)[0] == 7);
+    // Its stream ends with it, and the handle goes on.
+  });
+  posted.get_future().wait();
+  go.set_value();
+  other.join();
+  const float eight = 8;
+  OK(cudaMemcpyAsync(a, &eight, sizeof eight, cudaMemcpyHostToDevice, cudaStreamPerThread));
+  OK(product());
+  OK(cudaStreamSynchronize(cudaStreamPerThread));
+  EXPECT(host(a + 2, 1)[0] == 8);
+  OK(cublasDestroy(handle));
+}
+
 // A server without the library, or with another version of it, is no crash.
 void missing() {
   cublasHandle_t handle = nullptr;
@@ -202,20 +298,24 @@ void lost() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const char* which = argc > 1 ? argv[1] : "";
-  if (std::strcmp(which, "products") == 0) {
-    products();
-  } else if (std::strcmp(which, "errors") == 0) {
-    errors();
-  } else if (std::strcmp(which, "missing") == 0) {
-    missing();
-  } else if (std::strcmp(which, "captures") == 0) {
-    captures();
-  } else if (std::strcmp(which, "lost") == 0) {
-    lost();
-  } else {
-    std::printf("products, errors, missing, captures or lost\n");
-    return 2;
+  struct Case {
+    const char* name;
+    void (*run)();
+  };
+  constexpr Case kCases[] = {{"products", products}, {"errors", errors},   {"endings", endings},
+                             {"nonsense", nonsense}, {"threads", threads}, {"missing", missing},
+                             {"captures", captures}, {"lost", lost}};
+  char log_file[] = "/tmp/farlane-library-calls-XXXXXX";
+  EXPECT(::mkstemp(log_file) >= 0);
+  ::setenv("FARLANE_LOG_FILE", log_file, 1);
+  for (const Case& each : kCases) {
+    if (argc > 1 && std::strcmp(argv[1], each.name) == 0) {
+      each.run();
+      std::printf("%s", log_text().c_str());
+      std::remove(log_file);
+      return 0;
+    }
   }
-  return 0;
+  std::printf("which case?\n");
+  return 2;
 }

@@ -73,16 +73,26 @@ void tensors(cudnnHandle_t handle) {
   EXPECT(first_dimension(derived) == 5);
   OK(cudnnDeriveBNTensorDescriptor(derived, floats, CUDNN_BATCHNORM_SPATIAL));
   EXPECT(first_dimension(derived) == 1 && first_dimension(floats) == 2);
+  // Its type is known, too.
+  OK(cudnnDeriveBNTensorDescriptor(derived, doubles, CUDNN_BATCHNORM_SPATIAL));
+  OK(cudnnScaleTensor(handle, derived, d, &third));
+  EXPECT((host(d, 2) == std::vector<double>{third * third, 2 * third * third}));
   EXPECT(cudnnSetTensorNdDescriptor(floats, CUDNN_DATA_FLOAT, -1, nullptr, nullptr) ==
          CUDNN_STATUS_BAD_PARAM);
   // What only the library knows to be wrong is told by the next call, once.
   const int two[2] = {1, 1};
   OK(cudnnSetTensorNdDescriptor(floats, CUDNN_DATA_FLOAT, 2, two, two));
   OK(cudaDeviceSynchronize());
-  EXPECT(cudnnDestroyTensorDescriptor(floats) == CUDNN_STATUS_NOT_SUPPORTED);
+  // Not by what returns no status, nor by what ends an object.
+  char message[64] = {};
+  cudnnGetLastErrorString(message, sizeof message);
+  EXPECT(std::strcmp(message, "nothing was wrong") == 0);
   OK(cudnnDestroyTensorDescriptor(floats));
+  EXPECT(cudnnScaleTensor(handle, doubles, d, &third) == CUDNN_STATUS_NOT_SUPPORTED);
+  OK(cudnnScaleTensor(handle, doubles, d, &third));
   OK(cudnnDestroyTensorDescriptor(doubles));
   OK(cudnnDestroyTensorDescriptor(derived));
+  OK(cudnnDestroyTensorDescriptor(nullptr));
 }
 
 cudnnBackendDescriptor_t make(cudnnBackendDescriptorType_t type) {
@@ -173,6 +183,14 @@ void plans(cudnnHandle_t handle) {
   EXPECT(cudnnBackendSetAttribute(t, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 1, nullptr) ==
          CUDNN_STATUS_BAD_PARAM_NULL_POINTER);
   EXPECT(cudnnBackendFinalize(nullptr) == CUDNN_STATUS_BAD_PARAM);
+  // More than any plan has, and what is no length.
+  const std::vector<void*> many(5000, t);
+  EXPECT(cudnnBackendSetAttribute(t, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                  5000, many.data()) == CUDNN_STATUS_BAD_PARAM);
+  EXPECT(cudnnBackendSetAttribute(t, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR,
+                                  5000, many.data()) == CUDNN_STATUS_BAD_PARAM);
+  EXPECT(cudnnBackendSetAttribute(t, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64,
+                                  int64_t{1} << 40, many.data()) == CUDNN_STATUS_BAD_PARAM);
   OK(cudnnBackendDestroyDescriptor(t));
   EXPECT(cudnnBackendFinalize(t) == CUDNN_STATUS_BAD_PARAM);
 }

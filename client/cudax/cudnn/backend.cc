@@ -20,7 +20,9 @@
 #include "client/core/api.h"
 #include "client/cudax/call.h"
 #include "generated/client/cudnn_facts.h"
+#include "protocol/cudax_lists.h"
 #include "protocol/cudnn_elements.h"
+#include "protocol/limits.h"
 
 using farlane::client::cudax::Call;
 using farlane::client::cudax::Object;
@@ -28,6 +30,7 @@ using farlane::protocol::cudnn_element_bytes;
 using farlane::protocol::cudnn_value_bytes;
 using namespace farlane::client::cudax::cudnn;
 namespace cudax = farlane::client::cudax;
+namespace protocol = farlane::protocol;
 
 namespace {
 
@@ -136,6 +139,18 @@ bool is_host_value(cudnnBackendAttributeName_t name, const void* address) {
          !cudax::is_device_address(reinterpret_cast<uint64_t>(address));
 }
 
+// Whether so many elements can be of an attribute: they are read before the library sees them.
+bool is_sendable(cudnnBackendAttributeType_t type, int64_t count, size_t element_bytes) {
+  switch (static_cast<int>(type)) {
+    case CUDNN_TYPE_HANDLE:
+    case CUDNN_TYPE_BACKEND_DESCRIPTOR:
+    case CUDNN_TYPE_VOID_PTR:
+      return count <= protocol::cudax_list_max;
+    default:
+      return count <= static_cast<int64_t>(protocol::limits::cudax_bytes_max / element_bytes);
+  }
+}
+
 }  // namespace
 
 extern "C" {
@@ -183,6 +198,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
   if (object == nullptr || elementCount < 0) return CUDNN_STATUS_BAD_PARAM;
   if (arrayOfElements == nullptr && elementCount != 0) return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
   if (bytes == 0) return CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE;
+  if (!is_sendable(attributeType, elementCount, bytes)) return CUDNN_STATUS_BAD_PARAM;
   const auto count = static_cast<size_t>(elementCount);
 
   Call call(kLibrary, k_cudnnBackendSetAttribute, "cudnnBackendSetAttribute");

@@ -15,7 +15,7 @@ inline uint32_t data_word(cudnnDataType_t type) {
   return static_cast<uint32_t>(type) + 1;
 }
 size_t data_bytes(cudnnDataType_t type);
-// Of the descriptor's data type; of float where a call of the library has filled it.
+// Of the descriptor's data type; of float where that is not known.
 size_t element_bytes(const Object* descriptor);
 
 template <class Descriptor>
@@ -34,6 +34,19 @@ size_t scale_bytes(Descriptors... descriptors) {
     return descriptor != nullptr && descriptor->word == data_word(CUDNN_DATA_DOUBLE);
   };
   return (is_double(find(descriptors)) || ...) ? sizeof(double) : sizeof(float);
+}
+
+// What is kept with a descriptor that a call of the library fills: it has the type of another, or
+// that of a normalization's statistics, which are doubles for doubles and floats for all others.
+template <class Descriptor>
+uint32_t word_of(Descriptor descriptor) {
+  const Object* object = find(descriptor);
+  return object == nullptr ? 0 : object->word.load();
+}
+template <class Descriptor>
+uint32_t statistics_word(Descriptor descriptor) {
+  return data_word(scale_bytes(descriptor) == sizeof(double) ? CUDNN_DATA_DOUBLE
+                                                             : CUDNN_DATA_FLOAT);
 }
 
 // Whether it can be a number of dimensions: as many are read before the library sees it.

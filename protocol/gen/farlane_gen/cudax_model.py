@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from .api_model import Abi, Function, Library
@@ -50,6 +51,7 @@ class CudaxFunction(Function):
     ordered_with: str = ""          # the object whose stream the call's work is ordered with
     thunk: str = ""                 # the server's side is written by hand
     binds: bool = False             # the first object works on this stream from now on
+    may_be_null: bool = False       # a null object to end is one that has ended
     is_idle: bool = False           # puts no work into a stream, although nothing else says so
     waits_for_host: bool = False    # asked only where its result goes to host memory
     is_prompt: bool = False         # of a grouped library: it never waits for other ranks
@@ -72,6 +74,10 @@ class CudaxLibrary(Library):
     kinds: dict[str, str] = field(default_factory=dict)         # C type -> kind
     kind_names: list[str] = field(default_factory=list)
     shared_kinds: dict[str, int] = field(default_factory=dict)  # kinds of another library
+
+    def status_type(self) -> str:
+        """What most of its functions return."""
+        return Counter(f.returns for f in self.functions if f.number).most_common(1)[0][0]
 
     def kind_number(self, kind: str) -> int:
         if kind in self.shared_kinds:
@@ -152,6 +158,8 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
             function.is_by_hand = True
         elif word == "binds":
             function.binds = True
+        elif word == "may_be_null":
+            function.may_be_null = True
         elif word == "idle":
             function.is_idle = True
         elif word == "undeclared":

@@ -52,6 +52,9 @@ def _client_function(library: CudaxLibrary, f: CudaxFunction) -> str:
     lines = []
     if f.needs and not library.is_grouped:
         lines.append(f"if (!({f.needs})) return static_cast<{f.returns}>(kLibrary.invalid_value);")
+    if f.may_be_null:
+        ended = next(p.name for p in f.arguments if p.role == "ended")
+        lines.append(f"if ({ended} == nullptr) return static_cast<{f.returns}>(kLibrary.success);")
     lines.append(f"{_caller(library)} call(kLibrary, {f.number}, \"{f.name}\");")
     if f.needs and library.is_grouped:
         # The group that it belongs to fails too.
@@ -73,9 +76,19 @@ def _client_function(library: CudaxLibrary, f: CudaxFunction) -> str:
         lines.append("call.binds();")
     if f.is_idle:
         lines.append("call.idle();")
+    if f.returns != library.status_type():
+        # A number, or nothing.
+        result = "" if f.returns == "void" else f" static_cast<{f.returns}>(call.returned())"
+        lines += ["call.tells_nothing();", f"call.ask({str(f.is_pure).lower()});",
+                  f"return{result};"]
+        return _client_body(f, lines)
     posts = f.mode == "posted" or f.waits_for_host
     send = "call.post()" if posts else f"call.ask({str(f.is_pure).lower()})"
     lines.append(f"return static_cast<{f.returns}>({send});")
+    return _client_body(f, lines)
+
+
+def _client_body(f: CudaxFunction, lines: list[str]) -> str:
     body = "".join(f"  {line}\n" for line in lines)
     return f"{f.returns} {f.name}({f.parameters}) {{\n{body}}}\n\n"
 
