@@ -65,13 +65,15 @@ class ShmChannel final : public Channel {
 
  private:
   void close_because(std::string reason);
+  bool is_over() const;
   bool cannot_send();
   bool send_first(const Frame& frame);
   SendStatus sent(SendStatus status);
   bool read_prelude();
   ReceiveStatus receive_prelude(FrameSink& sink);
   ReceiveStatus receive_ended(std::string reason, bool peer_at_fault);
-  void ask_kernel();
+  bool ask_kernel();
+  void ask_kernel_beside_a_wait();
   bool may_read() const;
   bool may_write() const;
   bool sleep(bool for_read, bool for_write, const timespec* timeout);
@@ -117,9 +119,14 @@ class ShmChannel final : public Channel {
 
 // ------------------------------------------------------------------------------------- sending
 
+bool ShmChannel::is_over() const {
+  return closed_.load(std::memory_order_relaxed) || send_ended_.load(std::memory_order_relaxed) ||
+         peer_hung_up_.load(std::memory_order_relaxed) || reader_.writer_ended();
+}
+
+// The sender's: what it still holds is forgotten.
 bool ShmChannel::cannot_send() {
-  if (!closed_.load(std::memory_order_relaxed) && !send_ended_.load(std::memory_order_relaxed) &&
-      !peer_hung_up_.load(std::memory_order_relaxed) && !reader_.writer_ended()) {
+  if (!is_over()) {
     return false;
   }
   send_ended_ = true;
@@ -135,7 +142,7 @@ SendStatus ShmChannel::sent(SendStatus status) {
       break;
     case SendStatus::kBusy:
       if (++busy_count_ % kAskEvery == 0) {
-        ask_kernel();
+        ask_kernel_beside_a_wait();
       }
       break;
     case SendStatus::kGone:
@@ -221,7 +228,7 @@ ReceiveStatus ShmChannel::receive(FrameSink& sink) {
                          false);
   }
   if (++nothing_count_ % kAskEvery == 0) {
-    ask_kernel();
+    ask_kernel_beside_a_wait();
   }
   return ReceiveStatus::kNothing;
 }
@@ -310,8 +317,8 @@ bool ShmChannel::may_write() const {
   return closed_ || send_ended_ || peer_hung_up_ || reader_.writer_ended() || writer_.has_room();
 }
 
-// Takes in what the socket says: bells, or that the peer is gone.
-void ShmChannel::ask_kernel() {
+// Takes in what the socket says: bells, or that the peer is gone. True when there was something.
+bool ShmChannel::ask_kernel() {
   if (prelude_open_) {
     static_cast<void>(read_prelude());
     const std::scoped_lock lock(prelude_mutex_);
@@ -319,8 +326,9 @@ void ShmChannel::ask_kernel() {
         prelude_.state() == ShmPrelude::State::kRefused) {
       peer_hung_up_ = true;
     }
-    return;
+    return true;
   }
+  bool any = false;
   std::array<char, 64> bells;
   for (;;) {
     Fd memory;
@@ -328,20 +336,31 @@ void ShmChannel::ask_kernel() {
         receive_message(fd_.get(), std::as_writable_bytes(std::span(bells)), MSG_DONTWAIT, &memory);
     if (memory) {
       // A peer that passes more than anybody takes loses the rest.
+      any = true;
       const std::scoped_lock lock(passed_mutex_);
       if (passed_.size() < kPassedMax) {
         passed_.push_back(std::move(memory));
       }
     } else if (got < static_cast<ssize_t>(bells.size())) {
-      peer_hung_up_ = peer_hung_up_ || got == 0 || (got < 0 && errno != EAGAIN);
-      return;
+      const bool nothing = got < 0 && errno == EAGAIN;
+      peer_hung_up_ = peer_hung_up_ || got == 0 || (got < 0 && !nothing);
+      return any || !nothing;
     }
+    any = true;
+  }
+}
+
+// On a thread that does not wait. The bell may have been for the one that does, which the kernel
+// lets sleep on when it finds nothing to read any more.
+void ShmChannel::ask_kernel_beside_a_wait() {
+  if (ask_kernel() && waiting_) {
+    ring_own();
   }
 }
 
 bool ShmChannel::pass_memory(const Fd& memory) {
   // Until the first frame has left, the peer would take it for the rings.
-  if (cannot_send() || memory_) {
+  if (is_over() || memory_) {
     return false;
   }
   const std::byte bell{};
@@ -350,7 +369,7 @@ bool ShmChannel::pass_memory(const Fd& memory) {
 }
 
 Fd ShmChannel::take_memory() {
-  ask_kernel();
+  ask_kernel_beside_a_wait();
   const std::scoped_lock lock(passed_mutex_);
   if (passed_.empty()) {
     return {};

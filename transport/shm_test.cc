@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <random>
@@ -520,6 +521,47 @@ TEST(ShmProcess, KilledInTheMiddle) {
   static_cast<void>(receive_to_the_end(*channel, sink));
   EXPECT_NE(channel->close_reason(), "");
   EXPECT_EQ(channel->send({bytes_of("x"), {}}), SendStatus::kGone);
+}
+
+// A sender that finds the ring full again and again looks whether its peer lives, and takes the
+// bells that lie there. They may be for the thread that sleeps until something comes.
+TEST(ShmBells, ASenderDoesNotTakeTheReceiversBells) {
+  std::string error;
+  const ShmPair pair = make_shm_pair(&error, {.ring_bytes = kRingBytes});
+  ASSERT_TRUE(pair.a) << error;
+  const auto memory = pattern(4 * kRingBytes, 5);
+  const Bytes body = memory;
+  ASSERT_EQ(pair.a->send({bytes_of("full"), {&body, 1}}), SendStatus::kSent);
+  std::atomic<bool> over = false;
+  std::thread sender([&] {
+    while (!over && pair.a->flush() == SendStatus::kBusy) {
+    }
+  });
+  std::atomic<int> received = 0;
+  constexpr int kFrames = 2000;
+  std::thread peer([&] {
+    for (int i = 0; i < kFrames && !over; ++i) {
+      while (received.load() < i && !over) {
+        std::this_thread::yield();
+      }
+      EXPECT_EQ(pair.b->send({bytes_of("news"), {}}), SendStatus::kSent);
+    }
+  });
+  Collector sink;
+  int late = 0;
+  while (received.load() < kFrames && late == 0) {
+    const auto since = Clock::now();
+    pair.a->wait(true, false, since + std::chrono::seconds(20));
+    // The bell, or at the deadline the look at the ring.
+    late += Clock::now() - since >= std::chrono::seconds(20) ? 1 : 0;
+    while (pair.a->receive(sink) == ReceiveStatus::kDelivered) {
+      ++received;
+    }
+  }
+  EXPECT_EQ(late, 0) << "after " << received.load() << " frames";
+  over = true;
+  sender.join();
+  peer.join();
 }
 
 // ------------------------------------------------------------------------------- passed memory
