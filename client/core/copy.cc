@@ -329,11 +329,18 @@ bool is_pinned(uint64_t address) {
 }
 
 // Programs rely on it that what a synchronous call wrote is there for the later work of any stream.
-// With one stream its order sees to that.
+// With one stream its order sees to that, and stream_create() for the streams to come.
 CUresult settle(const Stream& ordered, CUstream stream) {
-  return ordered.device->several_streams.load(std::memory_order_acquire)
-             ? stream_synchronize(stream)
-             : CUDA_SUCCESS;
+  Device& device = *ordered.device;
+  if (!device.several_streams.load(std::memory_order_acquire)) {
+    device.unsettled_sequence.store(ordered.last_sequence.load(std::memory_order_relaxed),
+                                    std::memory_order_seq_cst);
+    // Whoever makes one says so first and then looks at what is unsettled.
+    if (!device.several_streams.load(std::memory_order_seq_cst)) {
+      return CUDA_SUCCESS;
+    }
+  }
+  return stream_synchronize(stream);
 }
 
 bool fits(uint64_t pitch, uint64_t width, uint64_t height) {

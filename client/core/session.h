@@ -198,6 +198,10 @@ struct Device final : Backing {
   std::atomic<uint64_t> finished_sequence = 0;  // everything up to here has finished
   // A second stream was ever made, or the session has another device.
   std::atomic<bool> several_streams = false;
+  // Of the last synchronous copy that returned while its data were still on their way, because the
+  // order of the one stream there was is enough for whatever comes behind. A stream that is made
+  // later has another order.
+  std::atomic<uint64_t> unsettled_sequence = 0;
 
   std::mutex memory_mutex;
   AddressSpace memory;  // guarded by memory_mutex

@@ -57,6 +57,21 @@ void note_finished(Stream& stream, const Covered& covered) {
   }
 }
 
+// What synchronous copies promised to have done must be done before a stream that the legacy stream
+// does not hold up can see it.
+CUresult settle_copies(Session* s, Device& device, unsigned flags) {
+  const uint64_t unsettled = device.unsettled_sequence.load(std::memory_order_seq_cst);
+  if ((flags & CU_STREAM_NON_BLOCKING) == 0 ||
+      unsettled <= device.legacy.finished_sequence.load(std::memory_order_acquire)) {
+    return CUDA_SUCCESS;
+  }
+  const CUresult result = s->ask(message::StreamSynchronize{.stream = device.legacy.id});
+  if (result == CUDA_SUCCESS) {
+    raise_to(device.legacy.finished_sequence, unsettled);
+  }
+  return result;
+}
+
 // What was opened for a device that the server has reset: its mappings are gone there.
 void forget_opened(Session* s, int device) {
   std::lock_guard lock(s->shared_memory.mutex);
@@ -125,7 +140,11 @@ CUresult stream_create(int device, unsigned flags, int priority, CUstream* strea
   made->flags = flags;
   made->priority = priority;
   made->unique_id = call->next_unique_id.fetch_add(1);
-  found->several_streams.store(true, std::memory_order_release);
+  found->several_streams.store(true, std::memory_order_seq_cst);
+  if (const CUresult result = settle_copies(call.session, *found, flags); result != CUDA_SUCCESS) {
+    call->streams.destroy(made->id.bits());
+    return result;
+  }
   call->post(message::StreamCreate{
       .stream = made->id, .device = found->server_ordinal, .flags = flags, .priority = priority});
   found->memory_changed();
