@@ -100,6 +100,10 @@ constexpr conf::Setting kSettings[] = {
                                       "A copy to the GPU uses one of those connections for each so "
                                       "many of its bytes, but at least "
                                       "four if there are. 0 uses all for every copy."),
+    conf::bytes<&S::last_piece_bytes>(
+        "copies.last_piece_bytes", "FARLANE_LAST_PIECE_BYTES", 0, 8 * kMiB,
+        "Towards its end a copy to the GPU travels in smaller and smaller pieces, down to so many "
+        "bytes, so that the connections end together. 0 leaves all its pieces alike."),
     conf::bytes<&S::wake_bytes>("copies.wake_bytes", "FARLANE_WAKE_BYTES", 0, 8 * kMiB,
                                 "How much more of a piece of a copy must have come over TCP before "
                                 "the thread that waits for "

@@ -37,6 +37,7 @@ struct ClientSettings {
   int64_t lanes_threshold_bytes = 1 * conf::kMiB;
   int64_t wake_bytes = 256 * conf::kKiB;
   int64_t lane_share_bytes = 2 * conf::kMiB;
+  int64_t last_piece_bytes = 256 * conf::kKiB;
   int64_t shared_bytes_min = 64 * conf::kKiB;
 
   int64_t extent_bytes_min = 32 * conf::kMiB;

@@ -120,9 +120,9 @@ CUresult copy_in_bulk(Session* s, Stream* stream, const Plane& plane, bool in_ba
   copy->pitch = plane.from_pitch;
   copy->width = plane.width;
   copy->height = plane.height;
-  const uint64_t sequence =
-      s->log().append(command_of<message::CopyInLanes>(stream, plane),
-                      [&](uint64_t number) { s->lanes().queue(copy, number); });
+  const uint64_t sequence = s->lanes().queue(copy, [&](auto queue) {
+    return s->log().append(command_of<message::CopyInLanes>(stream, plane), queue);
+  });
   if (sequence == 0) {
     return kServerLost;
   }

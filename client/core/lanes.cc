@@ -10,6 +10,7 @@
 #include "client/core/log_line.h"
 #include "generated/protocol/messages.h"
 #include "protocol/append.h"
+#include "protocol/check.h"
 #include "protocol/control_client.h"
 #include "protocol/lane_share.h"
 #include "protocol/limits.h"
@@ -255,6 +256,7 @@ Lanes::Lanes(const ClientSettings& settings, Inbox* inbox, Loss* loss)
       patience_(settings.call_timeout_ms),
       threshold_bytes_(static_cast<uint64_t>(settings.lanes_threshold_bytes)),
       share_bytes_(static_cast<uint64_t>(settings.lane_share_bytes)),
+      last_piece_bytes_(static_cast<uint64_t>(settings.last_piece_bytes)),
       server_(settings.server),
       chunk_bytes_(static_cast<uint64_t>(settings.copy_chunk_bytes)) {}
 
@@ -355,12 +357,14 @@ bool Lanes::open() {
   return true;
 }
 
-void Lanes::queue(std::shared_ptr<Outgoing> copy, uint64_t command) {
+void Lanes::queue_as(std::shared_ptr<Outgoing> copy, uint64_t command) {
   copy->command = command;
   copy->total = uint64_t{copy->width} * copy->height;
   copy->lanes = protocol::lanes_of_copy(copy->total, lanes_.size(), share_bytes_);
   copy->chunk = protocol::limits::lane_chunk_bytes(copy->total, copy->lanes, chunk_bytes_);
   std::lock_guard lock(mutex_);
+  FARLANE_CHECK(command > last_queued_, "copies are queued in the order of the log");
+  last_queued_ = command;
   if (running_ == 0) {
     return;  // the session is lost
   }
@@ -391,7 +395,8 @@ bool Lanes::take(Piece* piece) {
   Outgoing& copy = *queue_.front();
   piece->copy = queue_.front();
   piece->offset = copy.next;
-  piece->bytes = std::min(copy.chunk, copy.total - copy.next);
+  piece->bytes =
+      protocol::lane_piece_bytes(copy.total - copy.next, copy.lanes, copy.chunk, last_piece_bytes_);
   copy.next += piece->bytes;
   if (copy.next == copy.total) {
     queue_.pop_front();

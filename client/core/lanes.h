@@ -71,9 +71,15 @@ class Lanes {
     return bytes >= threshold_bytes_ && (is_open_.load(std::memory_order_acquire) || open());
   }
 
-  // Queues a copy, with the command that it belongs to. Called in the order of the log, while the
-  // log is locked: a copy's pieces must not be held up by those of a later one. Then start().
-  void queue(std::shared_ptr<Outgoing> copy, uint64_t command);
+  // Queues a copy with its command in the log: `append` puts that there and calls its argument with
+  // the command's number. One copy at a time, so that they are queued in the order of the log: what
+  // holds the server's slots must not wait for an earlier copy whose pieces come behind. The
+  // command's number; 0: the session is lost. Then start().
+  template <class Append>
+  uint64_t queue(const std::shared_ptr<Outgoing>& copy, Append append) {
+    std::lock_guard order(order_mutex_);
+    return append([&](uint64_t command) { queue_as(copy, command); });
+  }
   void start(const Outgoing& copy);
 
   // Copies to the device under way that read any of these host bytes.
@@ -98,6 +104,7 @@ class Lanes {
     uint64_t offset = 0;
     size_t bytes = 0;
   };
+  void queue_as(std::shared_ptr<Outgoing> copy, uint64_t command);
   bool take(Piece* piece);
   void sent(const Piece& piece);
   void failed(const std::string& what);
@@ -109,6 +116,7 @@ class Lanes {
   const std::chrono::milliseconds patience_;
   const uint64_t threshold_bytes_;
   const uint64_t share_bytes_;
+  const uint64_t last_piece_bytes_;
   const std::string server_;
   Connect connect_;
   std::string token_;
@@ -122,7 +130,10 @@ class Lanes {
   std::atomic<bool> is_open_ = false;
   std::atomic<bool> ending_ = false;
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex order_mutex_;  // from a copy's place in the log to that in the queue
+
+  std::mutex mutex_;          // guards what follows
+  uint64_t last_queued_ = 0;  // command
   std::deque<std::shared_ptr<Outgoing>> queue_;
   std::list<std::shared_ptr<Outgoing>> under_way_;  // until all their bytes are taken
   size_t running_ = 0;                              // lanes with a thread

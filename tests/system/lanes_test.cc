@@ -2,6 +2,7 @@
 // pieces, over bad channels; and a lane that breaks.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <thread>
 
@@ -55,6 +56,9 @@ const Variant kVariants[] = {
        options->client_lane_faults = options->server_lane_faults = kRough;
        options->client_faults = options->server_faults = kRough;
      }},
+    {"PiecesThatShrink", 4,
+     [](RigOptions* options) { options->client.last_piece_bytes = 4 * kKiB; }},
+    {"PiecesAlike", 4, [](RigOptions* options) { options->client.last_piece_bytes = 0; }},
     {"BatchingOff", 2, [](RigOptions* options) { options->client.batching = false; }},
 };
 
@@ -333,6 +337,123 @@ TEST(Lanes, ABlockedStreamHoldsTheSenderUp) {
   for (size_t i = 0; i < 2; ++i) waits += client::session_if_any()->lanes().counters(i).busy_waits;
   EXPECT_GT(waits, 0u);
   EXPECT_EQ(client::host_free(pinned), CUDA_SUCCESS);
+}
+
+// What a synchronous copy wrote is there for streams that are made after it has returned. With one
+// stream its order sees to that, and the copy returns when its data have been taken.
+TEST(Lanes, AStreamThatIsMadeLaterSeesWhatASynchronousCopyWrote) {
+  for (const bool over_lanes : {true, false}) {
+    SCOPED_TRACE(over_lanes ? "over lanes" : "over the command lane");
+    Rig rig(with_lanes(over_lanes ? 2 : 0));
+    Kernels kernels;
+    CUdeviceptr gate = 0;
+    CUdeviceptr data = 0;
+    constexpr size_t kBytes = 200 * kKiB;
+    ASSERT_EQ(kernels.load(), CUDA_SUCCESS);
+    ASSERT_EQ(client::memory_allocate(0, 4, &gate), CUDA_SUCCESS);
+    ASSERT_EQ(client::memory_allocate(0, kBytes, &data), CUDA_SUCCESS);
+    ASSERT_EQ(fill_words(gate, 0, 1, nullptr), CUDA_SUCCESS);
+    ASSERT_EQ(client::stream_synchronize(nullptr), CUDA_SUCCESS);
+    ASSERT_EQ(kernels.launch_wait_for(nullptr, gate), CUDA_SUCCESS);
+    const std::vector<uint32_t> sent = words(kBytes / 4, 8);
+    std::vector<uint32_t> got(sent.size());
+    // The gate opens when somebody waits, or when the test is over.
+    std::atomic<bool> over = false;
+    std::thread opener([&, asked = client::session_if_any()->asked()] {
+      while (!over.load() && client::session_if_any()->asked() == asked) std::this_thread::yield();
+      __atomic_store_n(reinterpret_cast<uint32_t*>(gate), 1, __ATOMIC_RELEASE);
+    });
+    CUstream stream = nullptr;
+    EXPECT_EQ(to_device(data, sent.data(), kBytes, nullptr, false), CUDA_SUCCESS);
+    EXPECT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+    EXPECT_EQ(to_host(got.data(), data, kBytes, stream, false), CUDA_SUCCESS);
+    over = true;
+    opener.join();
+    EXPECT_EQ(got, sent);
+  }
+}
+
+TEST(Lanes, PiecesToTheDeviceShrinkTowardsTheEndUnlessThatIsOff) {
+  constexpr size_t kBytes = 3 * kMiB;
+  constexpr size_t kChunk = 256 * kKiB;
+  for (const int64_t last_bytes : {int64_t{0}, int64_t{16 * kKiB}}) {
+    RigOptions options = with_lanes(2);
+    options.client.lane_share_bytes = 0;
+    options.client.last_piece_bytes = last_bytes;
+    Rig rig(options);
+    CUdeviceptr data = 0;
+    ASSERT_EQ(client::memory_allocate(0, kBytes, &data), CUDA_SUCCESS);
+    const std::vector<uint32_t> sent = words(kBytes / 4, 6);
+    ASSERT_EQ(to_device(data, sent.data(), kBytes, nullptr, false), CUDA_SUCCESS);
+    uint64_t pieces = 0;
+    const client::Lanes& lanes = client::session_if_any()->lanes();
+    for (size_t i = 0; i < lanes.count(); ++i) pieces += lanes.counters(i).chunks_sent;
+    // Alike until what is left for each of the two lanes is less than a whole piece. Then a half,
+    // and a half of the rest, and so on, each rounded up to 4 KiB; the smallest are of 16 KiB.
+    uint64_t expected = (kBytes - 2 * kChunk) / kChunk;
+    for (size_t left = 2 * kChunk; left != 0; ++expected) {
+      const size_t half = (left / 2 + 4095) / 4096 * 4096;
+      left -= std::min(left, last_bytes == 0 ? kChunk : std::max<size_t>(half, 16 * kKiB));
+    }
+    EXPECT_EQ(pieces, expected);
+    std::vector<uint32_t> got(sent.size());
+    ASSERT_EQ(to_host(got.data(), data, kBytes, nullptr, false), CUDA_SUCCESS);
+    EXPECT_EQ(got, sent);
+  }
+}
+
+// The pieces of two copies on one stream share the server's slots, so those of the earlier one must
+// leave first: whichever thread is quicker.
+TEST(Lanes, CopiesOfManyThreadsLeaveInTheOrderOfTheLog) {
+  RigOptions options = with_lanes(2);
+  options.server.lane_chunk_bytes = 64 * kKiB;
+  Rig rig(options);
+  constexpr size_t kBytes = 64 * kKiB;
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 1500;
+  CUdeviceptr data = 0;
+  ASSERT_EQ(client::memory_allocate(0, kThreads * kBytes, &data), CUDA_SUCCESS);
+  std::vector<std::thread> threads;
+  for (int number = 0; number < kThreads; ++number) {
+    threads.emplace_back([number, data] {
+      client::make_device_current(0);
+      void* pinned = nullptr;
+      ASSERT_EQ(client::host_allocate(kBytes, 0, &pinned), CUDA_SUCCESS);
+      const std::vector<uint32_t> sent = words(kBytes / 4, static_cast<uint64_t>(number));
+      std::memcpy(pinned, sent.data(), kBytes);
+      const CUdeviceptr to = data + static_cast<size_t>(number) * kBytes;
+      for (int round = 0; round < kRounds; ++round) {
+        ASSERT_EQ(to_device(to, pinned, kBytes, nullptr, true), CUDA_SUCCESS);
+      }
+      std::vector<uint32_t> got(sent.size());
+      ASSERT_EQ(to_host(got.data(), to, kBytes, nullptr, false), CUDA_SUCCESS);
+      EXPECT_EQ(got, sent);
+      EXPECT_EQ(client::host_free(pinned), CUDA_SUCCESS);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+// A stream's work goes on when its name is gone, and the device waits for that too.
+TEST(Lanes, ACopyToTheHostOutlivesItsStreamsName) {
+  for (const bool over_lanes : {true, false}) {
+    SCOPED_TRACE(over_lanes ? "over lanes" : "over the command lane");
+    Rig rig(with_lanes(over_lanes ? 2 : 0));
+    HeldStream held;
+    void* pinned = nullptr;
+    constexpr size_t kBytes = 400 * kKiB;
+    ASSERT_EQ(held.make(kBytes), CUDA_SUCCESS);
+    ASSERT_EQ(client::host_allocate(kBytes, 0, &pinned), CUDA_SUCCESS);
+    ASSERT_EQ(fill_words(held.data, 9, kBytes / 4, held.stream), CUDA_SUCCESS);
+    ASSERT_EQ(held.hold(), CUDA_SUCCESS);
+    ASSERT_EQ(to_host(pinned, held.data, kBytes, held.stream, true), CUDA_SUCCESS);
+    ASSERT_EQ(client::stream_destroy(held.stream), CUDA_SUCCESS);
+    held.gate.open();
+    ASSERT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+    const auto* host = static_cast<const uint32_t*>(pinned);
+    EXPECT_EQ(std::vector<uint32_t>(host, host + kBytes / 4), std::vector<uint32_t>(kBytes / 4, 9));
+    EXPECT_EQ(client::host_free(pinned), CUDA_SUCCESS);
+  }
 }
 
 TEST(Lanes, ABadAddressIsAnErrorAndTheLanesGoOn) {
