@@ -56,8 +56,10 @@ void Call::event(CUevent event) {
 }
 
 void Call::name(uint64_t bits, uint16_t kind) {
+  // A library's first kind is its handle.
+  const int wrong = (kind & 0xff) == 1 ? library_.invalid_handle : library_.invalid_value;
   // Elsewhere null may mean something; as the first argument it is nobody's handle.
-  if (bits == 0 && size_ == 0) fail(library_.not_initialized);
+  if (bits == 0 && size_ == 0) fail(wrong);
   if (bits != 0) {
     // The address of a program's own struct, in which making the object left its name.
     if (library_.names_in_structs && bits >> 56 == 0) {
@@ -65,7 +67,7 @@ void Call::name(uint64_t bits, uint16_t kind) {
     }
     Object* object = object_find(bits, kind);
     if (object == nullptr) {
-      fail(library_.not_initialized);
+      fail(wrong);
     } else {
       if (first_ == nullptr) first_ = object;
       if (named_count_ >= named_.size()) more_named_.emplace_back();

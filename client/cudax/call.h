@@ -29,11 +29,12 @@ struct LibraryFacts {
   const char* soname = "";
   unsigned major = 0;
   int success = 0;
-  int not_initialized = 0;  // … the server lacks it, or the handle is none
-  int invalid_value = 0;
+  int not_initialized = 0;  // … the server lacks it
+  int invalid_value = 0;    // … an argument is wrong, a descriptor none
   int not_supported = 0;
   int out_of_memory = 0;
-  int failed = 0;  // … the session is lost, or the device failed
+  int failed = 0;          // … the session is lost, or the device failed
+  int invalid_handle = 0;  // … the handle is none
   // Descriptors may be structs of the program's, which hold the name in their first 8 bytes.
   bool names_in_structs = false;
 };

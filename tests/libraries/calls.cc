@@ -111,6 +111,10 @@ void errors() {
   EXPECT(cublasSgemm(nullptr, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a, 1, a, 1, &one, a, 1) ==
          CUBLAS_STATUS_NOT_INITIALIZED);
   EXPECT(cublasCreate(nullptr) == CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT(cublasDestroy(nullptr) == CUBLAS_STATUS_NOT_INITIALIZED);
+  int version = 0;
+  OK(cublasGetVersion(nullptr, &version));
+  EXPECT(version == 130000);
   OK(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, -1, 1, 1, &one, a, 1, a, 1, &one, a, 1));
   OK(cudaDeviceSynchronize());
   cublasMath_t math;

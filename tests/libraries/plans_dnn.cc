@@ -73,6 +73,14 @@ void tensors(cudnnHandle_t handle) {
   EXPECT(first_dimension(derived) == 5);
   OK(cudnnDeriveBNTensorDescriptor(derived, floats, CUDNN_BATCHNORM_SPATIAL));
   EXPECT(first_dimension(derived) == 1 && first_dimension(floats) == 2);
+  // Room for more dimensions than there can be, and for none.
+  cudnnDataType_t type{};
+  int count = 0, lengths[20] = {}, strides[20] = {};
+  OK(cudnnGetTensorNdDescriptor(floats, 20, &type, &count, lengths, strides));
+  EXPECT(count == 4 && lengths[0] == 2 && lengths[1] == 2 && strides[0] == 2);
+  count = lengths[0] = 0;
+  OK(cudnnGetTensorNdDescriptor(floats, -1, &type, &count, lengths, strides));
+  EXPECT(count == 4 && lengths[0] == 0);
   // Its type is known, too.
   OK(cudnnDeriveBNTensorDescriptor(derived, doubles, CUDNN_BATCHNORM_SPATIAL));
   OK(cudnnScaleTensor(handle, derived, d, &third));
@@ -92,7 +100,11 @@ void tensors(cudnnHandle_t handle) {
   OK(cudnnScaleTensor(handle, doubles, d, &third));
   OK(cudnnDestroyTensorDescriptor(doubles));
   OK(cudnnDestroyTensorDescriptor(derived));
+  // Null, as cuDNN has it.
   OK(cudnnDestroyTensorDescriptor(nullptr));
+  OK(cudnnDestroyRNNDescriptor(nullptr));
+  OK(cudnnDestroy(nullptr));
+  EXPECT(cudnnSetStream(nullptr, nullptr) == CUDNN_STATUS_BAD_PARAM);
 }
 
 cudnnBackendDescriptor_t make(cudnnBackendDescriptorType_t type) {

@@ -49,6 +49,11 @@ EXPORTED cublasStatus_t cublasGetProperty(libraryPropertyType type, int* value) 
   return CUBLAS_STATUS_SUCCESS;
 }
 
+EXPORTED cublasStatus_t cublasGetVersion_v2(cublasHandle_t, int* version) {
+  *version = SOFT_BLAS_MAJOR * 10'000;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
 EXPORTED cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   *handle = new cublasContext;
   const std::lock_guard lock(g_mutex);

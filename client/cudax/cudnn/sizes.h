@@ -3,6 +3,7 @@
 
 #include <cudnn.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -52,6 +53,12 @@ uint32_t statistics_word(Descriptor descriptor) {
 // Whether it can be a number of dimensions: as many are read before the library sees it.
 inline bool is_rank(int count) {
   return count >= 0 && count <= CUDNN_DIM_MAX;
+}
+
+// How many dimensions cuDNN tells a caller that has room for so many, who may have more room than
+// there can be dimensions, or none.
+inline size_t rank_of(int room) {
+  return static_cast<size_t>(std::clamp(room, 0, CUDNN_DIM_MAX));
 }
 
 // Sequences in one batch: the second dimension of T, N, A.

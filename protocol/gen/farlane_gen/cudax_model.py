@@ -18,6 +18,8 @@ OBJECT_ROLES = ("object", "objects", "made", "ended", "out_object", "either")
 OUT_ROLES = ("out", "out_bytes", "out_in_base", "out_object", "inout", "inout_bytes")
 STATUSES = ("success", "not_initialized", "invalid_value", "not_supported", "out_of_memory",
             "failed")
+# Of a null handle, where it is not not_initialized.
+OPTIONAL_STATUSES = ("invalid_handle",)
 
 
 @dataclass
@@ -252,8 +254,9 @@ def read_cudax(text: str, file: str) -> CudaxLibrary:
             library.helpers.append(rest)
         elif word == "status":
             key, constant = rest.split()
-            if key not in STATUSES:
-                raise ApiError(f"{where}: {key!r} is none of {', '.join(STATUSES)}")
+            if key not in STATUSES + OPTIONAL_STATUSES:
+                raise ApiError(f"{where}: {key!r} is none of "
+                               f"{', '.join(STATUSES + OPTIONAL_STATUSES)}")
             library.statuses[key] = constant
         elif word == "object":
             kind, *types = rest.split()
@@ -280,6 +283,7 @@ def read_cudax(text: str, file: str) -> CudaxLibrary:
     for function in library.functions:
         if function.sets_as and function.sets_as not in numbered:
             raise ApiError(f"{function.where}: {function.sets_as} is no function that travels")
+    library.statuses.setdefault("invalid_handle", library.statuses.get("not_initialized", ""))
     missing = [key for key in STATUSES if key not in library.statuses]
     if missing:
         raise ApiError(f"{file}: no status for {', '.join(missing)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .cudax_model import OBJECT_ROLES, CudaxFunction, CudaxLibrary, Parameter, parameters_of
+from .cudax_model import (OBJECT_ROLES, OPTIONAL_STATUSES, STATUSES, CudaxFunction, CudaxLibrary,
+                          Parameter, parameters_of)
 from .output import banner
 
 
@@ -116,7 +117,8 @@ extern "C" {{
 
 
 def facts_h(library: CudaxLibrary) -> str:
-    statuses = "".join(f"    .{key} = {library.statuses[key]},\n" for key in library.statuses)
+    statuses = "".join(f"    .{key} = {library.statuses[key]},\n"
+                       for key in STATUSES + OPTIONAL_STATUSES)
     structs = "    .names_in_structs = true,\n" if library.names_in_structs else ""
     kinds = "".join(f"inline constexpr uint16_t k{_camel(kind)} = {library.kind_number(kind):#x};\n"
                     for kind in library.kind_names)
