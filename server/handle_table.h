@@ -6,12 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "protocol/handle_limits.h"
 #include "protocol/handles.h"
 
 namespace farlane::server {
-
-// More live names of one kind than this is a client out of control: 1M names take 24 MB or so.
-inline constexpr uint32_t kHandleIndexMax = 1u << 20;
 
 enum class Lookup : uint8_t {
   kLive,
@@ -25,7 +23,7 @@ class HandleTable {
   // Whether `handle` may be created now: its index is in range and holds nothing live, and the
   // generation was not used before.
   bool can_create(H handle) const {
-    if (handle.index() >= kHandleIndexMax) return false;
+    if (handle.index() >= protocol::kHandleIndexMax) return false;
     if (handle.index() >= slots_.size()) return true;
     const Slot& slot = slots_[handle.index()];
     if (slot.state == State::kNever) return true;

@@ -66,9 +66,10 @@ CUresult event_destroy(CUevent event) {
     std::lock_guard lock(call->shared_memory.mutex);
     call->shared_memory.shared.erase(bits_of(event));
   }
-  call->events.destroy(bits_of(event));
-  call->post(message::EventDestroy{.event = id});
-  return CUDA_SUCCESS;
+  // Another thread may have been quicker.
+  return call->end(call->events, id.bits(), message::EventDestroy{.event = id})
+             ? CUDA_SUCCESS
+             : CUDA_ERROR_INVALID_HANDLE;
 }
 
 CUresult event_record(CUevent event, CUstream stream, unsigned flags) {

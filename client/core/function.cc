@@ -167,6 +167,9 @@ CUresult occupancy_blocks(CUfunction function, int block_threads, size_t shared_
     return result;
   }
   std::lock_guard lock(found->mutex);
+  if (found->occupancy.size() >= Function::kAnswersMax) {
+    found->occupancy.clear();
+  }
   found->occupancy[key] = answer.reply.blocks;
   *blocks = answer.reply.blocks;
   return CUDA_SUCCESS;
@@ -234,6 +237,9 @@ CUresult ask_clusters(CUfunction function, const Launch& launch, bool potential,
   const CUresult result = call->ask(question, &answer);
   if (result == CUDA_SUCCESS) {
     std::lock_guard lock(found->mutex);
+    if (found->clusters.size() >= Function::kAnswersMax) {
+      found->clusters.clear();  // the grid is part of the question, and may ever be another
+    }
     found->clusters[name] = answer.reply.value;
     *value = answer.reply.value;
   }

@@ -320,8 +320,7 @@ void destroy(Session* s, uint64_t bits, Graph* graph) {
       destroy(s, bits_of(child), inside);
     }
   }
-  s->graphs.destroy(bits);
-  s->post(message::GraphDestroy{.graph = id});
+  s->end(s->graphs, bits, message::GraphDestroy{.graph = id});
   release_objects(s, &objects);
 }
 

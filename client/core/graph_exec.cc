@@ -96,8 +96,8 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
   made->events = graph->events;
   if (!graph->functions.empty()) {
     if (const CUresult told = fetch_parts(call.session, made); told != CUDA_SUCCESS) {
-      call->graph_execs.destroy(bits);
-      call->post(message::ExecDestroy{.exec = protocol::ExecId::from_bits(bits)});
+      call->end(call->graph_execs, bits,
+                message::ExecDestroy{.exec = protocol::ExecId::from_bits(bits)});
       return told;
     }
   }
@@ -169,11 +169,9 @@ CUresult exec_destroy(CUgraphExec handle) {
   Session* const s = call.session;
   const auto held = std::make_shared<ObjectCounts>(std::move(objects));
   const auto destroy = [s, id, order, held] {
-    s->graph_execs.destroy(id.bits());
-    s->post(message::ExecDestroy{.exec = id});
-    if (s->events.destroy(bits_of(order))) {
-      s->post(message::EventDestroy{.event = protocol::EventId::from_bits(bits_of(order))});
-    }
+    s->end(s->graph_execs, id.bits(), message::ExecDestroy{.exec = id});
+    s->end(s->events, bits_of(order),
+           message::EventDestroy{.event = protocol::EventId::from_bits(bits_of(order))});
     release_objects(s, held.get());
   };
   if (order == nullptr) {

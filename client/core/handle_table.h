@@ -11,7 +11,9 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <type_traits>
 
+#include "protocol/handle_limits.h"
 #include "protocol/handles.h"
 
 namespace farlane::client {
@@ -31,8 +33,11 @@ template <class T, auto kKindValue>
 class HandleTable {
  public:
   static constexpr uint64_t kKind = static_cast<uint8_t>(kKindValue);
+  static constexpr bool kIsLocal = std::is_same_v<decltype(kKindValue), LocalKind>;
   static constexpr uint32_t kChunkSlots = 1024;
-  static constexpr uint32_t kChunksMax = 4096;
+  // Names that the server knows are refused here, before it would have to end the session.
+  static constexpr uint32_t kChunksMax =
+      (kIsLocal ? uint32_t{1} << 22 : protocol::kHandleIndexMax) / kChunkSlots;
   // An index rests while so many were given up after it. The server has no room for its next name
   // while the end of the last one waits for its turn there, behind a host function for example,
   // and who uses the next one would wait for that too.
@@ -110,19 +115,32 @@ class HandleTable {
     return slot.live_bits.load(std::memory_order_acquire) != 0 ? &slot.object : nullptr;
   }
 
+  // The end of a name, in two steps where the server knows it (Session::end): from the first on
+  // nobody finds the object, from the second on the index may be used again. Between them the
+  // server is told, so that no thread's next name of that index can come before.
   // False when there is no such object. The name is never valid again.
-  bool destroy(uint64_t bits) {
+  bool retire(uint64_t bits) {
     std::lock_guard lock(mutex_);
     if (find(bits) == nullptr) {
       return false;
     }
-    const uint32_t index = static_cast<uint32_t>(bits);
-    Slot& slot = chunks_[index / kChunkSlots].load(std::memory_order_relaxed)[index % kChunkSlots];
-    slot.live_bits.store(0, std::memory_order_release);
+    slot_of(bits).live_bits.store(0, std::memory_order_release);
+    return true;
+  }
+  // Once, for a name that retire() has ended.
+  void recycle(uint64_t bits) {
+    std::lock_guard lock(mutex_);
     // An index whose generations are used up is not used again.
-    if (slot.generation++ < kGenerationMax) {
-      free_.push_back(index);
+    if (slot_of(bits).generation++ < kGenerationMax) {
+      free_.push_back(static_cast<uint32_t>(bits));
     }
+  }
+  // Both, where the server has nothing to be told.
+  bool destroy(uint64_t bits) {
+    if (!retire(bits)) {
+      return false;
+    }
+    recycle(bits);
     return true;
   }
 
@@ -150,6 +168,10 @@ class HandleTable {
     uint32_t generation = 0;
     T object;
   };
+  Slot& slot_of(uint64_t bits) {
+    const uint32_t index = static_cast<uint32_t>(bits);
+    return chunks_[index / kChunkSlots].load(std::memory_order_relaxed)[index % kChunkSlots];
+  }
 
   mutable std::mutex mutex_;
   uint32_t used_ = 0;

@@ -80,6 +80,45 @@ TEST(HandleTable, HandlesAreUniqueOverManyAndOverChunks) {
   }
 }
 
+// The server is told of a name's end between the two steps: until then no other name may take its
+// place, however many are made and ended meanwhile.
+TEST(HandleTable, IndexIsNotUsedAgainBeforeItIsRecycled) {
+  auto things = std::make_unique<Things>();
+  uint64_t ending = 0;
+  ASSERT_NE(things->create(&ending), nullptr);
+  ASSERT_TRUE(things->retire(ending));
+  EXPECT_EQ(things->find(ending), nullptr);
+  EXPECT_FALSE(things->retire(ending));
+  EXPECT_FALSE(things->destroy(ending));
+  std::set<uint32_t> indices;
+  for (size_t i = 0; i < 4 * Things::kRestingMin; ++i) {
+    uint64_t bits = 0;
+    ASSERT_NE(things->create(&bits), nullptr);
+    indices.insert(static_cast<uint32_t>(bits));
+    EXPECT_TRUE(things->destroy(bits));
+  }
+  EXPECT_FALSE(indices.contains(static_cast<uint32_t>(ending)));
+  things->recycle(ending);
+  for (size_t i = 0; i < 4 * Things::kRestingMin; ++i) {
+    uint64_t bits = 0;
+    ASSERT_NE(things->create(&bits), nullptr);
+    indices.insert(static_cast<uint32_t>(bits));
+    EXPECT_TRUE(things->destroy(bits));
+  }
+  EXPECT_TRUE(indices.contains(static_cast<uint32_t>(ending)));
+}
+
+// What the server would refuse by ending the session is refused here.
+TEST(HandleTable, NamesEndWhereTheServerHasNoRoomForMore) {
+  auto events = std::make_unique<HandleTable<Thing, protocol::HandleKind::kEvent>>();
+  uint64_t bits = 0;
+  for (uint32_t i = 0; i < protocol::kHandleIndexMax; ++i) {
+    ASSERT_NE(events->create(&bits), nullptr);
+  }
+  EXPECT_EQ(static_cast<uint32_t>(bits), protocol::kHandleIndexMax - 1);
+  EXPECT_EQ(events->create(&bits), nullptr);
+}
+
 TEST(HandleTable, ThreadsMakeAndDestroyAtOnce) {
   auto things = std::make_unique<Things>();
   std::vector<std::thread> threads;

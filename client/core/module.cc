@@ -179,21 +179,31 @@ CUresult module_unload(CUmodule module) {
   if (found == nullptr) {
     return call.error;
   }
+  const protocol::ModuleId id = found->id;
+  Device* const owner = found->device;
+  if (!call->modules.retire(id.bits())) {
+    return CUDA_ERROR_INVALID_HANDLE;  // another thread was quicker
+  }
+  std::vector<uint64_t> functions;
   {
     std::lock_guard lock(found->mutex);
     for (const auto& [name, function] : found->functions) {
-      call->functions.destroy(bits_of(function));
+      if (call->functions.retire(bits_of(function))) {
+        functions.push_back(bits_of(function));
+      }
     }
   }
   {
     std::unique_lock lock(call->variables_mutex);
     std::erase_if(call->variables,
-                  [&](const auto& entry) { return entry.second.module == bits_of(module); });
+                  [&](const auto& entry) { return entry.second.module == id.bits(); });
   }
-  const protocol::ModuleId id = found->id;
-  Device* const owner = found->device;
-  call->modules.destroy(bits_of(module));
+  // It ends its functions there.
   call->post(message::ModuleUnload{.module = id});
+  for (const uint64_t function : functions) {
+    call->functions.recycle(function);
+  }
+  call->modules.recycle(id.bits());
   owner->memory_changed();
   return CUDA_SUCCESS;
 }

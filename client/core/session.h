@@ -127,7 +127,9 @@ struct Function {
   CUmodule module = nullptr;
   Device* device = nullptr;
   KernelFacts facts;
-  std::mutex mutex;  // guards `occupancy`
+  std::mutex mutex;  // guards the answers
+  // Of either kind; with so many a program asks for ever new ones.
+  static constexpr size_t kAnswersMax = 4096;
   std::map<std::array<uint64_t, 3>, int>
       occupancy;                        // by block threads, dynamic shared bytes, flags
   std::map<std::string, int> clusters;  // by the question's bytes
@@ -281,6 +283,16 @@ class Session {
       touch(stream, sequence);
     }
     return sequence;
+  }
+  // Ends a name that the server knows, and tells it. False: there is no such name.
+  template <class Names, class M>
+  bool end(Names& names, uint64_t bits, const M& command) {
+    if (!names.retire(bits)) {
+      return false;
+    }
+    post(command);
+    names.recycle(bits);
+    return true;
   }
   // Asks and waits. The server's result, or kServerLost.
   // `name`: the question's, for the statistics; lives for ever.

@@ -265,8 +265,7 @@ CUresult event_open(std::span<const char, 64> from, int device, CUevent* event) 
   if (result != CUDA_SUCCESS) {
     say_unknown(result, "event handle");
     const protocol::EventId id = made->id;
-    call->events.destroy(id.bits());
-    call->post(message::EventDestroy{.event = id});
+    call->end(call->events, id.bits(), message::EventDestroy{.event = id});
     return result;
   }
   *event = handle_of<CUevent>(made->id.bits());

@@ -161,9 +161,10 @@ CUresult stream_destroy(CUstream stream) {
   call->captures.destroyed(*found);
   const protocol::StreamId id = found->id;
   Device* const owner = found->device;
-  call->streams.destroy(bits_of(stream));
+  if (!call->end(call->streams, id.bits(), message::StreamDestroy{.stream = id})) {
+    return CUDA_ERROR_INVALID_HANDLE;  // another thread was quicker
+  }
   call->stream_attributes.forget(id.bits());
-  call->post(message::StreamDestroy{.stream = id});
   owner->memory_changed();
   return CUDA_SUCCESS;
 }
