@@ -120,7 +120,8 @@ constexpr conf::Setting kSettings[] = {
     conf::bytes<&S::cached_bytes_max>(
         "memory.cached_bytes_max", "FARLANE_CACHED_BYTES_MAX", 0, 1 * kTiB,
         "How much freed GPU memory per device stays with the program for its next allocation, "
-        "instead of going back to the server."),
+        "instead of going back to the server. More where the release thresholds of the program's "
+        "memory pools say so."),
     conf::address<&S::window_base>(
         "memory.window_base", "FARLANE_WINDOW_BASE", 0, 0x7000'0000'0000,
         "Where the program's device addresses begin. 0 is automatic; set it when something else "

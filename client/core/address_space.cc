@@ -15,6 +15,7 @@ uint64_t round_up(uint64_t value, uint64_t unit) {
 
 void AddressSpace::open(const AddressSpaceOptions& options, Backing* backing) {
   options_ = options;
+  held_bytes_max_ = options.cached_bytes_max;
   backing_ = backing;
   next_ = options.base;
 }
@@ -148,8 +149,13 @@ bool AddressSpace::free(uint64_t address, uint64_t stream) {
     // A block of its own extent: as natively, nobody can touch it any more.
     release_extent(free_.find(start));
   }
-  release_free_extents(options_.cached_bytes_max);
+  release_free_extents(held_bytes_max_);
   return true;
+}
+
+void AddressSpace::hold(uint64_t bytes) {
+  held_bytes_max_ = std::max(bytes, options_.cached_bytes_max);
+  release_free_extents(held_bytes_max_);
 }
 
 void AddressSpace::fence_now() {
@@ -170,7 +176,7 @@ void AddressSpace::clear() {
   free_.clear();
   free_by_size_.clear();
   next_ = options_.base;
-  bytes_physical_ = bytes_occupied_ = bytes_in_use_ = 0;
+  bytes_physical_ = bytes_occupied_ = bytes_in_use_ = whole_free_bytes_ = 0;
 }
 
 const AddressSpace::Block* AddressSpace::find(uint64_t address, uint64_t* start) const {
@@ -271,39 +277,41 @@ void AddressSpace::release_extent(FreeRanges::iterator range) {
   }
 }
 
-bool AddressSpace::release_free_extents(uint64_t keep_bytes) {
-  uint64_t whole_bytes = 0;
+void AddressSpace::release_free_extents(uint64_t keep_bytes) {
+  if (whole_free_bytes_ <= keep_bytes) {
+    return;
+  }
   std::vector<uint64_t> whole;
   // Largest first: fewer calls give back more.
   for (auto entry = free_by_size_.rbegin(); entry != free_by_size_.rend(); ++entry) {
     if (entry->first < options_.granularity_bytes) {
       break;
     }
-    auto extent = extents_.find(entry->second);
-    if (extent != extents_.end() && extent->second == entry->first) {
-      whole_bytes += entry->first;
+    if (whole_extent_bytes(entry->second, free_.find(entry->second)->second) != 0) {
       whole.push_back(entry->second);
     }
   }
-  bool released = false;
   for (uint64_t address : whole) {
-    if (whole_bytes <= keep_bytes) {
+    if (whole_free_bytes_ <= keep_bytes) {
       break;
     }
-    auto range = free_.find(address);
-    whole_bytes -= range->second.bytes;
-    release_extent(range);
-    released = true;
+    release_extent(free_.find(address));
   }
-  return released;
+}
+
+// 0 unless the range is all of its extent.
+uint64_t AddressSpace::whole_extent_bytes(uint64_t address, const FreeRange& range) const {
+  return range.extent == address && extents_.find(address)->second == range.bytes ? range.bytes : 0;
 }
 
 void AddressSpace::insert_free(uint64_t address, FreeRange range) {
+  whole_free_bytes_ += whole_extent_bytes(address, range);
   free_.emplace(address, range);
   free_by_size_.emplace(range.bytes, address);
 }
 
 void AddressSpace::erase_free(FreeRanges::iterator range) {
+  whole_free_bytes_ -= whole_extent_bytes(range->first, range->second);
   free_by_size_.erase({range->second.bytes, range->first});
   free_.erase(range);
 }

@@ -70,8 +70,10 @@ class AddressSpace {
   bool free(uint64_t address, uint64_t stream);
   // All work posted so far has finished: free blocks are safe for everybody.
   void all_work_finished() { ++epoch_; }
-  // Gives back what is held for the next allocation.
-  void trim() { release_free_extents(0); }
+  // Gives back what is held for the next allocation, but for so much of it.
+  void trim(uint64_t keep_bytes = 0) { release_free_extents(keep_bytes); }
+  // From now on so much may be held, if that is more than the options say.
+  void hold(uint64_t bytes);
   // Makes what is free safe for everybody, with a fence if it takes one.
   void fence_now();
   // Everything is gone (device reset); extents are not released one by one.
@@ -113,7 +115,8 @@ class AddressSpace {
   CUresult grow(uint64_t bytes);
   bool take_addresses(uint64_t bytes, uint64_t* address);
   void release_extent(FreeRanges::iterator range);
-  bool release_free_extents(uint64_t keep_bytes);
+  uint64_t whole_extent_bytes(uint64_t address, const FreeRange& range) const;
+  void release_free_extents(uint64_t keep_bytes);
   void insert_free(uint64_t address, FreeRange range);
   void erase_free(FreeRanges::iterator range);
 
@@ -125,6 +128,8 @@ class AddressSpace {
   std::map<uint64_t, Live> live_;                         // by start
   FreeRanges free_;                                       // by start
   std::set<std::pair<uint64_t, uint64_t>> free_by_size_;  // bytes, start
+  uint64_t whole_free_bytes_ = 0;                         // of extents without a live block
+  uint64_t held_bytes_max_ = 0;
   uint64_t epoch_ = 1;
   uint64_t next_id_ = 1;
   uint64_t bytes_physical_ = 0;

@@ -120,6 +120,36 @@ TEST(AddressSpace, CachedExtentsAreLimited) {
   EXPECT_EQ(space.bytes_free(), 64 * kMiB);
 }
 
+TEST(AddressSpace, MoreIsHeldWhereAPoolWantsIt) {
+  FakeBacking backing(uint64_t{8} << 30);
+  AddressSpace space;
+  AddressSpaceOptions small_cache = options();
+  small_cache.cached_bytes_max = 64 * kMiB;
+  space.open(small_cache, &backing);
+  constexpr uint64_t kStream = 7;
+  space.hold(1 << 30);
+  // A training step: it takes and gives back the same, again and again.
+  for (int step = 0; step < 4; ++step) {
+    std::vector<uint64_t> blocks;
+    for (const uint64_t size : {300 * kMiB, 50 * kMiB, 200 * kMiB, kMiB}) {
+      blocks.push_back(must_allocate(space, size, kStream));
+    }
+    for (const uint64_t block : blocks) {
+      EXPECT_TRUE(space.free(block, kStream));
+    }
+  }
+  EXPECT_EQ(space.counters().extents_created, 4u) << "only the first step asked";
+  EXPECT_EQ(space.counters().extents_released, 0u);
+  // Part of it goes back by name, the rest when the pool no longer wants it.
+  space.trim(100 * kMiB);
+  EXPECT_EQ(space.bytes_free(), (50 + 32) * kMiB);
+  const uint64_t taken = must_allocate(space, 50 * kMiB, kStream);
+  space.hold(0);
+  EXPECT_EQ(space.bytes_free(), 32 * kMiB);
+  EXPECT_TRUE(space.free(taken, kStream));
+  EXPECT_EQ(space.bytes_free(), 32 * kMiB) << "the limit of the options holds again";
+}
+
 TEST(AddressSpace, ABigBlockGoesBackAtOnce) {
   FakeBacking backing(1 << 30);
   AddressSpace space;

@@ -107,8 +107,10 @@ FARLANE_CORE_API CUresult memory_allocate_async(int device, size_t bytes, CUstre
                                                 CUdeviceptr* address);
 FARLANE_CORE_API CUresult memory_free_async(CUdeviceptr address, CUstream stream);
 FARLANE_CORE_API CUresult memory_info(int device, size_t* free_bytes, size_t* total_bytes);
-// Gives back what is held for the next allocation.
-FARLANE_CORE_API CUresult memory_trim(int device);
+// Gives back what is held for the next allocation, but for so much of it.
+FARLANE_CORE_API CUresult memory_trim(int device, size_t keep_bytes);
+// So much may be held for it, if that is more than the setting memory.cached_bytes_max.
+FARLANE_CORE_API CUresult memory_hold(int device, size_t bytes);
 // Bytes in live blocks of one device, made by either pair above, now and at most so far.
 FARLANE_CORE_API void memory_in_use(int device, size_t* now_bytes, size_t* high_bytes);
 // Bytes of physical memory that the program has made on the device (memory_create).

@@ -154,14 +154,25 @@ void memory_in_use(int device, size_t* now_bytes, size_t* high_bytes) {
   }
 }
 
-CUresult memory_trim(int device) {
+CUresult memory_trim(int device, size_t keep_bytes) {
   Call call;
   Device* found = call.device(device);
   if (found == nullptr) {
     return call.error;
   }
   std::lock_guard lock(found->memory_mutex);
-  found->memory.trim();
+  found->memory.trim(keep_bytes);
+  return CUDA_SUCCESS;
+}
+
+CUresult memory_hold(int device, size_t bytes) {
+  Call call;
+  Device* found = call.device(device);
+  if (found == nullptr) {
+    return call.error;
+  }
+  std::lock_guard lock(found->memory_mutex);
+  found->memory.hold(bytes);
   return CUDA_SUCCESS;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -89,13 +90,40 @@ class Books {
     live = taken_.size();
   }
 
-  void leave(CUdeviceptr address) {
+  // What was taken there; nobody's if nothing was.
+  Taken leave(CUdeviceptr address) {
     const auto found = taken_.find(address);
-    if (found != taken_.end()) {
-      found->second.pool->used_bytes -= found->second.bytes;
-      taken_.erase(found);
-      live = taken_.size();
+    if (found == taken_.end()) {
+      return {};
     }
+    const Taken left = found->second;
+    left.pool->used_bytes -= left.bytes;
+    taken_.erase(found);
+    live = taken_.size();
+    return left;
+  }
+  // It did not leave after all.
+  void stay(CUdeviceptr address, const Taken& taken) {
+    taken.pool->used_bytes += taken.bytes;
+    taken_[address] = taken;
+    live = taken_.size();
+  }
+
+  uint64_t release_threshold_bytes(int device) const {
+    uint64_t bytes = 0;
+    const auto add = [&](const Pool& pool) {
+      if (pool.device == device &&
+          __builtin_add_overflow(bytes, pool.release_threshold_bytes, &bytes)) {
+        bytes = std::numeric_limits<uint64_t>::max();
+      }
+    };
+    for (const auto& [of, pool] : defaults_) {
+      add(*pool);
+    }
+    for (const auto& pool : created_) {
+      add(*pool);
+    }
+    return bytes;
   }
 
   Pool* owner(CUdeviceptr address) {
@@ -131,6 +159,30 @@ class Books {
 Books& books() {
   static auto* const the_books = new Books;
   return *the_books;
+}
+
+// Frees by `free`. The memory leaves the books first: as soon as it is free, another thread may be
+// given it, and its entry must not be taken for this one.
+template <class Free>
+CUresult free_by(CUdeviceptr address, Free free) {
+  if (books().live.load(std::memory_order_relaxed) == 0) {
+    return free();
+  }
+  Taken taken;
+  CUmemoryPool pool = nullptr;
+  {
+    const std::lock_guard lock(books().mutex);
+    taken = books().leave(address);
+    pool = taken.pool == nullptr ? nullptr : taken.pool->handle;
+  }
+  const CUresult result = free();
+  if (result != CUDA_SUCCESS && pool != nullptr) {
+    const std::lock_guard lock(books().mutex);
+    if (books().find(pool) == taken.pool) {
+      books().stay(address, taken);
+    }
+  }
+  return result;
 }
 
 int* switch_of(Pool& pool, CUmemPool_attribute attribute) {
@@ -180,8 +232,10 @@ CUresult destroy(CUmemoryPool pool) {
   if (found == nullptr || found->handle == default_of(found->device)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  const int device = found->device;
+  const bool held = found->release_threshold_bytes != 0;
   books().destroy(found);
-  return CUDA_SUCCESS;
+  return held ? memory_hold(device, books().release_threshold_bytes(device)) : CUDA_SUCCESS;
 }
 
 int device_of(CUmemoryPool pool) {
@@ -211,12 +265,12 @@ CUresult allocate(CUmemoryPool pool, size_t bytes, CUstream stream, CUdeviceptr*
   return CUDA_SUCCESS;
 }
 
-void forget(CUdeviceptr address) {
-  if (books().live.load(std::memory_order_relaxed) == 0) {
-    return;
-  }
-  const std::lock_guard lock(books().mutex);
-  books().leave(address);
+CUresult free(CUdeviceptr address) {
+  return free_by(address, [&] { return memory_free(address); });
+}
+
+CUresult free_async(CUdeviceptr address, CUstream stream) {
+  return free_by(address, [&] { return memory_free_async(address, stream); });
 }
 
 CUmemoryPool pool_of(CUdeviceptr address) {
@@ -269,7 +323,7 @@ CUresult set_attribute(CUmemoryPool pool, CUmemPool_attribute attribute, const v
   switch (static_cast<int>(attribute)) {
     case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
       found->release_threshold_bytes = bytes;
-      return CUDA_SUCCESS;
+      return memory_hold(found->device, books().release_threshold_bytes(found->device));
     case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
     case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
       if (bytes != 0) {
@@ -313,9 +367,14 @@ CUresult set_access(CUmemoryPool pool, int device, CUmemAccess_flags flags) {
   return CUDA_SUCCESS;
 }
 
-CUresult trim(CUmemoryPool pool) {
-  const int device = device_of(pool);
-  return device < 0 ? CUDA_ERROR_INVALID_VALUE : memory_trim(device);
+CUresult trim(CUmemoryPool pool, size_t keep_bytes) {
+  const std::lock_guard lock(books().mutex);
+  const Pool* const found = books().find(pool);
+  if (found == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  // What is used stays, however little is to be kept.
+  return memory_trim(found->device, keep_bytes - std::min(keep_bytes, found->used_bytes));
 }
 
 }  // namespace farlane::client::memory_pool

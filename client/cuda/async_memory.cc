@@ -30,11 +30,7 @@ CUresult free_async(CUdeviceptr address, CUstream stream) {
     if (address == 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const CUresult result = core::memory_free_async(address, stream);
-    if (result == CUDA_SUCCESS) {
-      pool::forget(address);
-    }
-    return result;
+    return pool::free_async(address, stream);
   });
 }
 
@@ -125,9 +121,8 @@ CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void
   return enter([&] { return pool::set_attribute(pool, attr, value); });
 }
 
-CUresult cuMemPoolTrimTo(CUmemoryPool hPool, size_t) {
-  // What is used stays, however little is to be kept.
-  return enter([&] { return pool::trim(hPool); });
+CUresult cuMemPoolTrimTo(CUmemoryPool hPool, size_t minBytesToKeep) {
+  return enter([&] { return pool::trim(hPool, minBytesToKeep); });
 }
 
 CUresult cuMemPoolGetAccess(CUmemAccess_flags* flags, CUmemoryPool memPool,

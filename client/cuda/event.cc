@@ -39,10 +39,8 @@ CUresult cuEventCreate(CUevent* phEvent, unsigned int Flags) {
     if (phEvent == nullptr || (Flags & ~kKnown) != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if ((Flags & CU_EVENT_INTERPROCESS) != 0) {
-      return (Flags & CU_EVENT_DISABLE_TIMING) == 0
-                 ? CUDA_ERROR_INVALID_VALUE
-                 : not_supported("cuEventCreate with CU_EVENT_INTERPROCESS");
+    if ((Flags & CU_EVENT_INTERPROCESS) != 0 && (Flags & CU_EVENT_DISABLE_TIMING) == 0) {
+      return CUDA_ERROR_INVALID_VALUE;
     }
     return core::event_create(device, Flags, phEvent);
   });

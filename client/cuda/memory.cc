@@ -79,11 +79,7 @@ CUresult cuMemFree_v2(CUdeviceptr dptr) {
     if (dptr == 0) {
       return CUDA_SUCCESS;
     }
-    const CUresult result = core::memory_free(dptr);
-    if (result == CUDA_SUCCESS) {
-      farlane::client::memory_pool::forget(dptr);
-    }
-    return result;
+    return core::memory_pool::free(dptr);
   });
 }
 

@@ -46,12 +46,7 @@ cudaError_t free_async(void* pointer, CUstream stream) {
     if (pointer == nullptr) {
       return {};
     }
-    const auto address = reinterpret_cast<CUdeviceptr>(pointer);
-    const CUresult result = core::memory_free_async(address, stream);
-    if (result == CUDA_SUCCESS) {
-      pool::forget(address);
-    }
-    return result;
+    return pool::free_async(reinterpret_cast<CUdeviceptr>(pointer), stream);
   });
 }
 
@@ -172,9 +167,8 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t memPool, cudaMemPoolAttr attr,
   });
 }
 
-cudaError_t cudaMemPoolTrimTo(cudaMemPool_t memPool, size_t) {
-  // What is used stays, however little is to be kept.
-  return with_pool(memPool, [&](int) -> Error { return pool::trim(memPool); });
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t memPool, size_t minBytesToKeep) {
+  return with_pool(memPool, [&](int) -> Error { return pool::trim(memPool, minBytesToKeep); });
 }
 
 cudaError_t cudaMemPoolGetAccess(cudaMemAccessFlags* flags, cudaMemPool_t memPool,

@@ -105,11 +105,7 @@ cudaError_t cudaFree(void* devPtr) {
     if (devPtr == nullptr) {
       return {};
     }
-    const CUresult result = core::memory_free(address_of(devPtr));
-    if (result == CUDA_SUCCESS) {
-      farlane::client::memory_pool::forget(address_of(devPtr));
-    }
-    return result;
+    return core::memory_pool::free(address_of(devPtr));
   });
 }
 

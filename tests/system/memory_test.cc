@@ -1,6 +1,7 @@
 // Device memory: when it is full, when a freed block may be used again, when it goes back.
 #include <gtest/gtest.h>
 
+#include "client/core/memory_pool.h"
 #include "tests/system/rig.h"
 
 namespace farlane::system_test {
@@ -249,6 +250,76 @@ TEST(Memory, FreshMemoryIsZero) {
     EXPECT_EQ(got, std::vector<uint32_t>(kWords, 0));
     ASSERT_EQ(fill_words(block, 0xdeadbeef, kWords, nullptr), CUDA_SUCCESS);
     ASSERT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+  }
+}
+
+// What freed a block must leave it out of the books before another thread is given the address.
+TEST(Memory, BooksOfPoolsAreRightWithThreads) {
+  Rig rig;
+  constexpr int kThreads = 6;
+  constexpr size_t kBytes = 4096;
+  const CUmemoryPool pool = client::memory_pool::default_of(0);
+  for (int round = 0; round < 10; ++round) {
+    std::vector<std::future<CUdeviceptr>> held;
+    for (int i = 0; i < kThreads; ++i) {
+      held.push_back(rig.start([&] {
+        CUstream stream = nullptr;
+        CUdeviceptr block = 0;
+        EXPECT_EQ(stream_create(0, CU_STREAM_NON_BLOCKING, 0, &stream), CUDA_SUCCESS);
+        for (int k = 0; k < 2000; ++k) {
+          EXPECT_EQ(client::memory_pool::allocate(pool, kBytes, stream, &block), CUDA_SUCCESS);
+          EXPECT_EQ(client::memory_pool::free_async(block, stream), CUDA_SUCCESS);
+        }
+        EXPECT_EQ(client::memory_pool::allocate(pool, kBytes, stream, &block), CUDA_SUCCESS);
+        EXPECT_EQ(client::stream_destroy(stream), CUDA_SUCCESS);
+        return block;
+      }));
+    }
+    std::vector<CUdeviceptr> blocks;
+    for (auto& one : held) blocks.push_back(one.get());
+    cuuint64_t used = 0;
+    ASSERT_EQ(client::memory_pool::get_attribute(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used),
+              CUDA_SUCCESS);
+    EXPECT_EQ(used, kThreads * kBytes);
+    for (const CUdeviceptr block : blocks) {
+      EXPECT_EQ(client::memory_pool::pool_of(block), pool);
+      EXPECT_EQ(client::memory_pool::free(block), CUDA_SUCCESS);
+    }
+  }
+  // What cannot be freed stays in the books.
+  CUdeviceptr block = 0;
+  ASSERT_EQ(client::memory_pool::allocate(pool, kBytes, nullptr, &block), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_pool::free_async(block, reinterpret_cast<CUstream>(0x1234)),
+            CUDA_ERROR_INVALID_HANDLE);
+  EXPECT_EQ(client::memory_pool::pool_of(block), pool);
+  EXPECT_EQ(client::memory_pool::free(block), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_pool::pool_of(block), nullptr);
+}
+
+// As PyTorch sets it: what the program frees stays in its hands, and steps ask for no memory.
+TEST(Memory, APoolHoldsWhatItsThresholdSays) {
+  for (const bool threshold : {true, false}) {
+    RigOptions options;
+    options.client.cached_bytes_max = 0;
+    Rig rig(options);
+    const CUmemoryPool pool = client::memory_pool::default_of(0);
+    cuuint64_t bytes = threshold ? ~cuuint64_t{0} : 0;
+    ASSERT_EQ(client::memory_pool::set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &bytes),
+              CUDA_SUCCESS);
+    uint64_t asked = 0;
+    for (int step = 0; step < 5; ++step) {
+      CUdeviceptr large = 0;
+      CUdeviceptr small = 0;
+      EXPECT_EQ(client::memory_pool::allocate(pool, 80 * kMiB, nullptr, &large), CUDA_SUCCESS);
+      EXPECT_EQ(client::memory_pool::allocate(pool, 10 * kMiB, nullptr, &small), CUDA_SUCCESS);
+      EXPECT_EQ(client::memory_pool::free_async(large, nullptr), CUDA_SUCCESS);
+      EXPECT_EQ(client::memory_pool::free_async(small, nullptr), CUDA_SUCCESS);
+      if (step == 0) asked = client::session_if_any()->asked();
+    }
+    EXPECT_EQ(client::session_if_any()->asked() - asked, threshold ? 0u : 4 * 2u);
+    // Others than the pool get it when there is nothing else.
+    CUdeviceptr block = 0;
+    EXPECT_EQ(memory_allocate(0, kDeviceBytes / 4 * 3, &block), CUDA_SUCCESS);
   }
 }
 

@@ -533,7 +533,10 @@ CUresult stream_priority(CUstream stream, int* priority) {
   *priority = world().streams[stream].priority;
   return CUDA_SUCCESS;
 }
-CUresult memory_trim(int) {
+CUresult memory_trim(int, size_t) {
+  return CUDA_SUCCESS;
+}
+CUresult memory_hold(int, size_t) {
   return CUDA_SUCCESS;
 }
 CUresult stream_get_attribute(CUstream stream, CUstreamAttrID attribute, CUstreamAttrValue* value) {
