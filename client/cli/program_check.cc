@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -81,6 +82,19 @@ std::string script_interpreter(const std::string& path) {
   std::string line(text.substr(2, text.find('\n') - 2));
   line.erase(0, line.find_first_not_of(' '));
   return line;
+}
+
+// Why the loader would ignore preloaded libraries for the program; empty if it would not.
+std::string privileges(const std::string& path, const struct stat& facts) {
+  if ((facts.st_mode & (S_ISUID | S_ISGID)) != 0) {
+    return fmt::format(
+        "{} is set-user-id or set-group-id: the loader ignores preloaded libraries for it", path);
+  }
+  if (::getxattr(path.c_str(), "security.capability", nullptr, 0) > 0) {
+    return fmt::format(
+        "{} has file capabilities (getcap): the loader ignores preloaded libraries for it", path);
+  }
+  return {};
 }
 
 // The loaded files of a program: itself and, through NEEDED, its libraries.
@@ -248,10 +262,8 @@ std::string find_program(const std::string& program, const std::string& path_var
 
 std::string preload_obstacle(const std::string& path) {
   struct stat facts {};
-  if (::stat(path.c_str(), &facts) == 0 && (facts.st_mode & (S_ISUID | S_ISGID)) != 0 &&
-      ::geteuid() != 0) {
-    return fmt::format(
-        "{} is set-user-id or set-group-id: the loader ignores preloaded libraries for it", path);
+  if (::stat(path.c_str(), &facts) == 0 && ::geteuid() != 0) {
+    if (std::string why = privileges(path, facts); !why.empty()) return why;
   }
   bool is_elf = false;
   std::string error;
@@ -288,11 +300,8 @@ Findings check_program(const ProgramCheckInput& input) {
   if (!library && (facts.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0) {
     findings.problem(fmt::format("{} is not executable: chmod +x {}", path, path));
   }
-  if ((facts.st_mode & (S_ISUID | S_ISGID)) != 0) {
-    findings.problem(fmt::format(
-        "{} is set-user-id or set-group-id: the loader ignores preloaded libraries for it. Run a "
-        "copy without those bits",
-        path));
+  if (const std::string why = privileges(path, facts); !why.empty()) {
+    findings.problem(why + ". Run a copy without");
   }
 
   const std::string interpreter = script_interpreter(path);

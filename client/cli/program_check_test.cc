@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -53,6 +54,19 @@ const DeviceAbility kHopper{"NVIDIA H100", 90, false};
 const DeviceAbility kBlackwell{"NVIDIA B200", 100, false};
 const DeviceAbility kTuring{"Tesla T4", 75, false};
 const DeviceAbility kSoftware{"Farlane Software Device", 90, true};
+
+TEST_F(ProgramCheckTest, ProgramsWithCapabilitiesCannotBePreloaded) {
+  const std::string program = (folder_ / "program").string();
+  std::filesystem::copy_file(kPrograms + "/shared", program);
+  EXPECT_FALSE(check(program).has_problem());
+  // A vfs_cap_data of version 2 (linux/capability.h): CAP_IPC_LOCK, as programs with RDMA have it.
+  const uint32_t capabilities[5] = {0x02000001, 1 << 14, 0, 0, 0};
+  if (::setxattr(program.c_str(), "security.capability", capabilities, sizeof capabilities, 0) !=
+      0) {
+    GTEST_SKIP() << "only root may give a file capabilities";
+  }
+  EXPECT_TRUE(says(check(program), Weight::kProblem, "has file capabilities"));
+}
 
 TEST_F(ProgramCheckTest, SharedRuntimeIsFine) {
   const Findings findings = check(kPrograms + "/shared", kHopper);
