@@ -160,6 +160,13 @@ class Command(unittest.TestCase):
         self.assertEqual(lines["devices"], ["2", "FARLANE_DEVICES"])
         self.assertEqual(lines["batching.enabled"], ["true", "default"])
 
+    def test_a_full_disk_is_no_success(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([self.farlane, "settings"], stdout=full, text=True,
+                                    stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("No space left", result.stderr)
+
     def test_unknown_words_are_usage_errors(self):
         for arguments in ((), ("fly",), ("run", "--fast", "--", "true"), ("settings", "--x")):
             result = self.run_farlane(*arguments)

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string_view>
 
@@ -94,7 +96,10 @@ int main_or_throw(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return farlane::cli::main_or_throw(argc, argv);
+    const int code = farlane::cli::main_or_throw(argc, argv);
+    if (std::fflush(stdout) == 0) return code;
+    fmt::print(stderr, "farlane: cannot write what there is to say: {}\n", std::strerror(errno));
+    return farlane::cli::kExitProblem;
   } catch (const std::exception& fault) {
     fmt::print(stderr, "farlane: {}\n", fault.what());
     return farlane::cli::kExitProblem;
