@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -51,6 +52,13 @@ bool within_limits(Prefix prefix) {
 std::string prefix_fault(Prefix prefix) {
   if (prefix.head_bytes == 0) {
     return "frame head of 0 bytes";
+  }
+  // Other services' protocols begin with a text: "HTTP/1.1", "SSH-2.0-", "GET / HT".
+  std::array<char, kPrefixBytes> text;
+  std::memcpy(text.data(), &prefix, sizeof(prefix));
+  if (std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; })) {
+    return "the other end is not Farlane's: it said \"" + std::string(text.data(), text.size()) +
+           "\"; check the port";
   }
   if (prefix.head_bytes > kHeadBytesMax) {
     return "frame head of " + std::to_string(prefix.head_bytes) + " bytes (limit " +

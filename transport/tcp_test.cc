@@ -108,7 +108,7 @@ TEST_F(TcpBytes, BadSizesCloseTheConnectionWithAReason) {
       {prefix(8, 0xffffffff), "frame body of 4294967295 bytes (limit 8388608)"},
       {prefix(0, 0), "frame head of 0 bytes"},
       {bytes_of("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-       "frame head of 542393671 bytes (limit 262144)"},
+       "the other end is not Farlane's: it said \"GET / HT\"; check the port"},
   };
   for (const Case& bad : cases) {
     SetUp();
@@ -320,7 +320,7 @@ TEST(TcpFirstFrame, IsFoundInItsPrefixes) {
   EXPECT_EQ(text_of(first.body), "body");
   const FirstFrame refused = parse_first_frame(bytes_of("GET / HTTP/1.1"));
   EXPECT_EQ(refused.state, FirstFrame::State::kRefused);
-  EXPECT_EQ(refused.reason, "frame head of 542393671 bytes (limit 262144)");
+  EXPECT_EQ(refused.reason, "the other end is not Farlane's: it said \"GET / HT\"; check the port");
 }
 
 }  // namespace
