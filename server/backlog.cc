@@ -210,9 +210,18 @@ void Backlog::Held::add(const Touches& touches) {
 
 Turn Backlog::turn_of(const protocol::Record& record) const {
   if (entries_.empty()) return Turn::kNow;
-  const Touches touches = touches_of(record);
-  // Whether something has finished is a question that never waits.
+  Touches touches = touches_of(record);
   const auto op = static_cast<protocol::Op>(record.header.op);
+  // Which event a node has is no matter of when that is recorded, only of which names there are.
+  if (op == protocol::Op::kEventNode && !touches.events_written.empty() &&
+      std::none_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+        return !entry.touches.records &&
+               std::find(entry.touches.events_written.begin(), entry.touches.events_written.end(),
+                         touches.events_written.front()) != entry.touches.events_written.end();
+      })) {
+    touches.events_written.clear();
+  }
+  // Whether something has finished is a question that never waits.
   if (op == protocol::Op::kEventQuery && meet(touches.events_read, held_.events_recorded)) {
     return Turn::kNotReady;
   }

@@ -172,6 +172,7 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::HostCaptured& captured);
   bool on(const RecordHeader& header, const message::HostNodeGet& get);
   bool on(const RecordHeader& header, const message::ExecParts& parts);
+  bool on(const RecordHeader& header, const message::StandInsMove& move);
   bool on(const RecordHeader& header, const message::PartLaunch& launch);
   bool on(const RecordHeader& header, const message::MemoryNode& node);
   bool on(const RecordHeader& header, const message::MemoryCaptured& captured);
@@ -326,6 +327,7 @@ class Executor final : private transport::FrameSink {
   GraphExec* find_exec(const RecordHeader& header, protocol::ExecId id, CUresult* result);
   Graph* find_node(const RecordHeader& header, protocol::GraphId id, uint32_t number,
                    CUgraphNode* node, CUresult* result);
+  void add_event(Graph* graph, const GraphEvent& event);
   CUresult make_current(Device& device);
   CUresult fence_devices();
   bool is_blocking(protocol::StreamId id);

@@ -106,6 +106,18 @@ bool Executor::on(const RecordHeader& header, const message::PartLaunch& launch)
   });
 }
 
+bool Executor::on(const RecordHeader& header, const message::StandInsMove& move) {
+  CUresult result = CUDA_SUCCESS;
+  const Graph* graph = find_graph(header, move.graph, &result);
+  for (const message::StandInMove& one : move.moves) {
+    if (!may_touch(one.to, 0, one.bytes, 1)) result = CUDA_ERROR_INVALID_VALUE;
+  }
+  if (graph != nullptr && result == CUDA_SUCCESS) {
+    result = move_stand_ins(driver_, graph->handle, move.moves);
+  }
+  return posted(header, result, [&] { return describe(move.graph); });
+}
+
 // ---- memory nodes
 
 bool Executor::on(const RecordHeader& header, const message::MemoryNode& node) {
@@ -230,6 +242,7 @@ bool Executor::on(const RecordHeader& header, const message::ConditionNode& node
       continue;
     }
     Graph body;
+    body.name = id.bits();
     body.handle = params.conditional.phGraph_out[i];
     body.device = device;
     body.owned = false;

@@ -62,6 +62,14 @@ Graph* Executor::find_node(const RecordHeader& header, protocol::GraphId id, uin
   return nullptr;
 }
 
+// An event of a child graph node's inside is its parent's, too.
+void Executor::add_event(Graph* graph, const GraphEvent& event) {
+  put_event(&graph->events, event);
+  while (graph->parent && graphs_.find(*graph->parent, &graph) == Lookup::kLive) {
+    put_event(&graph->events, event);
+  }
+}
+
 bool Executor::on(const RecordHeader& header, const message::KernelNode& node) {
   CUresult result = CUDA_SUCCESS;
   const Kernel* kernel = find_kernel(header, node.kernel, &result);
@@ -157,7 +165,7 @@ bool Executor::on(const RecordHeader& header, const message::EventNode& node) {
   GraphEvent held;
   if (event != nullptr) {
     event->is_in_graph = true;
-    held = {event->driver, node.event.index(), node.wait != 0};
+    held = {event->driver, node.event.index(), node.wait != 0, node.graph.bits(), node.node};
   }
   const CUevent handle = held.driver ? held.driver.handle() : nullptr;
   const bool waits = node.wait != 0;
@@ -172,6 +180,7 @@ bool Executor::on(const RecordHeader& header, const message::EventNode& node) {
                      : driver_.cuGraphEventRecordNodeSetEvent(one, handle);
       },
       [&](const ExecPlace& exec, CUgraphNode one) {
+        if (exec.parts != nullptr) exec.parts->event_changed(exec.number, handle);
         return waits ? driver_.cuGraphExecEventWaitNodeSetEvent(exec.handle, one, handle)
                      : driver_.cuGraphExecEventRecordNodeSetEvent(exec.handle, one, handle);
       },
@@ -194,9 +203,15 @@ bool Executor::on(const RecordHeader& header, const message::ChildNode& node) {
       [&](const ExecPlace& exec, CUgraphNode one) {
         return driver_.cuGraphExecChildGraphNodeSetParams(exec.handle, one, inside);
       });
+  const bool in_exec = node.how == static_cast<uint32_t>(NodeChange::kInExec);
   Graph* parent = nullptr;
-  if (graphs_.find(node.graph, &parent) == Lookup::kLive) {
-    parent->events.insert(parent->events.end(), events.begin(), events.end());
+  GraphExec* exec = nullptr;
+  if (in_exec && execs_.find(node.exec, &exec) != Lookup::kLive) exec = nullptr;
+  if (!in_exec && graphs_.find(node.graph, &parent) != Lookup::kLive) parent = nullptr;
+  for (GraphEvent& event : events) {
+    event.graph = 0;  // the child's nodes are not the original's
+    if (exec != nullptr) put_event(&exec->events, event);
+    if (parent != nullptr) add_event(parent, event);
   }
   return done;
 }

@@ -98,6 +98,7 @@ bool Executor::on(const RecordHeader& header, const message::CaptureBegin& begin
     if (result == CUDA_SUCCESS) into->capture = capture;
   } else if (result == CUDA_SUCCESS) {
     Graph graph;
+    graph.name = begin.graph.bits();
     graph.device = (*stream)->device;
     graph.capture = capture;
     graphs_.create(begin.graph, std::move(graph));
@@ -242,6 +243,7 @@ bool Executor::on(const RecordHeader& header, const message::GraphCreate& create
   }
   CUresult result = CUDA_SUCCESS;
   Graph graph;
+  graph.name = create.graph.bits();
   graph.is_named_before_capture = true;
   graph.device = find_device(header, create.device, &result);
   if (graph.device != nullptr) {
@@ -280,11 +282,15 @@ bool Executor::on(const RecordHeader& header, const message::GraphClone& clone) 
   CUresult result = CUDA_SUCCESS;
   Graph made;
   made.is_named_before_capture = true;
+  made.name = clone.graph.bits();
   const Graph* original = find_graph(header, clone.original, &result);
   if (end_ != SessionEnd::kNotYet) return false;
   if (original != nullptr) {
     made.device = original->device;
     made.events = original->events;
+    for (GraphEvent& event : made.events) {
+      if (event.graph == clone.original.bits()) event.graph = clone.graph.bits();
+    }
     result = driver_.cuGraphClone(&made.handle, original->handle);
     for (size_t i = 0; result == CUDA_SUCCESS && i < original->nodes.size(); ++i) {
       CUgraphNode node = nullptr;
@@ -314,6 +320,8 @@ bool Executor::on(const RecordHeader& header, const message::GraphChild& child) 
   if (end_ != SessionEnd::kNotYet) return false;
   Graph inside;
   inside.owned = false;
+  inside.parent = child.parent;
+  inside.name = child.graph.bits();
   inside.is_named_before_capture = true;
   if (parent != nullptr) {
     inside.device = parent->device;

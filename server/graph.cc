@@ -2,18 +2,71 @@
 
 namespace farlane::server {
 
+void put_event(std::vector<GraphEvent>* events, GraphEvent event) {
+  std::erase_if(*events, [&](const GraphEvent& other) {
+    return other.graph == event.graph &&
+           (event.graph != 0 ? other.node == event.node
+                             : other.driver.handle() == event.driver.handle() &&
+                                   other.index == event.index && other.waits == event.waits);
+  });
+  events->push_back(std::move(event));
+}
+
 CUresult Graph::number_new_nodes(const DriverTable& driver) {
-  size_t count = 0;
-  CUresult result = driver.cuGraphGetNodes(handle, nullptr, &count);
-  if (result != CUDA_SUCCESS || count == 0) return result;
-  std::vector<CUgraphNode> all(count);
-  result = driver.cuGraphGetNodes(handle, all.data(), &count);
+  std::vector<CUgraphNode> all;
+  const CUresult result = list_nodes(driver, handle, &all);
   if (result != CUDA_SUCCESS) return result;
-  all.resize(count);
   for (CUgraphNode one : all) {
     if (!numbers.contains(one)) add(one);
   }
   return CUDA_SUCCESS;
+}
+
+CUresult list_nodes(const DriverTable& driver, CUgraph graph, std::vector<CUgraphNode>* nodes) {
+  size_t count = 0;
+  CUresult result = driver.cuGraphGetNodes(graph, nullptr, &count);
+  nodes->resize(count);
+  if (result == CUDA_SUCCESS && count != 0) {
+    result = driver.cuGraphGetNodes(graph, nodes->data(), &count);
+    nodes->resize(count);
+  }
+  return result;
+}
+
+CUresult move_stand_ins(const DriverTable& driver, CUgraph graph,
+                        std::span<const protocol::message::StandInMove> moves) {
+  // False: it is in none of them, or not all of what is copied there is.
+  const auto move = [&](CUdeviceptr* address, uint64_t bytes) {
+    for (const auto& one : moves) {
+      const uint64_t offset = *address - one.from;
+      if (offset >= one.bytes || bytes > one.bytes - offset) continue;
+      *address = one.to + offset;
+      return true;
+    }
+    return false;
+  };
+  const auto span_bytes = [](const CUDA_MEMCPY3D& box, size_t pitch, size_t height) {
+    return pitch * height * (box.Depth - 1) + pitch * (box.Height - 1) + box.WidthInBytes;
+  };
+  std::vector<CUgraphNode> nodes;
+  CUresult result = list_nodes(driver, graph, &nodes);
+  for (size_t i = 0; result == CUDA_SUCCESS && i < nodes.size(); ++i) {
+    CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
+    result = driver.cuGraphNodeGetType(nodes[i], &type);
+    if (result == CUDA_SUCCESS && type == CU_GRAPH_NODE_TYPE_GRAPH) {
+      CUgraph child = nullptr;
+      result = driver.cuGraphChildGraphNodeGetGraph(nodes[i], &child);
+      if (result == CUDA_SUCCESS) result = move_stand_ins(driver, child, moves);
+    } else if (result == CUDA_SUCCESS && type == CU_GRAPH_NODE_TYPE_MEMCPY) {
+      CUDA_MEMCPY3D box{};
+      result = driver.cuGraphMemcpyNodeGetParams(nodes[i], &box);
+      if (result != CUDA_SUCCESS) break;
+      bool moved = move(&box.srcDevice, span_bytes(box, box.srcPitch, box.srcHeight));
+      moved |= move(&box.dstDevice, span_bytes(box, box.dstPitch, box.dstHeight));
+      if (moved) result = driver.cuGraphMemcpyNodeSetParams(nodes[i], &box);
+    }
+  }
+  return result;
 }
 
 CUgraphEdgeData edge_data_of(uint32_t bits) {

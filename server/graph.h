@@ -40,9 +40,15 @@ struct GraphEvent {
   EventRef driver;
   uint32_t index = 0;  // of its name
   bool waits = false;
+  // Of the node, which has one event at a time; 0 where that is not known, as with captured nodes.
+  uint64_t graph = 0;
+  uint32_t node = 0;
 };
+// In place of the one that the node had. Each only once.
+void put_event(std::vector<GraphEvent>* events, GraphEvent event);
 
 struct Graph {
+  uint64_t name = 0;         // GraphId bits
   CUgraph handle = nullptr;  // null while only the driver's capture has it
   Device* device = nullptr;
   bool owned = true;                     // not the inside of a child graph node
@@ -51,6 +57,7 @@ struct Graph {
   std::vector<CUgraphNode> nodes;        // by number; null: destroyed, or it could not be made
   std::unordered_map<CUgraphNode, uint32_t> numbers;
   std::vector<GraphEvent> events;
+  std::optional<protocol::GraphId> parent;  // of the inside of a child graph node
   // Memory nodes, which are empty ones to the driver.
   struct Memory {
     uint64_t address = 0;
@@ -67,6 +74,9 @@ struct Graph {
   }
   // It is destroyed.
   void forget(uint32_t number) {
+    std::erase_if(events, [&](const GraphEvent& event) {
+      return event.graph == name && event.node == number;
+    });
     numbers.erase(nodes[number]);
     memory.erase(nodes[number]);
     nodes[number] = nullptr;
@@ -99,6 +109,12 @@ struct Dependencies {
   // False: a number that the graph does not have.
   bool read(const Graph& graph, std::span<const protocol::message::GraphDependency> list);
 };
+
+CUresult list_nodes(const DriverTable& driver, CUgraph graph, std::vector<CUgraphNode>* nodes);
+
+// Has the copy nodes of a graph, and of its child graphs, copy from and to other places.
+CUresult move_stand_ins(const DriverTable& driver, CUgraph graph,
+                        std::span<const protocol::message::StandInMove> moves);
 
 CUgraphEdgeData edge_data_of(uint32_t bits);
 uint32_t bits_of(const CUgraphEdgeData& data);

@@ -24,16 +24,6 @@ struct Plan {
   uint32_t parts = 1;
 };
 
-CUresult list_nodes(const DriverTable& driver, CUgraph graph, std::vector<CUgraphNode>* nodes) {
-  size_t count = 0;
-  CUresult result = driver.cuGraphGetNodes(graph, nullptr, &count);
-  nodes->resize(count);
-  if (result == CUDA_SUCCESS && count != 0) {
-    result = driver.cuGraphGetNodes(graph, nodes->data(), &count);
-  }
-  return result;
-}
-
 CUresult list_edges(const DriverTable& driver, CUgraph graph, std::vector<CUgraphNode>* from,
                     std::vector<CUgraphNode>* to) {
   size_t count = 0;
@@ -172,7 +162,8 @@ uint32_t number_in(const GraphPart& part, CUgraphNode node) {
 }
 
 bool are_alike(const GraphParts& one, const GraphParts& other) {
-  return one.parts.size() == other.parts.size() && one.calls.size() == other.calls.size() &&
+  return one.parts.size() == other.parts.size() && one.copies.size() == other.copies.size() &&
+         one.calls.size() == other.calls.size() &&
          std::equal(one.calls.begin(), one.calls.end(), other.calls.begin(),
                     [](const auto& a, const auto& b) { return a.part == b.part; });
 }
@@ -187,6 +178,13 @@ bool GraphParts::may_have(uint32_t part, CUevent event) const {
     elsewhere = true;
   }
   return !elsewhere;
+}
+
+void GraphParts::event_changed(uint32_t part, CUevent event) {
+  for (const PartEvent& one : events) {
+    if (one.part == part && one.event == event) return;
+  }
+  events.push_back({part, event});
 }
 
 const GraphPart* GraphParts::of(uint32_t number) const {
@@ -286,7 +284,11 @@ CUresult update_parts(const DriverTable& driver, const GraphParts& update, Graph
   for (size_t i = 0; i < parts->calls.size(); ++i) {
     parts->calls[i].function = update.calls[i].function;
   }
-  parts->copies = update.copies;
+  for (size_t i = 0; i < parts->copies.size(); ++i) {
+    const uint32_t node = parts->copies[i].node;
+    parts->copies[i] = update.copies[i];
+    parts->copies[i].node = node;
+  }
   parts->events = update.events;
   return CUDA_SUCCESS;
 }

@@ -40,6 +40,8 @@ struct GraphParts {
   bool may_have(uint32_t part, CUevent event) const;
   // The part that has the node all by itself. Null: none has, or several have pieces of it.
   const GraphPart* of(uint32_t number) const;
+  // A node of the part has this one now.
+  void event_changed(uint32_t part, CUevent event);
   // A copy node of the instance copies something else now.
   void copy_changed(uint32_t number, const CUDA_MEMCPY3D& box);
 };

@@ -293,6 +293,64 @@ TEST_F(GraphPartsTest, AnInstanceIsChangedInTheRightPart) {
   EXPECT_TRUE(c().errors.empty());
 }
 
+// The graph that it is updated from may number its nodes otherwise: there were others before.
+TEST_F(GraphPartsTest, CopiesKeepTheirNodesInUpdates) {
+  const auto copy = [&](GraphId graph, uint32_t node, uint32_t how, uint64_t to, uint32_t after) {
+    c().post(message::CopyNode{graph, kExec, node, how, base() + to, 16, 16, base() + 1024, 16, 16,
+                               16, 1, 1, behind(after)});
+  };
+  const auto targets = [&] {
+    const message::ExecPartsReply reply = c().ask(message::ExecParts{kExec, 0, 0});
+    std::vector<uint64_t> found;
+    for (const message::PartCopy& one : reply.copy_list) found.push_back(one.to - base());
+    return found;
+  };
+  copy(kGraph, 0, 0, 0, 0);
+  call(kGraph, 1, 10);
+  copy(kGraph, 2, 0, 16, 2);
+  ASSERT_EQ(instantiate(kGraph), CUDA_SUCCESS);
+  c().post(message::GraphCreate{kOther, 0});
+  c().post(message::EmptyNode{kOther, 0, behind(0)});
+  c().post(message::EmptyNode{kOther, 1, behind(0)});
+  c().post(message::NodeDestroy{kOther, 0});
+  c().post(message::NodeDestroy{kOther, 1});
+  copy(kOther, 2, 0, 32, 0);
+  call(kOther, 3, 11);
+  copy(kOther, 4, 0, 48, 4);
+  ASSERT_EQ(c().ask(message::ExecUpdate{kExec, kOther}).result, CUDA_SUCCESS);
+  EXPECT_EQ(targets(), (std::vector<uint64_t>{32, 48}));
+  copy(kGraph, 2, 2, 64, 0);
+  EXPECT_EQ(targets(), (std::vector<uint64_t>{32, 64}));
+}
+
+// Two instances of one graph may run at once, so each has stand-ins of its own.
+TEST_F(GraphPartsTest, StandInsAreMovedInChildrenToo) {
+  const auto copy = [&](GraphId graph, uint64_t from) {
+    c().post(message::CopyNode{graph, kExec, 0, 0, base(), 16, 16, base() + from, 16, 16, 16, 1, 1,
+                               behind(0)});
+  };
+  copy(kGraph, 4096 + 32);
+  c().post(message::GraphCreate{kOther, 0});
+  c().post(message::ChildNode{kOther, kExec, 0, 0, kGraph, behind(0)});
+  const GraphId inside = GraphId::make(2, 0);
+  ASSERT_EQ(c().ask(message::GraphChild{inside, kOther, 0}).result, CUDA_SUCCESS);
+  const auto from = [&](GraphId graph) {
+    return c().ask(message::CopyNodeGet{graph, 0}).from - base();
+  };
+  const std::vector<message::StandInMove> moves = {{base() + 4096, base() + 8192, 64}};
+  c().post(message::StandInsMove{kOther, moves});
+  EXPECT_EQ(from(inside), 8192u + 32);
+  EXPECT_EQ(from(kGraph), 4096u + 32) << "the child was a copy";
+  // What is only partly inside stays.
+  const std::vector<message::StandInMove> less = {{base() + 8192, base() + 4096, 40}};
+  c().post(message::StandInsMove{kOther, less});
+  EXPECT_EQ(from(inside), 8192u + 32);
+  EXPECT_TRUE(c().errors.empty());
+  const std::vector<message::StandInMove> elsewhere = {{base() + 8192, base() + (2u << 20), 64}};
+  c().post(message::StandInsMove{kOther, elsewhere});
+  expect_error(CUDA_ERROR_INVALID_VALUE);
+}
+
 TEST_F(GraphPartsTest, UpdatesFromWhatIsCutAlike) {
   fill(kGraph, 0, 1);
   call(kGraph, 1, 10);

@@ -16,17 +16,19 @@ struct ExecPlace {
   CUgraphExec handle = nullptr;
   Device* device = nullptr;
   GraphParts* parts = nullptr;  // of which it is one
+  uint32_t number = 0;          // among them
 
   // *node: the graph's own before, the one to name to the driver after.
-  CUresult find(const GraphExec& exec, uint32_t number, CUgraphNode* node) {
+  CUresult find(const GraphExec& exec, uint32_t node_number, CUgraphNode* node) {
     device = exec.device;
     handle = exec.handle;
     if (exec.parts == nullptr) return CUDA_SUCCESS;
     parts = exec.parts.get();
-    const GraphPart* part = parts->of(number);
+    const GraphPart* part = parts->of(node_number);
     if (part == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
     handle = part->exec;
-    *node = part->nodes[number];
+    number = static_cast<uint32_t>(part - parts->parts.data());
+    *node = part->nodes[node_number];
     return CUDA_SUCCESS;
   }
 };
@@ -65,7 +67,7 @@ bool Executor::put_node(const RecordHeader& header, const M& command, CUresult w
                           });
       }
       graph->add(node);  // the number is used up also when there is no node
-      if (event.driver) graph->events.push_back(std::move(event));
+      if (event.driver) add_event(graph, event);
     }
   } else {
     CUgraphNode node = nullptr;
@@ -85,7 +87,11 @@ bool Executor::put_node(const RecordHeader& header, const M& command, CUresult w
         result = exec != nullptr ? change_exec(place, node) : change(*graph, node);
       }
       if (event.driver) {
-        (exec != nullptr ? exec->events : graph->events).push_back(std::move(event));
+        if (exec != nullptr) {
+          put_event(&exec->events, std::move(event));
+        } else {
+          add_event(graph, event);
+        }
       }
     }
   }

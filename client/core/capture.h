@@ -16,9 +16,8 @@
 #include <thread>
 #include <vector>
 
-#include "client/core/graph_copies.h"
+#include "client/core/graph_contents.h"
 #include "client/core/graph_memory.h"
-#include "client/core/host_functions.h"
 
 namespace farlane::client {
 
@@ -38,9 +37,7 @@ struct Capture {
   bool broken = false;
   std::vector<uint64_t> streams;  // that take part, the origin first
   bool blocking = false;          // one of them is ordered with the legacy stream
-  GraphCopies copies;             // between host memory and the device
-  std::vector<uint64_t> events;   // that nodes of the graph record
-  std::vector<HostFunctionRef> functions;
+  GraphContents contents;         // of the nodes that it adds
   GraphMemoryUse memory;
 };
 using CaptureRef = std::shared_ptr<Capture>;

@@ -354,8 +354,8 @@ CUresult capture_copy(Session* s, Stream* stream, Capture& capture, Copy box, bo
                       bool from_device) {
   if (!to_device || !from_device) {
     std::lock_guard lock(s->captures.mutex());
-    const CUresult result =
-        capture.copies.replace_host_ends(stream->device->ordinal, !to_device, !from_device, &box);
+    const CUresult result = capture.contents.copies.replace_host_ends(
+        stream->device->ordinal, !to_device, !from_device, &box);
     if (result != CUDA_SUCCESS) {
       capture.broken = true;
       return result;

@@ -94,7 +94,7 @@ CUresult event_record(CUevent event, CUstream stream, unsigned flags) {
   }
   if (is_node) {
     std::lock_guard lock(call->captures.mutex());
-    capture->events.push_back(bits_of(event));
+    capture->contents.events.add(bits_of(event));
     return CUDA_SUCCESS;
   }
   call->captures.recorded(found, capture);

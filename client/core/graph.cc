@@ -177,11 +177,8 @@ CUresult capture_end(CUstream stream, CUgraph* handle) {
     std::lock_guard lock(graph->mutex);
     graph->capture = 0;
     graph->nodes = std::max(graph->nodes, answer.reply.nodes);
-    graph->copies.add_all(capture->copies);
-    graph->events.insert(graph->events.end(), capture->events.begin(), capture->events.end());
+    graph->contents->add_all(capture->contents);
     graph->memory.add_all(capture->memory);
-    graph->functions.insert(graph->functions.end(), capture->functions.begin(),
-                            capture->functions.end());
   }
   call->graphs.publish(capture->graph);
   if (result == CUDA_SUCCESS) {
@@ -296,11 +293,9 @@ CUresult graph_create(int device, CUgraph* handle) {
   return CUDA_SUCCESS;
 }
 
-namespace {
-
-void destroy(Session* s, uint64_t bits, Graph* graph) {
+void destroy_graph(Session* s, uint64_t bits, Graph* graph) {
   ObjectCounts objects;
-  GraphCopies copies;  // these two are given back without the lock
+  GraphContentsRef contents;  // these two are given back without the lock
   GraphMemoryUse memory;
   std::map<uint32_t, CUgraph> children;
   const protocol::GraphId id = graph->id;
@@ -308,7 +303,7 @@ void destroy(Session* s, uint64_t bits, Graph* graph) {
     std::lock_guard lock(graph->mutex);
     objects.swap(graph->objects);
     children.swap(graph->children);
-    copies = std::exchange(graph->copies, {});
+    contents.swap(graph->contents);
     memory = std::exchange(graph->memory, {});
     for (const auto& [number, name] : graph->names) {
       s->graph_nodes.destroy(bits_of(name));
@@ -317,14 +312,12 @@ void destroy(Session* s, uint64_t bits, Graph* graph) {
   }
   for (const auto& [number, child] : children) {
     if (Graph* inside = s->graphs.find(bits_of(child))) {
-      destroy(s, bits_of(child), inside);
+      destroy_graph(s, bits_of(child), inside);
     }
   }
   s->end(s->graphs, bits, message::GraphDestroy{.graph = id});
   release_objects(s, &objects);
 }
-
-}  // namespace
 
 CUresult graph_destroy(CUgraph handle) {
   Call call;
@@ -335,7 +328,7 @@ CUresult graph_destroy(CUgraph handle) {
   if (graph->is_inside || graph->capture != 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  destroy(call.session, bits_of(handle), graph);
+  destroy_graph(call.session, bits_of(handle), graph);
   return CUDA_SUCCESS;
 }
 
@@ -357,9 +350,7 @@ CUresult graph_clone(CUgraph original, CUgraph* clone) {
     std::lock_guard lock(from->mutex);
     made->nodes = from->nodes;
     made->destroyed = from->destroyed;
-    made->copies = from->copies;
-    made->events = from->events;
-    made->functions = from->functions;
+    made->contents = from->contents->clone();
     made->objects = from->objects;
   }
   retain_objects(call.session, made->objects);

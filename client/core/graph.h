@@ -10,6 +10,7 @@
 #include <set>
 #include <vector>
 
+#include "client/core/graph_contents.h"
 #include "client/core/graph_copies.h"
 #include "client/core/graph_memory.h"
 #include "client/core/host_functions.h"
@@ -40,9 +41,7 @@ struct Graph {
   uint32_t destroyed = 0;                 // of these
   uint64_t capture = 0;                   // the capture that adds to it
   std::map<uint32_t, CUgraphNode> names;  // handles that the program got
-  GraphCopies copies;
-  std::vector<uint64_t> events;            // that its nodes record, or its children's
-  std::vector<HostFunctionRef> functions;  // of its host nodes, or its children's
+  GraphContentsRef contents;              // never null while the graph exists
   GraphMemoryUse memory;
   uint32_t instances = 0;                // that exist, where it has memory nodes
   std::map<uint32_t, CUgraph> children;  // the insides of child graph nodes that were asked for
@@ -54,9 +53,7 @@ struct Graph {
     nodes = destroyed = 0;
     capture = original = 0;
     names.clear();
-    copies.clear();
-    events.clear();
-    functions.clear();
+    contents = std::make_shared<GraphContents>();
     memory = {};
     instances = 0;
     children.clear();
@@ -84,7 +81,10 @@ struct GraphExec {
   uint64_t flags = 0;
   std::mutex mutex;  // guards the rest
   GraphCopies copies;
-  std::vector<uint64_t> events;
+  // Those of nodes that were changed in it, by graph and number.
+  std::map<std::pair<uint64_t, uint32_t>, GraphCopies::Names> changed_copies;
+  bool knows_names = true;  // of all of its copies
+  GraphEvents events;
   std::set<std::pair<uint64_t, uint32_t>> disabled;  // nodes: graph and number
   uint32_t parts = 1;                                // launched one behind the other,
   std::vector<PartCall> calls;                       // with these in between
@@ -96,6 +96,8 @@ struct GraphExec {
   void reset() {
     device = nullptr;
     copies.clear();
+    changed_copies.clear();
+    knows_names = true;
     events.clear();
     disabled.clear();
     parts = 1;

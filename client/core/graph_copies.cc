@@ -1,6 +1,7 @@
 #include "client/core/graph_copies.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "client/core/capture.h"
 #include "client/core/session.h"
@@ -14,6 +15,27 @@ StandIn::~StandIn() {
     memory_free(address);
   }
 }
+
+CUresult make_stand_in(int device, size_t bytes, std::shared_ptr<StandIn>* out) {
+  const RelaxedCapture ours;
+  auto made = std::make_shared<StandIn>();
+  made->bytes = bytes;
+  const CUresult result = memory_allocate(device, bytes, &made->address);
+  if (result == CUDA_SUCCESS) {
+    *out = std::move(made);
+  }
+  return result;
+}
+
+namespace {
+
+constinit std::atomic<uint64_t> last_name = 0;
+
+bool is_named(const HostCopy& copy, const GraphCopies::Names& names) {
+  return copy.name == (copy.to_host ? names.to_host : names.from_host);
+}
+
+}  // namespace
 
 CUresult GraphCopies::add(int device, HostCopy copy, uint64_t* stand_in) {
   const uint64_t start = copy.host;
@@ -37,22 +59,24 @@ CUresult GraphCopies::add(int device, HostCopy copy, uint64_t* stand_in) {
     break;
   }
   if (copy.block == nullptr) {
-    const RelaxedCapture ours;
-    auto block = std::make_shared<StandIn>();
-    block->bytes = copy.width * copy.height * copy.depth;
-    const CUresult result = memory_allocate(device, block->bytes, &block->address);
+    const CUresult result =
+        make_stand_in(device, copy.width * copy.height * copy.depth, &copy.block);
     if (result != CUDA_SUCCESS) {
       return result;
     }
-    copy.stand_in = block->address;
-    copy.block = std::move(block);
+    copy.stand_in = copy.block->address;
   }
   *stand_in = copy.stand_in;
-  copies_.push_back(std::move(copy));
+  // Their order is that of the nodes, see take_names().
+  const auto behind = std::find_if(copies_.begin(), copies_.end(),
+                                   [&](const HostCopy& other) { return other.name > copy.name; });
+  copies_.insert(behind, std::move(copy));
   return CUDA_SUCCESS;
 }
 
-CUresult GraphCopies::replace_host_ends(int device, bool to_host, bool from_host, Copy* copy) {
+CUresult GraphCopies::replace_host_ends(int device, bool to_host, bool from_host, Copy* copy,
+                                        Names* names) {
+  remove(*names);
   const bool flat = copy->height == 1 && copy->depth == 1;
   for (const bool target : {false, true}) {
     if (!(target ? to_host : from_host)) {
@@ -67,6 +91,11 @@ CUresult GraphCopies::replace_host_ends(int device, bool to_host, bool from_host
     host.depth = copy->depth;
     host.pitch = flat ? copy->width : *end.pitch;
     host.slice = copy->depth == 1 ? host.pitch * copy->height : *end.slice;
+    uint64_t& name = names->of(target);
+    if (name == 0) {
+      name = ++last_name;
+    }
+    host.name = name;
     if (const CUresult result = add(device, host, end.address); result != CUDA_SUCCESS) {
       return result;
     }
@@ -77,10 +106,30 @@ CUresult GraphCopies::replace_host_ends(int device, bool to_host, bool from_host
   return CUDA_SUCCESS;
 }
 
-void GraphCopies::remove(CUdeviceptr stand_in, bool to_host) {
-  if (const HostCopy* found = find(stand_in, to_host)) {
-    copies_.erase(copies_.begin() + (found - copies_.data()));
+void GraphCopies::remove(const Names& names) {
+  std::erase_if(copies_, [&](const HostCopy& copy) { return is_named(copy, names); });
+}
+
+void GraphCopies::rename() {
+  sort();
+  for (HostCopy& copy : copies_) {
+    copy.name = ++last_name;
   }
+}
+
+void GraphCopies::sort() {
+  std::stable_sort(copies_.begin(), copies_.end(),
+                   [](const HostCopy& a, const HostCopy& b) { return a.name < b.name; });
+}
+
+bool GraphCopies::take_names(const GraphCopies& before) {
+  const bool alike =
+      std::equal(copies_.begin(), copies_.end(), before.copies_.begin(), before.copies_.end(),
+                 [](const HostCopy& a, const HostCopy& b) { return a.to_host == b.to_host; });
+  for (size_t i = 0; alike && i < copies_.size(); ++i) {
+    copies_[i].name = before.copies_[i].name;
+  }
+  return alike;
 }
 
 const HostCopy* GraphCopies::find(CUdeviceptr stand_in, bool to_host) const {

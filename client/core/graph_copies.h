@@ -5,6 +5,10 @@
 // allocates, fills from the host right before each launch and fetches to the host right after it,
 // in the order of the launch's stream. Nodes that write host memory and nodes that read the same
 // bytes share one stand-in, so that a value can go through host memory within one launch.
+//
+// Launches of one instance follow one another, those of two may run at once: no two instances have
+// a stand-in in common. An instance takes the stand-ins of its graph along. What a graph has in
+// common with somebody is replaced, on the server too, before another instance gets it.
 #pragma once
 
 #include <cuda.h>
@@ -24,6 +28,8 @@ struct StandIn {
   ~StandIn();
 };
 
+CUresult make_stand_in(int device, size_t bytes, std::shared_ptr<StandIn>* out);
+
 struct HostCopy {
   std::shared_ptr<StandIn> block;
   CUdeviceptr stand_in = 0;  // inside of the block; rows lie packed there
@@ -32,6 +38,8 @@ struct HostCopy {
   size_t width = 0, height = 1, depth = 1;
   size_t pitch = 0, slice = 0;
   uint32_t part = 0;  // of the instance that it is made in
+  // Of the node that copies: the same in its graph, in clones of that and in instances.
+  uint64_t name = 0;
 
   uint64_t span_bytes() const { return slice * (depth - 1) + pitch * (height - 1) + width; }
   bool is_packed() const {
@@ -53,16 +61,32 @@ inline CopyEnd end_of(Copy* copy, bool target) {
 
 class GraphCopies {
  public:
+  // The copies of one node, by direction: to the host, or from it. 0 where it has none yet.
+  struct Names {
+    uint64_t to_host = 0, from_host = 0;
+    uint64_t& of(bool is_to_host) { return is_to_host ? to_host : from_host; }
+  };
   // Replaces the host ends of a copy by stand-ins on the device. CUDA_ERROR_NOT_SUPPORTED where
-  // host memory is read and written by nodes in ways that stand-ins cannot follow.
-  CUresult replace_host_ends(int device, bool to_host, bool from_host, Copy* copy);
-  // The node that copies from or to this address copies from or to the host no more.
-  void remove(CUdeviceptr stand_in, bool to_host);
+  // host memory is read and written by nodes in ways that stand-ins cannot follow. What `names`
+  // names is replaced by the new ones, which get those names, or new ones.
+  CUresult replace_host_ends(int device, bool to_host, bool from_host, Copy* copy, Names* names);
+  CUresult replace_host_ends(int device, bool to_host, bool from_host, Copy* copy) {
+    Names fresh;
+    return replace_host_ends(device, to_host, from_host, copy, &fresh);
+  }
+  // The node copies from or to the host no more.
+  void remove(const Names& names);
   // Null: the address is no stand-in.
   const HostCopy* find(CUdeviceptr stand_in, bool to_host) const;
   void add_all(const GraphCopies& other) {
     copies_.insert(copies_.end(), other.copies_.begin(), other.copies_.end());
   }
+  // Those of a graph that an instance was updated from go by the names of the instance's. False:
+  // which are which is not known.
+  bool take_names(const GraphCopies& before);
+  // They are other nodes' now.
+  void rename();
+  void sort();  // as their nodes were made
   // Where the nodes are that copy from and to the stand-ins.
   struct Part {
     uint32_t part = 0;
@@ -73,6 +97,7 @@ class GraphCopies {
   void clear() { copies_.clear(); }
   bool empty() const { return copies_.empty(); }
   const std::vector<HostCopy>& all() const { return copies_; }
+  std::vector<HostCopy>& all() { return copies_; }
 
  private:
   CUresult add(int device, HostCopy copy, uint64_t* stand_in);

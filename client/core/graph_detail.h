@@ -13,6 +13,9 @@ CUgraphNode node_handle(Session* s, uint64_t graph_bits, Graph* graph, uint32_t 
 // Numbers given meanwhile to captured nodes. With the graph's lock.
 CUresult refresh_nodes(Session* s, Graph* graph);
 
+// A graph goes, and the insides of its child graph nodes. Without locks.
+void destroy_graph(Session* s, uint64_t bits, Graph* graph);
+
 CUgraphEdgeData edge_data_of(uint32_t bits);
 uint32_t edge_bits_of(const CUgraphEdgeData& data);
 

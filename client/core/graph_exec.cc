@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/core/graph_detail.h"
+#include "protocol/limits.h"
 
 namespace farlane::client {
 
@@ -44,6 +45,29 @@ CUresult fetch_parts(Session* s, GraphExec* exec) {
   return CUDA_SUCCESS;
 }
 
+namespace {
+
+// Another instance may have the stand-ins of the graph: it gets new ones, before `exec` or, null, a
+// new instance takes them along. With the graph's lock.
+CUresult give_own_stand_ins(Session* s, Graph* graph, const GraphExec* exec) {
+  std::vector<GraphContents::Move> moves;
+  const CUresult result = graph->contents->replace_shared(
+      graph->device->ordinal, exec == nullptr ? nullptr : &exec->copies, &moves);
+  std::vector<message::StandInMove> list;
+  for (size_t at = 0; result == CUDA_SUCCESS && at < moves.size(); ++at) {
+    list.push_back({moves[at].from, moves[at].to, moves[at].bytes});
+    if (list.size() == protocol::limits::part_items_max || at + 1 == moves.size()) {
+      if (s->post(message::StandInsMove{.graph = graph->id, .moves = list}) == 0) {
+        return kServerLost;
+      }
+      list.clear();
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
 CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
                            CUgraphInstantiateResult* outcome, CUgraphNode* error_node) {
   Call call;
@@ -66,6 +90,8 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
   if (!graph->memory.empty() && graph->instances != 0) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
+  std::lock_guard lock(graph->mutex);
+  call.error = give_own_stand_ins(call.session, graph, nullptr);
   GraphExec* made = call.make(call->graph_execs, graph->device);
   if (made == nullptr) {
     return call.error;
@@ -79,7 +105,6 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
           .graph = graph->id,
           .flags = flags & ~static_cast<uint64_t>(CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD)},
       &answer);
-  std::lock_guard lock(graph->mutex);
   if (outcome != nullptr) {
     *outcome = static_cast<CUgraphInstantiateResult>(answer.reply.outcome);
   }
@@ -92,9 +117,10 @@ CUresult graph_instantiate(CUgraph handle, uint64_t flags, CUgraphExec* exec,
     call->graph_execs.destroy(bits);
     return result;
   }
-  made->copies = graph->copies;
-  made->events = graph->events;
-  if (!graph->functions.empty()) {
+  GraphContents contents = graph->contents->flat(graph->id.bits());
+  made->copies = std::move(contents.copies);
+  made->events = std::move(contents.events);
+  if (!contents.functions.empty()) {
     if (const CUresult told = fetch_parts(call.session, made); told != CUDA_SUCCESS) {
       call->end(call->graph_execs, bits,
                 message::ExecDestroy{.exec = protocol::ExecId::from_bits(bits)});
@@ -247,6 +273,7 @@ CUresult exec_launch(CUgraphExec handle, CUstream stream) {
     return call.error;
   }
   std::lock_guard lock(exec->mutex);
+  std::unique_lock stream_lock(found->graph_launch);
   if (!exec->memory.empty()) {
     call.error = call->graph_memories.launch(
         exec->memory, (exec->flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0);
@@ -274,8 +301,9 @@ CUresult exec_launch(CUgraphExec handle, CUstream stream) {
       return call.error;
     }
   }
-  for (const uint64_t bits : exec->events) {
-    if (Event* event = call->events.find(bits)) {
+  stream_lock.unlock();
+  for (const auto& recorded : exec->events.all()) {
+    if (Event* event = call->events.find(recorded.event)) {
       event->capture.store(0, std::memory_order_release);
       event->recorded_stream.store(found->id.bits(), std::memory_order_release);
       event->recorded_sequence.store(sequence, std::memory_order_release);
@@ -302,15 +330,19 @@ CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdate
   if (graph == nullptr) {
     return call.error;
   }
-  Answer<message::ExecUpdate> answer;
-  const CUresult result =
-      call->ask(message::ExecUpdate{.exec = exec->id, .graph = graph->id}, &answer);
   ObjectCounts objects;  // of the instance till now
+  GraphCopies copies;    // too
   CUevent order = nullptr;
   uint64_t last_stream = 0;
   std::unique_lock graph_lock(graph->mutex, std::defer_lock);
   std::unique_lock exec_lock(exec->mutex, std::defer_lock);
   std::lock(graph_lock, exec_lock);
+  if (const CUresult wrong = give_own_stand_ins(call.session, graph, exec); wrong != CUDA_SUCCESS) {
+    return wrong;
+  }
+  Answer<message::ExecUpdate> answer;
+  const CUresult result =
+      call->ask(message::ExecUpdate{.exec = exec->id, .graph = graph->id}, &answer);
   const auto node = [&](uint32_t number) {
     return number == 0 ? nullptr
                        : node_handle(call.session, bits_of(graph_handle), graph, number - 1);
@@ -321,8 +353,10 @@ CUresult exec_update(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdate
   if (result != CUDA_SUCCESS) {
     return result;
   }
-  exec->copies = graph->copies;
-  exec->events = graph->events;
+  GraphContents contents = graph->contents->flat(graph->id.bits());
+  copies = std::exchange(exec->copies, std::move(contents.copies));
+  exec->knows_names &= exec->copies.take_names(copies);
+  exec->events = std::move(contents.events);
   const CUresult told = exec->calls.empty() ? CUDA_SUCCESS : fetch_parts(call.session, exec);
   retain_objects(call.session, graph->objects);
   objects = std::exchange(exec->objects, graph->objects);

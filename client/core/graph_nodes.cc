@@ -14,7 +14,24 @@ namespace {
 // `how` on the wire.
 enum class NodeChange : uint32_t { kAdd = 0, kInGraph = 1, kInExec = 2 };
 
-// A place, looked up. The graph's lock is held while it exists.
+// What a node of a graph copies from and to host memory.
+CUresult names_in_graph(Session* s, const Graph& graph, uint32_t number,
+                        GraphCopies::Names* names) {
+  Answer<message::CopyNodeGet> answer;
+  const CUresult result = s->ask(message::CopyNodeGet{.graph = graph.id, .node = number}, &answer);
+  for (const bool to_host : {false, true}) {
+    const HostCopy* found =
+        result == CUDA_SUCCESS
+            ? graph.contents->copies.find(to_host ? answer.reply.to : answer.reply.from, to_host)
+            : nullptr;
+    if (found != nullptr) {
+      names->of(to_host) = found->name;
+    }
+  }
+  return result;
+}
+
+// A place, looked up. The graph's lock is held while it exists, and the instance's.
 class Put : public Call {
  public:
   explicit Put(const NodePlace& place) : place_(place) {
@@ -41,10 +58,29 @@ class Put : public Call {
     command->how = static_cast<uint32_t>(how);
     command->dependencies = dependencies;
   }
-  GraphCopies& copies() { return exec != nullptr ? exec->copies : graph->copies; }
-  std::vector<HostFunctionRef>& functions() { return graph->functions; }
+  GraphContents& contents() { return *graph->contents; }
+  GraphCopies& copies() { return exec != nullptr ? exec->copies : contents().copies; }
   ObjectCounts& objects() { return exec != nullptr ? exec->objects : graph->objects; }
-  std::vector<uint64_t>& events() { return exec != nullptr ? exec->events : graph->events; }
+  GraphEvents& events() { return exec != nullptr ? exec->events : contents().events; }
+
+  // The copies from and to host memory that the node made so far.
+  CUresult find_copies(GraphCopies::Names* names) {
+    if (how == NodeChange::kAdd || (copies().empty() && contents().copies.empty())) {
+      return CUDA_SUCCESS;
+    }
+    if (exec != nullptr) {
+      if (!exec->knows_names) {
+        unsupported("changing a copy of an instance that was updated from a graph with others");
+        return CUDA_ERROR_NOT_SUPPORTED;
+      }
+      const auto changed = exec->changed_copies.find({graph->id.bits(), number});
+      if (changed != exec->changed_copies.end()) {
+        *names = changed->second;
+        return CUDA_SUCCESS;
+      }
+    }
+    return names_in_graph(session, *graph, number, names);
+  }
 
   // Posts the command that does it. A new node gets its handle.
   template <class M>
@@ -87,11 +123,15 @@ class Put : public Call {
     if (place_.exec != nullptr) {
       how = NodeChange::kInExec;
       exec = Call::exec(place_.exec);
+      if (exec != nullptr) {
+        exec_lock_ = std::unique_lock(exec->mutex);
+      }
     }
   }
 
   const NodePlace& place_;
   std::unique_lock<std::mutex> lock_;
+  std::unique_lock<std::mutex> exec_lock_;
 };
 
 // What the server says about a node.
@@ -164,20 +204,17 @@ CUresult node_put_copy(const NodePlace& place, const Copy& copy) {
     return wrong;
   }
   // What the node copied before may have been the host's.
-  if (put.how != NodeChange::kAdd && !put.copies().empty()) {
-    Answer<message::CopyNodeGet> before;
-    const CUresult result =
-        put->ask(message::CopyNodeGet{.graph = put.graph->id, .node = put.number}, &before);
-    if (result != CUDA_SUCCESS) {
-      return result;
-    }
-    put.copies().remove(before.reply.from, false);
-    put.copies().remove(before.reply.to, true);
+  GraphCopies::Names names;
+  if (const CUresult result = put.find_copies(&names); result != CUDA_SUCCESS) {
+    return result;
   }
   if (const CUresult result = put.copies().replace_host_ends(put.graph->device->ordinal, !to_device,
-                                                             !from_device, &box);
+                                                             !from_device, &box, &names);
       result != CUDA_SUCCESS) {
     return result;
+  }
+  if (put.exec != nullptr && (names.to_host != 0 || names.from_host != 0)) {
+    put.exec->changed_copies[{put.graph->id.bits(), put.number}] = names;
   }
   message::CopyNode command;
   put.fill(&command);
@@ -240,7 +277,8 @@ CUresult node_put_event(const NodePlace& place, CUevent event, bool wait) {
   command.event = found->id;
   command.wait = wait ? 1 : 0;
   if (!wait) {
-    put.events().push_back(bits_of(event));
+    put.events().put(put.exec != nullptr ? put.graph->id.bits() : GraphEvents::kHere, put.number,
+                     bits_of(event));
   }
   return put.finish(command);
 }
@@ -251,20 +289,17 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
   if (inside == nullptr) {
     return call.error;
   }
-  GraphCopies copies;
-  std::vector<uint64_t> events;
-  std::vector<HostFunctionRef> functions;
+  GraphContentsRef contents;
   ObjectCounts objects;
   {
     std::lock_guard lock(inside->mutex);
     if (!inside->memory.empty()) {
       return CUDA_ERROR_NOT_SUPPORTED;
     }
-    copies = inside->copies;
-    events = inside->events;
-    functions = inside->functions;
+    contents = inside->contents->clone_as_child();
     objects = inside->objects;
   }
+  const GraphContents all = contents->flat(0);
   Put put(place);
   if (!put) {
     return put.error;
@@ -273,16 +308,18 @@ CUresult node_put_child(const NodePlace& place, CUgraph child) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   // Which of the instance's copies and calls were the old child's is not known.
-  if (put.exec != nullptr &&
-      !(put.copies().empty() && put.functions().empty() && copies.empty() && functions.empty())) {
+  if (put.exec != nullptr && !(put.copies().empty() && put.exec->calls.empty() &&
+                               all.copies.empty() && all.functions.empty())) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
   message::ChildNode command;
   put.fill(&command);
   command.child = inside->id;
-  put.copies().add_all(copies);
-  put.events().insert(put.events().end(), events.begin(), events.end());
-  put.functions().insert(put.functions().end(), functions.begin(), functions.end());
+  if (put.exec != nullptr) {
+    put.events().add_all(all.events, 0);
+  } else {
+    put.contents().children[put.number] = std::move(contents);
+  }
   retain_objects(call.session, objects);
   for (const auto& [object, references] : objects) {
     put.objects()[object] += references;
@@ -300,7 +337,6 @@ CUresult node_put_host(const NodePlace& place, CUhostFn function, void* data) {
   }
   const HostFunctionRef made = put->host_functions.add(function, data);
   if (put.how == NodeChange::kInExec) {
-    std::lock_guard lock(put.exec->mutex);
     for (PartCall& call : put.exec->calls) {
       if (call.node == put.number) {
         call.function = made;
@@ -309,7 +345,7 @@ CUresult node_put_host(const NodePlace& place, CUhostFn function, void* data) {
     }
     return CUDA_ERROR_INVALID_VALUE;
   }
-  put.functions().push_back(made);
+  put.contents().node_functions[put.number] = made;
   return put.finish(message::HostNode{.graph = put.graph->id,
                                       .node = put.number,
                                       .how = static_cast<uint32_t>(put.how),
@@ -326,6 +362,9 @@ CUresult node_add_allocation(const NodePlace& place, int device, size_t bytes,
   GraphMemoryRef made;
   if (bytes == 0) {
     return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (put.graph->is_inside) {
+    return CUDA_ERROR_NOT_SUPPORTED;
   }
   if (const CUresult result = put->graph_memories.allocate(device, bytes, std::move(access), &made);
       result != CUDA_SUCCESS) {
@@ -344,6 +383,9 @@ CUresult node_add_free(const NodePlace& place, CUdeviceptr address) {
   Put put(place);
   if (!put) {
     return put.error;
+  }
+  if (put.graph->is_inside) {
+    return CUDA_ERROR_NOT_SUPPORTED;
   }
   GraphMemoryRef found = put->graph_memories.find(address);
   if (found == nullptr || put.graph->memory.has_freed(address)) {
@@ -398,20 +440,33 @@ CUresult node_destroy(CUgraphNode handle) {
     return CUDA_ERROR_NOT_SUPPORTED;
   }
   const uint32_t number = node->number;
-  if (!graph->copies.empty()) {
-    CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
-    Answer<message::CopyNodeGet> before;
-    if (node_type(handle, &type) == CUDA_SUCCESS && type == CU_GRAPH_NODE_TYPE_MEMCPY &&
-        call->ask(message::CopyNodeGet{.graph = graph->id, .node = number}, &before) ==
-            CUDA_SUCCESS) {
-      std::lock_guard lock(graph->mutex);
-      graph->copies.remove(before.reply.from, false);
-      graph->copies.remove(before.reply.to, true);
-    }
+  CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
+  const bool copies = !graph->contents->copies.empty() &&
+                      node_type(handle, &type) == CUDA_SUCCESS && type == CU_GRAPH_NODE_TYPE_MEMCPY;
+  GraphContentsRef child;  // given back without the lock
+  std::unique_lock lock(graph->mutex);
+  GraphCopies::Names names;
+  if (copies && names_in_graph(call.session, *graph, number, &names) == CUDA_SUCCESS) {
+    graph->contents->copies.remove(names);
   }
-  std::lock_guard lock(graph->mutex);
+  graph->contents->events.remove(GraphEvents::kHere, number);
+  graph->contents->node_functions.erase(number);
+  if (const auto found = graph->contents->children.find(number);
+      found != graph->contents->children.end()) {
+    child = std::move(found->second);
+    graph->contents->children.erase(found);
+  }
+  CUgraph inside = nullptr;
+  if (const auto found = graph->children.find(number); found != graph->children.end()) {
+    inside = found->second;
+    graph->children.erase(found);
+  }
   graph->names.erase(number);
   ++graph->destroyed;
+  lock.unlock();
+  if (Graph* named = inside == nullptr ? nullptr : call->graphs.find(bits_of(inside))) {
+    destroy_graph(call.session, bits_of(inside), named);
+  }
   call->graph_nodes.destroy(bits_of(handle));
   return posted(call->post(message::NodeDestroy{.graph = graph->id, .node = number}));
 }
@@ -545,7 +600,7 @@ CUresult node_copy(CUgraphNode handle, Copy* copy) {
   std::lock_guard lock(asked.graph->mutex);
   for (const bool target : {false, true}) {
     const CopyEnd end = end_of(copy, target);
-    if (const HostCopy* host = asked.graph->copies.find(*end.address, target)) {
+    if (const HostCopy* host = asked.graph->contents->copies.find(*end.address, target)) {
       *end.address = host->host;
       *end.place = Place::kHost;
       *end.pitch = host->pitch;
@@ -604,6 +659,11 @@ CUresult node_child(CUgraphNode handle, CUgraph* child) {
     }
     const uint64_t bits = inside->id.bits();
     inside->is_inside = true;
+    if (GraphContentsRef& contents = graph->contents->children[node->number]; contents != nullptr) {
+      inside->contents = contents;
+    } else {
+      contents = inside->contents;
+    }
     Answer<message::GraphChild> answer;
     const CUresult result = call->ask(
         message::GraphChild{.graph = inside->id, .parent = graph->id, .node = node->number},

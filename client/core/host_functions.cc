@@ -40,7 +40,7 @@ CUresult launch_host_function(CUstream stream, CUhostFn function, void* data) {
   const HostFunctionRef made = call->host_functions.add(function, data);
   {
     std::lock_guard lock(call->captures.mutex());
-    capture->functions.push_back(made);
+    capture->contents.functions.push_back(made);
   }
   return posted(call->post(message::HostCaptured{.stream = found->id, .function = made->number}));
 }

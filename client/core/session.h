@@ -64,6 +64,9 @@ struct alignas(64) Stream {
   std::atomic<uint64_t> finished_sequence = 0;  // known to have finished on the device
   // Of the last copy to the host whose data, when it has come, tells that the stream got so far.
   std::atomic<uint64_t> told_by_data = 0;
+  // Held by who launches a graph: a launch may be several commands, which no other launch comes
+  // between.
+  std::mutex graph_launch;
 
   bool is_legacy() const { return id.is_legacy(); }
   // Not a non-blocking stream: ordered with the legacy default stream.

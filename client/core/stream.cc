@@ -355,6 +355,7 @@ CUresult device_reset(int device) {
   call->captures.break_all();
   // Their memory is given back while it still is the program's.
   std::vector<GraphCopies> copies;
+  std::vector<GraphContentsRef> contents;
   call->graph_execs.for_each([&](uint64_t bits, GraphExec& exec) {
     if (exec.device == found) {
       std::lock_guard lock(exec.mutex);
@@ -365,11 +366,12 @@ CUresult device_reset(int device) {
   call->graphs.for_each([&](uint64_t bits, Graph& graph) {
     if (graph.device == found) {
       std::lock_guard lock(graph.mutex);
-      copies.push_back(std::exchange(graph.copies, {}));
+      contents.push_back(std::exchange(graph.contents, nullptr));
       call->graphs.destroy(bits);
     }
   });
   copies.clear();
+  contents.clear();
   // Every name of the device is gone, as in CUDA.
   call->streams.for_each([&](uint64_t bits, Stream& stream) {
     if (stream.device == found) {
