@@ -85,7 +85,8 @@ void destroy(cudaGraph_t graph) {
 // memory changes between the launches. `as`: the graph itself, a clone, or a child of another.
 enum class As { kItself, kClone, kChild };
 void two_at_once(const char* name, As as) {
-  check::DeviceArray<int> data(std::vector<int>{0}), list(std::vector<int>(2)), used(std::vector<int>{0});
+  check::DeviceArray<int> data(std::vector<int>{0}), list(std::vector<int>(2)),
+      used(std::vector<int>{0});
   cudaEvent_t first_event, second_event;
   CUDA_CHECK(cudaEventCreateWithFlags(&first_event, cudaEventDisableTiming));
   CUDA_CHECK(cudaEventCreateWithFlags(&second_event, cudaEventDisableTiming));
@@ -140,7 +141,8 @@ void two_at_once(const char* name, As as) {
 
 // One graph updates two instances.
 void two_updated() {
-  check::DeviceArray<int> data(std::vector<int>{0}), list(std::vector<int>(2)), used(std::vector<int>{0});
+  check::DeviceArray<int> data(std::vector<int>{0}), list(std::vector<int>(2)),
+      used(std::vector<int>{0});
   cudaEvent_t events[2];
   int in = 0;
   Gate gates[2];
@@ -292,7 +294,8 @@ void changed_and_updated(const char* name, bool calls) {
                          cudaGraphNode_t* first_copy) {
     cudaGraph_t graph = make_graph();
     // Numbers of nodes are used up by nodes that are gone, too.
-    if (numbers_differ) CUDA_CHECK(cudaGraphDestroyNode(add_kernel(graph, {}, add, spare.get(), 1)));
+    if (numbers_differ)
+      CUDA_CHECK(cudaGraphDestroyNode(add_kernel(graph, {}, add, spare.get(), 1)));
     cudaGraphNode_t before = add_kernel(graph, {}, add, spare.get(), 1);
     *first_copy = add_copy(graph, {before}, first_to, data.get(), cudaMemcpyDeviceToHost);
     if (calls) before = add_host(graph, {before}, nothing, nullptr);
