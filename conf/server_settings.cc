@@ -116,6 +116,11 @@ constexpr conf::Setting kSettings[] = {
         "copies.lane_share_bytes", "FARLANE_GPUSERVERD_LANE_SHARE_BYTES", 0, 1 * kGiB,
         "A copy to the program uses one of those connections for each so many of its bytes, but at "
         "least four if there are. 0 uses all for every copy."),
+    conf::integer<&S::lane_nap_us>(
+        "copies.lane_nap_us", "FARLANE_GPUSERVERD_LANE_NAP_US", 0, 1000,
+        "How long a worker sleeps between two looks at what those connections have brought while "
+        "much of a copy to the GPU is still to come and nothing else is under way. The processor "
+        "is then theirs. 0 keeps it busy looking."),
     conf::bytes<&S::wake_bytes>("copies.wake_bytes", "FARLANE_GPUSERVERD_WAKE_BYTES", 0, 8 * kMiB,
                                 "How much more of a piece of a copy must have come over TCP before "
                                 "the thread that waits for "

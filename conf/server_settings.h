@@ -41,6 +41,7 @@ struct ServerSettings {
   int64_t lane_chunk_bytes = 2 * conf::kMiB;
   int64_t lane_slots = 4;
   int64_t lane_share_bytes = 2 * conf::kMiB;
+  int64_t lane_nap_us = 0;
   int64_t wake_bytes = 256 * conf::kKiB;
   int64_t shared_bytes_max = 64 * conf::kGiB;
 

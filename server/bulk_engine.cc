@@ -173,6 +173,12 @@ Clock::time_point BulkEngine::silent_since() const {
   return waits && writing_.empty() ? last_arrival_ : Clock::time_point::max();
 }
 
+uint64_t BulkEngine::bytes_to_come() const {
+  uint64_t bytes = 0;
+  for (const auto& [command, copy] : ins_) bytes += copy.total_bytes - copy.issued_bytes;
+  return bytes;
+}
+
 // ------------------------------------------------------------------------------ to the client
 
 BulkOut* BulkEngine::find_out(uint64_t command) {
@@ -193,7 +199,7 @@ BulkOut* BulkEngine::begin_out(BulkOut copy) {
 // False: no slot is free.
 bool BulkEngine::issue_piece(BulkOut* copy) {
   Reading piece;
-  piece.slot = lanes_.acquire_out();
+  piece.slot = lanes_.acquire_out(queue_of(reading_, copy->stream).size());
   if (piece.slot == nullptr) return false;
   piece.copy = copy;
   piece.offset = copy->issued_bytes;

@@ -88,6 +88,10 @@ class BulkEngine {
 
   // Takes back slots that the device has read. True when there was one.
   bool recycle();
+  // Of copies to the devices whose commands have begun: bytes that have not arrived.
+  uint64_t bytes_to_come() const;
+  // No copy to the client is under way.
+  bool only_takes() const { return outs_.empty(); }
   // Something is with the devices that must be looked after.
   bool is_active() const { return !reading_.empty() || !writing_.empty(); }
 

@@ -39,6 +39,10 @@ constexpr int kSleepPart = 64;
 // A slower network than this is none: how long the largest frame may take, beside the time that a
 // client may be silent.
 constexpr auto kLargestFrameTime = std::chrono::seconds(64);  // 8 MiB at 1 Mb/s
+// Naps between looks at lanes: only with so much of a copy to come that its end is not delayed, and
+// as long as something does come.
+constexpr uint64_t kNapBytesMin = 8 * 1024 * 1024;
+constexpr auto kNapsMax = std::chrono::milliseconds(5);
 // How long a goodbye may take to leave.
 constexpr auto kGoodbyeTime = std::chrono::seconds(1);
 
@@ -85,7 +89,10 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
           {static_cast<uint32_t>(settings.lanes_max),
            static_cast<size_t>(settings.lane_chunk_bytes), static_cast<size_t>(settings.lane_slots),
            settings.handshake_timeout_ms, static_cast<uint64_t>(settings.lane_share_bytes)},
-          [this] { channel_.wake(); }),
+          [this] {
+            // An exchange, and not a look: either the nap's end is seen here, or there what came.
+            if (naps_.fetch_add(0) == 0) channel_.wake();
+          }),
       bulk_(driver_, outbox_, lanes_, [this](Device& device) { return make_current(device); }),
       shared_(driver_, static_cast<uint64_t>(settings.shared_bytes_max)),
       images_(settings.module_cache_dir, static_cast<uint64_t>(settings.module_cache_bytes_max)),
@@ -146,6 +153,7 @@ SessionEnd Executor::run() {
       last_progress_ = now;
       continue;
     }
+    if (may_nap() && nap()) continue;
     if (now - last_progress_ < spin.now()) {
       __builtin_ia32_pause();
       continue;
@@ -357,6 +365,26 @@ bool Executor::resume() {
   stalled_begin_ = 0;
   stalled_body_ = {};
   copies_.end_frame();
+  return true;
+}
+
+// The lanes move a large copy and need this thread now and then only, but all of the processor.
+bool Executor::may_nap() const {
+  return settings_.lane_nap_us != 0 && bulk_.only_takes() && waits_.empty() &&
+         waiting_asks_.empty() && groups_.empty() && ipc_asks_.empty() && !copies_.has_pieces() &&
+         !outbox_.is_blocked() && bulk_.bytes_to_come() >= kNapBytesMin;
+}
+
+// False: it is time for what a longer wait looks after.
+bool Executor::nap() {
+  const auto now = Clock::now();
+  if (now - last_progress_ > kNapsMax) return false;
+  lane_naps_.fetch_add(1, std::memory_order_relaxed);
+  naps_.exchange(1);
+  channel_.wait(may_receive() && !body_has_no_place_, false,
+                now + std::chrono::microseconds(settings_.lane_nap_us));
+  naps_.exchange(0);
+  if (copies_.recycle()) body_has_no_place_ = false;
   return true;
 }
 

@@ -86,6 +86,8 @@ class Executor final : private transport::FrameSink {
   // What the client must know for that; made here unless somebody else did. Before run().
   void set_session_token(std::string token) { lanes_.set_token(std::move(token)); }
   const Lanes& lanes() const { return lanes_; }
+  // How often it slept because only lanes had work. Any thread.
+  uint64_t lane_naps() const { return lane_naps_.load(std::memory_order_relaxed); }
 
   // --- one per command; called by the generated dispatch. False stops the frame.
   bool on(const RecordHeader& header, const message::Control& control);
@@ -275,6 +277,8 @@ class Executor final : private transport::FrameSink {
   bool is_stalled() const { return stalled_bytes_ != 0; }
   bool may_receive() const;
   void wait_for_something();
+  bool may_nap() const;
+  bool nap();
   void check_requests();
   void say_goodbye();
   void pulse_loop(int64_t interval_ms);
@@ -437,6 +441,8 @@ class Executor final : private transport::FrameSink {
   // Order matters: events and slots go back to pools and devices that outlive them.
   Outbox outbox_;
   CopyEngine copies_;
+  std::atomic<int> naps_ = 0;  // until a time that is near: lanes need not wake it
+  std::atomic<uint64_t> lane_naps_ = 0;
   Lanes lanes_;
   BulkEngine bulk_;
   SharedHost shared_;

@@ -31,6 +31,9 @@ constexpr auto kWaitSlice = std::chrono::seconds(1);
 constexpr auto kRefusalTime = std::chrono::seconds(1);
 // Frames taken between two looks at what is to be sent.
 constexpr int kFramesPerTurn = 4;
+// A stream may wait for the device with so many times the slots that are left to others: one alone
+// has three quarters of them, the next three quarters of the rest.
+constexpr size_t kPartOfFree = 3;
 }  // namespace
 
 class Lanes::Lane final : private transport::FrameSink {
@@ -404,9 +407,9 @@ void Lanes::release_in(LaneSlot* slot) {
   if (lane != nullptr) lane->release(slot);
 }
 
-LaneSlot* Lanes::acquire_out() {
+LaneSlot* Lanes::acquire_out(size_t held) {
   const std::scoped_lock lock(mutex_);
-  if (free_out_.empty()) return nullptr;
+  if (free_out_.empty() || held >= kPartOfFree * free_out_.size()) return nullptr;
   LaneSlot* slot = free_out_.back();
   free_out_.pop_back();
   return slot;

@@ -92,8 +92,9 @@ class Lanes {
   size_t open_lanes() const { return open_.load(std::memory_order_acquire); }
   size_t chunk_bytes() const { return options_.chunk_bytes; }
   uint64_t share_bytes() const { return options_.share_bytes; }
-  // Null while all are in use.
-  LaneSlot* acquire_out();
+  // For a stream that already has `held` of them waiting for the device. Null while all are in use,
+  // or too few would be left to other streams: one that is held up keeps what it has.
+  LaneSlot* acquire_out(size_t held);
   void release_out(LaneSlot* slot);
   void send(const LeavingChunk& chunk);
   // Pieces that were to be sent, and those that the network has taken.

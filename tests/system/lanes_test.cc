@@ -306,6 +306,53 @@ TEST(Lanes, AQuestionIsAnsweredWhileACopyToTheHostWaits) {
   EXPECT_EQ(client::stream_synchronize(held.stream), CUDA_SUCCESS);
 }
 
+TEST(Lanes, TheWorkerNapsWhileOnlyTheyHaveWorkUnlessThatIsOff) {
+  constexpr size_t kBytes = 64 * kMiB;
+  for (const int64_t nap_us : {0, 50}) {
+    RigOptions options = with_lanes(2);
+    options.server.lane_nap_us = nap_us;
+    Rig rig(options);
+    CUdeviceptr data = 0;
+    ASSERT_EQ(client::memory_allocate(0, kBytes, &data), CUDA_SUCCESS);
+    for (uint64_t round = 0; round < 2; ++round) {
+      const std::vector<uint32_t> sent = words(kBytes / 4, round);
+      ASSERT_EQ(to_device(data, sent.data(), kBytes, nullptr, false), CUDA_SUCCESS);
+      std::vector<uint32_t> got(sent.size());
+      ASSERT_EQ(to_host(got.data(), data, kBytes, nullptr, false), CUDA_SUCCESS);
+      ASSERT_EQ(got, sent);
+    }
+    EXPECT_EQ(rig.lane_naps() != 0, nap_us != 0);
+  }
+}
+
+// As in CUDA, where a copy that waits for its stream occupies nothing that another one needs.
+TEST(Lanes, ACopyToTheHostBehindAHeldStreamLeavesSlotsToOthers) {
+  RigOptions options = with_lanes(2);
+  Rig rig(options);
+  HeldStream held;
+  CUstream other = nullptr;
+  void* pinned = nullptr;
+  constexpr size_t kLarge = 8 * kMiB;
+  constexpr size_t kSmall = 512 * kKiB;
+  ASSERT_EQ(held.make(kLarge), CUDA_SUCCESS);
+  ASSERT_EQ(client::stream_create(0, CU_STREAM_NON_BLOCKING, 0, &other), CUDA_SUCCESS);
+  ASSERT_EQ(client::host_allocate(kLarge, 0, &pinned), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(held.data, 9, kLarge / 4, held.stream), CUDA_SUCCESS);
+  ASSERT_EQ(client::stream_synchronize(held.stream), CUDA_SUCCESS);
+  ASSERT_EQ(held.hold(), CUDA_SUCCESS);
+  ASSERT_EQ(to_host(pinned, held.data, kLarge, held.stream, true), CUDA_SUCCESS);
+  std::vector<uint32_t> got(kSmall / 4);
+  auto copied = rig.start([&] { return to_host(got.data(), held.data, kSmall, other, false); });
+  EXPECT_EQ(copied.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  held.gate.open();
+  EXPECT_EQ(copied.get(), CUDA_SUCCESS);
+  EXPECT_EQ(got, std::vector<uint32_t>(kSmall / 4, 9));
+  ASSERT_EQ(client::stream_synchronize(held.stream), CUDA_SUCCESS);
+  const auto* host = static_cast<const uint32_t*>(pinned);
+  EXPECT_EQ(std::vector<uint32_t>(host, host + kLarge / 4), std::vector<uint32_t>(kLarge / 4, 9));
+  EXPECT_EQ(client::host_free(pinned), CUDA_SUCCESS);
+}
+
 // More than all slots hold, behind a kernel that waits: lanes stop reading, nothing is lost.
 TEST(Lanes, ABlockedStreamHoldsTheSenderUp) {
   RigOptions options = with_lanes(2);

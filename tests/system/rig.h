@@ -107,6 +107,11 @@ class Rig {
   server::SessionEnd wait_for_worker();
   const std::string& worker_text() const { return end_text_; }
   uint64_t executed() const { return executor_->executed(); }
+  // While the worker, with a thread of its own, lives.
+  uint64_t lane_naps() {
+    const std::scoped_lock lock(lanes_mutex_);
+    return lane_executor_ == nullptr ? 0 : lane_executor_->lane_naps();
+  }
 
  private:
   void serve();
