@@ -60,12 +60,12 @@ bool Executor::on(const RecordHeader& header, const message::MemoryOpen& open) {
   CUresult result = CUDA_SUCCESS;
   Device* device = find_device(header, open.device, &result);
   if (device == nullptr) return answer(header.sequence, message::MemoryOpenReply{}, result);
-  const auto [found, fresh] = memories_.try_emplace(open.memory);
-  if (!fresh) return fault(header, fmt::format("memory {} exists", open.memory));
-  found->second.device = device;
   if (ipc_ == nullptr) {
     return answer(header.sequence, message::MemoryOpenReply{}, CUDA_ERROR_NOT_SUPPORTED);
   }
+  const auto [found, fresh] = memories_.try_emplace(open.memory);
+  if (!fresh) return fault(header, fmt::format("memory {} exists", open.memory));
+  found->second.device = device;
   IpcAsk ask{.op = protocol::Op::kMemoryOpen, .name = text_of(open.name)};
   ask.memory_name = open.memory;
   ask.device = device;
@@ -192,6 +192,7 @@ void Executor::finish_memory_open(const IpcAsk& ask, uint64_t sequence, const Ip
       name->second.physical = std::move(opened);
     }
   }
+  if (result != CUDA_SUCCESS) memories_.erase(ask.memory_name);  // nobody releases it
   reply.bytes = bytes;
   answer(sequence, reply, result);
 }

@@ -39,6 +39,8 @@ CUresult Executor::create_memory(const WaitingAsk& ask, bool* deferred) {
                                   &found->second.physical);
   // Memory on its way out may be what is missing.
   *deferred = result == CUDA_ERROR_OUT_OF_MEMORY && has_release_pending(*ask.device);
+  // Nobody releases what was never made.
+  if (result != CUDA_SUCCESS && !*deferred) memories_.erase(found);
   return result;
 }
 

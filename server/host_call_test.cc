@@ -254,6 +254,8 @@ TEST_P(HostCall, MemoryThatNobodyMadeIsNotReleased) {
 TEST_P(HostCall, TooMuchMemoryIsToldAtOnce) {
   EXPECT_EQ(c().ask(message::MemoryCreate{5, 0, 0, uint64_t{1} << 44}).result,
             CUDA_ERROR_OUT_OF_MEMORY);
+  // Nothing is left of it: its name is free.
+  EXPECT_EQ(c().ask(message::MemoryCreate{5, 0, 0, kGranule}).result, CUDA_SUCCESS);
   EXPECT_EQ(c().executor->end(), SessionEnd::kNotYet);
 }
 

@@ -112,19 +112,55 @@ CUresult context_create(int device, unsigned flags, CUcontext* context) {
   made->device = found;
   made->flags = flags;
   made->primary = false;
+  call->context_goods.begin_context();
   *context = handle_of<CUcontext>(bits);
   return CUDA_SUCCESS;
 }
+
+void note_made(Session* s, uint64_t name) {
+  if (!s->context_goods.any()) {
+    return;
+  }
+  const uint64_t current = bits_of(context_current());
+  const Context* context = s->contexts.find(current);
+  if (context != nullptr && !context->primary) {
+    s->context_goods.add(current, name);
+  }
+}
+
+namespace {
+
+void end_good(Session* s, uint64_t name) {
+  if (s->streams.find(name) != nullptr) {
+    (void)stream_destroy(handle_of<CUstream>(name));
+  } else if (s->events.find(name) != nullptr) {
+    (void)event_destroy(handle_of<CUevent>(name));
+  } else if (s->modules.find(name) != nullptr) {
+    (void)module_unload(handle_of<CUmodule>(name));
+  } else if (s->device_of(name) != nullptr) {
+    (void)memory_free(name);
+  } else {
+    (void)host_free(reinterpret_cast<void*>(name));
+  }
+}
+
+}  // namespace
 
 CUresult context_destroy(CUcontext context) {
   const Context* found = find_context(context);
   if (found == nullptr || found->primary) {
     return CUDA_ERROR_INVALID_CONTEXT;
   }
-  session_if_any()->contexts.destroy(bits_of(context));
+  Session* const s = session_if_any();
+  if (!s->contexts.destroy(bits_of(context))) {
+    return CUDA_ERROR_INVALID_CONTEXT;  // another thread was quicker
+  }
   contexts_changed();
   if (context_current() == context) {
     --t_stack.depth;
+  }
+  for (const uint64_t name : s->context_goods.end_context(bits_of(context))) {
+    end_good(s, name);
   }
   return CUDA_SUCCESS;
 }

@@ -31,6 +31,14 @@ Event* answerable(Call* call, CUevent event) {
 }  // namespace
 
 CUresult event_create(int device, unsigned flags, CUevent* event) {
+  const CUresult result = make_event(device, flags, event);
+  if (result == CUDA_SUCCESS) {
+    note_made(session_if_any(), bits_of(*event));
+  }
+  return result;
+}
+
+CUresult make_event(int device, unsigned flags, CUevent* event) {
   Call call;
   Device* found = call.device(device);
   if (found == nullptr) {
@@ -66,6 +74,7 @@ CUresult event_destroy(CUevent event) {
     std::lock_guard lock(call->shared_memory.mutex);
     call->shared_memory.shared.erase(bits_of(event));
   }
+  call->context_goods.remove(id.bits());
   // Another thread may have been quicker.
   return call->end(call->events, id.bits(), message::EventDestroy{.event = id})
              ? CUDA_SUCCESS

@@ -20,7 +20,7 @@ CUresult make_stand_in(int device, size_t bytes, std::shared_ptr<StandIn>* out) 
   const RelaxedCapture ours;
   auto made = std::make_shared<StandIn>();
   made->bytes = bytes;
-  const CUresult result = memory_allocate(device, bytes, &made->address);
+  const CUresult result = make_block(device, bytes, &made->address);
   if (result == CUDA_SUCCESS) {
     *out = std::move(made);
   }

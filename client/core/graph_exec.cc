@@ -226,8 +226,7 @@ CUresult mark_launch(Session* s, GraphExec* exec, const Stream& stream, CUstream
     event_destroy(std::exchange(exec->order, nullptr));
   }
   if (exec->order == nullptr) {
-    const CUresult made =
-        event_create(stream.device->ordinal, CU_EVENT_DISABLE_TIMING, &exec->order);
+    const CUresult made = make_event(stream.device->ordinal, CU_EVENT_DISABLE_TIMING, &exec->order);
     if (made != CUDA_SUCCESS) {
       return made;
     }

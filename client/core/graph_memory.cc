@@ -32,7 +32,7 @@ CUresult GraphMemories::allocate(int device, size_t bytes, std::vector<CUmemAcce
   auto made = std::make_shared<GraphMemory>();
   {
     const RelaxedCapture ours;
-    const CUresult result = memory_allocate(device, bytes, &made->address);
+    const CUresult result = make_block(device, bytes, &made->address);
     if (result != CUDA_SUCCESS) {
       made->address = 0;
       return result;

@@ -161,12 +161,18 @@ CUresult host_allocate(size_t bytes, unsigned flags, void** address) {
   std::lock_guard lock(memory.mutex);
   memory.ranges[reinterpret_cast<uint64_t>(at)] = {bytes, flags, false, id, shared};
   *address = at;
+  if (Session* s = session_if_any(); s != nullptr) {
+    note_made(s, reinterpret_cast<uint64_t>(at));
+  }
   return CUDA_SUCCESS;
 }
 
 CUresult host_free(void* address) {
   if (const CUresult refused = check_captures(); refused != CUDA_SUCCESS) {
     return refused;
+  }
+  if (Session* s = session_if_any(); s != nullptr) {
+    s->context_goods.remove(reinterpret_cast<uint64_t>(address));
   }
   PinnedMemory& memory = pinned();
   Pinned freed;

@@ -22,7 +22,7 @@ CUresult module_on(Library* library, int device, CUmodule* module) {
   for (const message::JitOption& one : library->jit_options) {
     options.push_back({one.id, one.value});
   }
-  const CUresult result = module_load_with(device, library->images, options, module, nullptr);
+  const CUresult result = load_module(device, library->images, options, module, nullptr);
   if (result == CUDA_SUCCESS) {
     known = *module;
   }

@@ -38,6 +38,14 @@ bool Device::avoid_fences() {
 }
 
 CUresult memory_allocate(int device, size_t bytes, CUdeviceptr* address) {
+  const CUresult result = make_block(device, bytes, address);
+  if (result == CUDA_SUCCESS) {
+    note_made(session_if_any(), *address);
+  }
+  return result;
+}
+
+CUresult make_block(int device, size_t bytes, CUdeviceptr* address) {
   Call call;
   call.check_unsafe();
   Device* found = call.device(device);
@@ -63,6 +71,7 @@ CUresult memory_free(CUdeviceptr address) {
   if (owner == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  call->context_goods.remove(address);
   std::lock_guard lock(owner->memory_mutex);
   return owner->memory.free(address, AddressSpace::kAnyStream) ? CUDA_SUCCESS
                                                                : CUDA_ERROR_INVALID_VALUE;
@@ -102,6 +111,7 @@ CUresult memory_free_async(CUdeviceptr address, CUstream stream) {
   if (owner == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  call->context_goods.remove(address);
   std::lock_guard lock(owner->memory_mutex);
   return owner->memory.free(address, user->id.bits()) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }

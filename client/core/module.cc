@@ -132,6 +132,15 @@ CUresult module_jit_outcome(CUmodule module, JitOutcome* outcome) {
 
 CUresult module_load_with(int device, std::span<const void* const> images,
                           std::span<const JitOption> options, CUmodule* module, std::string* log) {
+  const CUresult result = load_module(device, images, options, module, log);
+  if (result == CUDA_SUCCESS) {
+    note_made(session_if_any(), bits_of(*module));
+  }
+  return result;
+}
+
+CUresult load_module(int device, std::span<const void* const> images,
+                     std::span<const JitOption> options, CUmodule* module, std::string* log) {
   Call call;
   Device* found = call.device(device);
   if (found == nullptr) {
@@ -181,6 +190,7 @@ CUresult module_unload(CUmodule module) {
   }
   const protocol::ModuleId id = found->id;
   Device* const owner = found->device;
+  call->context_goods.remove(id.bits());
   if (!call->modules.retire(id.bits())) {
     return CUDA_ERROR_INVALID_HANDLE;  // another thread was quicker
   }

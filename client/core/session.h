@@ -25,6 +25,7 @@
 #include "client/core/api.h"
 #include "client/core/capture.h"
 #include "client/core/command_log.h"
+#include "client/core/context_goods.h"
 #include "client/core/courier.h"
 #include "client/core/graph.h"
 #include "client/core/graph_memory.h"
@@ -52,6 +53,7 @@ namespace farlane::client {
 namespace message = protocol::message;
 class Session;
 struct Device;
+struct JitOption;
 
 // Apart from its neighbours in the table: each may be posted to by another thread.
 struct alignas(64) Stream {
@@ -407,6 +409,7 @@ class Session {
   SharedMemory shared_memory;
   TensorMaps tensor_maps;
   StreamAttributes stream_attributes;
+  ContextGoods context_goods;
 
   std::atomic<uint64_t> next_ticket = 1;
   std::atomic<uint64_t> next_unique_id = 1;
@@ -467,6 +470,14 @@ CUresult check_copy_ends(Session* s, const Copy& box, bool* to_device, bool* fro
 uint64_t post_host_call(Session* s, Stream* stream, std::function<void(CUresult status)> function);
 // From device to host memory of any kind, without waiting.
 CUresult copy_to_host_later(const Copy& box, CUstream stream);
+
+// Something was made that goes with the thread's current context, if that is one of cuCtxCreate.
+void note_made(Session* s, uint64_t name);
+// memory_allocate, event_create and module_load_with for what goes with no context.
+CUresult make_block(int device, size_t bytes, CUdeviceptr* address);
+CUresult make_event(int device, unsigned flags, CUevent* event);
+CUresult load_module(int device, std::span<const void* const> images,
+                     std::span<const JitOption> options, CUmodule* module, std::string* log);
 
 // Contexts were destroyed, or the session they belong to was: threads look their device up anew.
 void contexts_changed();

@@ -149,6 +149,7 @@ CUresult stream_create(int device, unsigned flags, int priority, CUstream* strea
       .stream = made->id, .device = found->server_ordinal, .flags = flags, .priority = priority});
   found->memory_changed();
   *stream = handle_of<CUstream>(made->id.bits());
+  note_made(call.session, made->id.bits());
   return CUDA_SUCCESS;
 }
 
@@ -161,6 +162,7 @@ CUresult stream_destroy(CUstream stream) {
   call->captures.destroyed(*found);
   const protocol::StreamId id = found->id;
   Device* const owner = found->device;
+  call->context_goods.remove(id.bits());
   if (!call->end(call->streams, id.bits(), message::StreamDestroy{.stream = id})) {
     return CUDA_ERROR_INVALID_HANDLE;  // another thread was quicker
   }
@@ -401,6 +403,7 @@ CUresult device_reset(int device) {
     std::lock_guard lock(found->memory_mutex);
     found->memory.clear();
   }
+  call->context_goods.clear();
   call->virtual_memory.forget(found->ordinal);
   forget_opened(call.session, found->ordinal);
   if (result == CUDA_SUCCESS) {

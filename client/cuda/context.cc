@@ -1,5 +1,6 @@
 // Contexts. A device has one primary context; created ones are further names that share its
-// resources. The stack of current contexts is the core's, so that all façades see the same one.
+// resources, and take with them what was made while they were current. The stack of current
+// contexts is the core's, so that all façades see the same one.
 #include <atomic>
 
 #include "client/cuda/driver.h"
