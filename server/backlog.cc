@@ -229,8 +229,8 @@ Turn Backlog::turn_of(const protocol::Record& record) const {
   return op == protocol::Op::kStreamQuery ? Turn::kNotReady : Turn::kLater;
 }
 
-bool Backlog::keep(const protocol::Record& record, std::span<const std::byte> body, bool tried) {
-  const bool host_call = may_take_long(record);
+bool Backlog::keep(const protocol::Record& record, std::span<const std::byte> body, Tried tried) {
+  const bool host_call = may_take_long(record) || tried == Tried::kMayWaitLong;
   const size_t bytes_max = host_call || has_host_calls() ? kBytesMaxForHostCalls : kBytesMax;
   if (bytes_ + record.header.bytes + body.size() > bytes_max) return false;
   Entry entry;
@@ -241,8 +241,9 @@ bool Backlog::keep(const protocol::Record& record, std::span<const std::byte> bo
   entry.record.payload = {reinterpret_cast<const std::byte*>(entry.words.get()),
                           record.payload.size()};
   entry.touches = touches_of(record);
-  entry.tried = tried;
-  tried_ += tried ? 1 : 0;
+  entry.tried = tried != Tried::kNotYet;
+  entry.may_take_long = host_call;
+  tried_ += entry.tried ? 1 : 0;
   host_calls_ += host_call ? 1 : 0;
   bytes_ += record.header.bytes + body.size();
   held_.add(entry.touches);
@@ -254,8 +255,17 @@ bool Backlog::keep(const protocol::Record& record, std::span<const std::byte> bo
 std::list<Backlog::Entry>::iterator Backlog::erase(std::list<Entry>::iterator entry) {
   bytes_ -= entry->record.header.bytes + entry->body.size();
   tried_ -= entry->tried ? 1 : 0;
-  host_calls_ -= may_take_long(entry->record) ? 1 : 0;
+  host_calls_ -= entry->may_take_long ? 1 : 0;
   return entries_.erase(entry);
+}
+
+bool Backlog::try_again(Entry* entry, const Execute& execute) {
+  const Tried tried = execute(entry->record, entry->body);
+  if (tried == Tried::kMayWaitLong && !entry->may_take_long) {
+    entry->may_take_long = true;
+    ++host_calls_;
+  }
+  return tried == Tried::kDone;
 }
 
 bool Backlog::retry(const Execute& execute) {
@@ -268,7 +278,7 @@ bool Backlog::retry(const Execute& execute) {
       continue;
     }
     --left;
-    if (!execute(entry->record, entry->body)) {
+    if (!try_again(&*entry, execute)) {
       ++entry;
       continue;
     }
@@ -280,7 +290,7 @@ bool Backlog::retry(const Execute& execute) {
   Held held;
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     if (!entry->tried && !held.conflicts(entry->touches)) {
-      if (execute(entry->record, entry->body)) {
+      if (try_again(&*entry, execute)) {
         entry = erase(entry);
         continue;
       }

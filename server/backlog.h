@@ -43,6 +43,14 @@ enum class Turn : uint8_t {
   kNotReady,  // it asks whether something here has finished
 };
 
+// What became of a command that was begun.
+enum class Tried : uint8_t {
+  kNotYet,  // nothing: it was not
+  kDone,
+  kWaits,
+  kMayWaitLong,  // until the client ends it
+};
+
 class Backlog {
  public:
   using IsBlocking = std::function<bool(protocol::StreamId)>;
@@ -57,9 +65,8 @@ class Backlog {
   // Of the oldest command here. Not empty.
   uint64_t first_sequence() const { return entries_.front().record.header.sequence; }
   Turn turn_of(const protocol::Record& record) const;
-  // Keeps a copy of it and of its body. `tried`: it was begun and could not go on. False: there is
-  // no room.
-  bool keep(const protocol::Record& record, std::span<const std::byte> body, bool tried);
+  // Keeps a copy of it and of its body. False: there is no room.
+  bool keep(const protocol::Record& record, std::span<const std::byte> body, Tried tried);
   // While the client's own work is waited for, its answer must get through, so that the log itself
   // may not wait: there is more room then. The same while other ranks are waited for: the client
   // may end that.
@@ -68,9 +75,8 @@ class Backlog {
   // Commands kept since the start.
   uint64_t kept() const { return kept_; }
 
-  // Tries again, in order, what nothing before it holds up. `execute` is false for a command that
-  // cannot go on yet. True when one was done.
-  using Execute = std::function<bool(const protocol::Record&, std::span<std::byte> body)>;
+  // Tries again, in order, what nothing before it holds up. True when one was done.
+  using Execute = std::function<Tried(const protocol::Record&, std::span<std::byte> body)>;
   bool retry(const Execute& execute);
 
  private:
@@ -80,6 +86,7 @@ class Backlog {
     protocol::Record record;
     Touches touches;
     bool tried = false;
+    bool may_take_long = false;
   };
   // What entries touch, together.
   struct Held {
@@ -102,6 +109,7 @@ class Backlog {
   };
 
   Touches touches_of(const protocol::Record& record) const;
+  bool try_again(Entry* entry, const Execute& execute);
   std::list<Entry>::iterator erase(std::list<Entry>::iterator entry);
   static bool meet(const std::vector<uint32_t>& some, const std::unordered_set<uint32_t>& held);
 

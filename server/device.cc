@@ -191,7 +191,11 @@ CUresult Device::destroy_streams() {
   for (const StreamRef& stream : streams_) driver_.cuStreamDestroy(stream->handle);
   streams_.clear();
   orphans_.clear();
-  if (legacy_ != nullptr) legacy_->finished = legacy_->posted;
+  if (legacy_ != nullptr) {
+    legacy_->finished = legacy_->posted;
+    legacy_->far_marks.clear();  // the pool of their events goes before it
+    legacy_->far_since.reset();
+  }
   return idle;
 }
 

@@ -317,9 +317,13 @@ bool Executor::execute_record(const protocol::Record& record, std::span<std::byt
   if (turn == Turn::kNow && !stall_) return false;
   // Where its data lie in the frame's body, the frame waits with it; but nothing may stand in the
   // way of the client's answer to a host call.
-  const bool for_host_call = backlog_.has_host_calls() || Backlog::may_take_long(record);
+  const Tried tried = !stall_                                ? Tried::kNotYet
+                      : std::exchange(stall_is_long_, false) ? Tried::kMayWaitLong
+                                                             : Tried::kWaits;
+  const bool for_host_call =
+      backlog_.has_host_calls() || Backlog::may_take_long(record) || tried == Tried::kMayWaitLong;
   if (!about_host_call && (for_host_call || (settings_.overtaking && body.empty())) &&
-      backlog_.keep(record, body, stall_)) {
+      backlog_.keep(record, body, tried)) {
     stall_ = false;
     return true;
   }
@@ -346,12 +350,13 @@ bool Executor::retry_backlog() {
   if (backlog_.is_empty() || end_ != SessionEnd::kNotYet) return false;
   copies_.recycle();
   return backlog_.retry([&](const protocol::Record& record, std::span<std::byte> body) {
-    if (end_ != SessionEnd::kNotYet) return false;
+    if (end_ != SessionEnd::kNotYet) return Tried::kWaits;
     clocks_.begin();
     const bool done = dispatch(record, body);
     clocks_.end(record.header.op, false);  // counted when it was kept
     stall_ = false;
-    return done;
+    const bool is_long = std::exchange(stall_is_long_, false);
+    return done ? Tried::kDone : is_long ? Tried::kMayWaitLong : Tried::kWaits;
   });
 }
 

@@ -332,6 +332,9 @@ class Executor final : private transport::FrameSink {
   Graph* find_node(const RecordHeader& header, protocol::GraphId id, uint32_t number,
                    CUgraphNode* node, CUresult* result);
   void add_event(Graph* graph, const GraphEvent& event);
+  // So much of the stream waits in the driver that more of it might make the driver wait, too: then
+  // the command must be tried again (stall_).
+  bool is_far_ahead(Stream& stream);
   CUresult make_current(Device& device);
   CUresult fence_devices();
   bool is_blocking(protocol::StreamId id);
@@ -489,6 +492,7 @@ class Executor final : private transport::FrameSink {
   size_t stalled_bytes_ = 0;
   std::span<std::byte> stalled_body_;
   bool stall_ = false;              // set by a command that could not go on
+  bool stall_is_long_ = false;      // because of what only the client may end
   bool body_has_no_place_ = false;  // a frame waits in the channel for a slot
 
   // The first error of a posted command that the client has not been told.

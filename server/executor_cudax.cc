@@ -39,11 +39,13 @@ bool Executor::on(const RecordHeader& header, const message::CudaxOpen& open) {
                 CUDA_SUCCESS);
 }
 
-// The outcome of a call on its stream; false: the stream is none, or the peer broke the protocol.
+// The outcome of a call on its stream; false: the stream is none, the call must wait (stall_), or
+// the peer broke the protocol.
 template <class Command>
 bool Executor::call_library(const RecordHeader& header, const Command& command,
                             cudax::Outcome* outcome, CUresult* result) {
   const StreamRef* stream = find_stream(header, command.stream, result);
+  if (stream != nullptr && is_far_ahead(**stream)) return false;
   if (stream != nullptr) *result = (*stream)->device->use(**stream);
   if (stream == nullptr || *result != CUDA_SUCCESS) return false;
   *outcome = cudax().call(command.function, command.arguments);
@@ -55,7 +57,7 @@ bool Executor::on(const RecordHeader& header, const message::CudaxCall& call) {
   cudax::Outcome outcome;
   CUresult result = CUDA_SUCCESS;
   if (!call_library(header, call, &outcome, &result)) {
-    return posted(header, result, [&] { return describe(call.stream); });
+    return !stall_ && posted(header, result, [&] { return describe(call.stream); });
   }
   if (!outcome.succeeded) {
     outbox_.append(message::CudaxError{.sequence = header.sequence,
@@ -70,7 +72,7 @@ bool Executor::on(const RecordHeader& header, const message::CudaxAsk& ask) {
   cudax::Outcome outcome;
   CUresult result = CUDA_SUCCESS;
   if (!call_library(header, ask, &outcome, &result)) {
-    return answer(header.sequence, message::CudaxAskReply{}, result);
+    return !stall_ && answer(header.sequence, message::CudaxAskReply{}, result);
   }
   return answer(header.sequence,
                 message::CudaxAskReply{.status = outcome.status, .results = outcome.results},

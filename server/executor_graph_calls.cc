@@ -95,6 +95,7 @@ bool Executor::on(const RecordHeader& header, const message::PartLaunch& launch)
   if (stream != nullptr && (exec->parts == nullptr || launch.part >= exec->parts->parts.size())) {
     result = CUDA_ERROR_INVALID_VALUE;
   } else if (stream != nullptr) {
+    if (is_far_ahead(**stream)) return false;
     result = (*stream)->device->use(**stream);
     if (result == CUDA_SUCCESS) {
       result = driver_.cuGraphLaunch(exec->parts->parts[launch.part].exec, (*stream)->handle);

@@ -466,6 +466,7 @@ bool Executor::on(const RecordHeader& header, const message::GraphLaunch& launch
   CUresult result = CUDA_SUCCESS;
   const GraphExec* exec = find_exec(header, launch.exec, &result);
   const StreamRef* stream = exec == nullptr ? nullptr : find_stream(header, launch.stream, &result);
+  if (stream != nullptr && is_far_ahead(**stream)) return false;
   if (stream != nullptr) result = (*stream)->device->use(**stream);
   if (stream != nullptr && result == CUDA_SUCCESS) {
     // One with parts is launched part by part.

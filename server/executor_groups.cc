@@ -14,7 +14,47 @@ namespace {
 constexpr auto kGroupSpin = std::chrono::microseconds(50);
 // Before each call's arguments: its function, the device, their bytes.
 constexpr size_t kCallWords = 3;
+// The driver holds about a thousand commands of a stream, and whoever puts in one more waits until
+// there is room. Behind a collective that lacks a rank there never is, unless the client ends it,
+// and this thread must be there to read that. So a stream gets no more than kMarksMax + 1 times
+// this, its commands being counted by events between them.
+constexpr uint64_t kCommandsPerMark = 128;
+constexpr size_t kMarksMax = 5;
+// A stream that gets on is waited for here, as the driver would; the backlog is for others.
+constexpr auto kFarSpin = std::chrono::milliseconds(2);
+// What gets on sooner needs no more room than the backlog always has.
+constexpr auto kFarLong = std::chrono::seconds(1);
 }  // namespace
+
+bool Executor::is_far_ahead(Stream& stream) {
+  if (communicators_ == nullptr || stream.capture != nullptr) return false;
+  if (stream.posted - stream.posted_at_far_mark < kCommandsPerMark) return false;
+  const auto drop_finished = [&] {
+    while (!stream.far_marks.empty() &&
+           driver_.cuEventQuery(stream.far_marks.front().handle()) != CUDA_ERROR_NOT_READY) {
+      stream.far_marks.pop_front();
+      stream.far_since.reset();
+    }
+    return stream.far_marks.size() < kMarksMax;
+  };
+  while (!drop_finished()) {
+    const auto now = transport::Clock::now();
+    if (!stream.far_since) stream.far_since = now;
+    const auto waited = now - *stream.far_since;
+    if (waited < kFarSpin) continue;
+    stall_ = true;
+    stall_is_long_ = waited >= kFarLong;
+    return true;
+  }
+  EventRef mark;
+  if (make_current(*stream.device) == CUDA_SUCCESS &&
+      stream.device->events.acquire(&mark) == CUDA_SUCCESS &&
+      driver_.cuEventRecord(mark.handle(), stream.handle) == CUDA_SUCCESS) {
+    stream.far_marks.push_back(std::move(mark));
+    stream.posted_at_far_mark = stream.posted;
+  }
+  return false;
+}
 
 cudax::Communicators& Executor::communicators() {
   if (communicators_ == nullptr) {
@@ -105,6 +145,11 @@ bool Executor::make_group(const RecordHeader& header, const Command& command) {
                 .holds_up = !command.streams.empty(),
                 .work = nullptr};
     CUresult result = CUDA_SUCCESS;
+    for (const message::StreamName& name : command.streams) {
+      const StreamRef* stream = find_stream(header, name.stream, &result);
+      if (stream != nullptr && is_far_ahead(**stream)) return false;
+    }
+    if (end_ != SessionEnd::kNotYet) return false;
     if (!read_group(header, command, &group_request_, &result)) {
       if constexpr (std::is_same_v<Command, message::CudaxGroupAsk>) {
         return answer(header.sequence, message::CudaxGroupAskReply{}, result);
@@ -113,11 +158,16 @@ bool Executor::make_group(const RecordHeader& header, const Command& command) {
       }
     }
     cudax::Outcome outcome;
-    if (communicators().make_now(group_request_, cudax().names(), &outcome)) {
-      return settle(group, group_request_.objects, outcome);
-    }
     std::string wrong;
-    group.work = communicators().begin(group_request_, &wrong);
+    switch (communicators().make_now(group_request_, cudax().names(), &outcome, &group.work)) {
+      case cudax::Communicators::Now::kDone:
+        return settle(group, group_request_.objects, outcome);
+      case cudax::Communicators::Now::kGoesOn:
+        break;
+      case cudax::Communicators::Now::kNo:
+        group.work = communicators().begin(group_request_, &wrong);
+        break;
+    }
     if (group.work == nullptr) return fault(header, wrong);
     groups_.push_back(group);
     if (!group.holds_up) return true;

@@ -281,6 +281,7 @@ bool Executor::on(const RecordHeader& header, const message::CopyWithin& copy) {
                             !may_touch(copy.from, copy.from_pitch, copy.width, copy.height))) {
     result = CUDA_ERROR_INVALID_VALUE;
   } else if (stream != nullptr) {
+    if (is_far_ahead(**stream)) return false;
     result = (*stream)->device->use(**stream);
     const bool linear =
         copy.height == 1 || (copy.to_pitch == copy.width && copy.from_pitch == copy.width);
@@ -319,6 +320,7 @@ bool Executor::on(const RecordHeader& header, const message::Fill& fill) {
        !may_touch(fill.to, fill.pitch, fill.width * fill.element_bytes, fill.height))) {
     result = CUDA_ERROR_INVALID_VALUE;
   } else if (stream != nullptr) {
+    if (is_far_ahead(**stream)) return false;
     result = (*stream)->device->use(**stream);
     const CUstream on = (*stream)->handle;
     const uint64_t row_bytes = fill.width * fill.element_bytes;

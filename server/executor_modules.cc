@@ -217,6 +217,7 @@ bool Executor::on(const RecordHeader& header, const message::Launch& launch) {
     if (stream != nullptr && (*stream)->device != kernel->device) {
       result = CUDA_ERROR_INVALID_HANDLE;
     } else if (stream != nullptr) {
+      if (communicators_ != nullptr && is_far_ahead(**stream)) [[unlikely]] return false;
       result = kernel->device->use(**stream);
       if (result == CUDA_SUCCESS) {
         if (!launch.attributes.empty()) {

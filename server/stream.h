@@ -3,6 +3,7 @@
 
 #include <cuda.h>
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -38,6 +39,12 @@ struct Stream {
   uint64_t finished = 0;
   // The newest of the device's fences that this stream waits for (Device::fences).
   uint64_t fence_seen = 0;
+
+  // Of a session with communicators (Executor::is_far_ahead): marks between its commands, from the
+  // oldest on, and how many commands there were at the newest.
+  std::deque<EventRef> far_marks;
+  uint64_t posted_at_far_mark = 0;
+  std::optional<std::chrono::steady_clock::time_point> far_since;  // waiting for the oldest of them
 
   std::deque<CopyOutPiece> copy_outs;     // in order
   std::optional<uint64_t> ticket_failed;  // the ticket that ended with an error and may go on

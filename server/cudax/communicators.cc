@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <iterator>
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
@@ -106,7 +107,15 @@ struct Communicators::State {
     return text;
   }
   ncclResult_t wait_until_ready(uint64_t name);
-  ncclResult_t settle_in_progress(const Request& request);
+  // Those of the objects that are communicators. With the lock.
+  std::vector<uint64_t> comms_of(const std::vector<uint64_t>& names) {
+    std::vector<uint64_t> comms;
+    std::copy_if(names.begin(), names.end(), std::back_inserter(comms),
+                 [&](uint64_t name) { return find_comm(name) != nullptr; });
+    return comms;
+  }
+  ncclResult_t wait_until_all_ready(const std::vector<uint64_t>& comms, const char* first,
+                                    std::string* what);
   // After a group: which communicators there are, and on how many devices. With the lock.
   void note_devices(const Request& request, bool is_non_blocking) {
     has_non_blocking |= is_non_blocking;
@@ -154,6 +163,19 @@ ncclResult_t Communicators::State::wait_until_ready(uint64_t name) {
   }
 }
 
+// Of a group whose first call is `first`.
+ncclResult_t Communicators::State::wait_until_all_ready(const std::vector<uint64_t>& comms,
+                                                        const char* first, std::string* what) {
+  ncclResult_t status = ncclSuccess;
+  for (const uint64_t name : comms) {
+    const ncclResult_t now = wait_until_ready(name);
+    if (now == ncclSuccess) continue;
+    status = now;
+    *what = fmt::format("{} failed: {}", first, text_of(now));
+  }
+  return status;
+}
+
 Communicators::Communicators(const DriverTable& driver, Host& host, bool at_once,
                              std::function<void()> wake)
     : host_(host), at_once_(at_once), state_(std::make_shared<State>(driver, std::move(wake))) {
@@ -164,23 +186,6 @@ Communicators::~Communicators() {
   const std::scoped_lock lock(state_->mutex);
   state_->stopping = true;
   state_->changed.notify_all();
-}
-
-// On the executor's thread, of communicators that are connected.
-ncclResult_t Communicators::State::settle_in_progress(const Request& request) {
-  ncclResult_t status = ncclSuccess;
-  const std::scoped_lock lock(mutex);
-  has_non_blocking = true;
-  for (const uint64_t name : request.objects) {
-    const ncclComm_t comm = find_comm(name);
-    ncclResult_t now = comm == nullptr ? ncclSuccess : ncclInProgress;
-    while (now == ncclInProgress) {
-      const ncclResult_t asked = functions.async_error(comm, &now);
-      if (asked != ncclSuccess) now = asked;
-    }
-    if (now != ncclSuccess) status = now;
-  }
-  return status;
 }
 
 Communicators::WorkRef Communicators::begin(Request request, std::string* fault) {
@@ -244,27 +249,28 @@ Communicators::WorkRef Communicators::begin(Request request, std::string* fault)
   return work;
 }
 
-bool Communicators::make_now(const Request& request, const Names& names, Outcome* outcome) {
+Communicators::Now Communicators::make_now(const Request& request, const Names& names,
+                                           Outcome* outcome, WorkRef* rest) {
   State& state = *state_;
   const Functions& library = state.functions;
   if (!at_once_ || library.async_error == nullptr || (request.flags & kGroupSimulate) != 0) {
-    return false;
+    return Now::kNo;
   }
   std::unique_lock lock(state.mutex);
   if (state.works != 0 || !state.has_one_device || state.has_non_blocking ||
       !state.aborting.empty()) {
-    return false;
+    return Now::kNo;
   }
   for (const uint64_t name : request.objects) {
-    if (!state.objects.contains(name)) return false;
+    if (!state.objects.contains(name)) return Now::kNo;
   }
   std::array<Host::Found, 64> functions;
-  if (request.calls.size() > functions.size()) return false;
+  if (request.calls.size() > functions.size()) return Now::kNo;
   for (size_t i = 0; i < request.calls.size(); ++i) {
     std::string fault;
     if (!host_.find(request.library << 16 | request.calls[i].function, &functions[i], &fault) ||
         functions[i].address == nullptr || !functions[i].function->is_prompt) {
-      return false;
+      return Now::kNo;
     }
   }
   lock.unlock();
@@ -299,18 +305,54 @@ bool Communicators::make_now(const Request& request, const Names& names, Outcome
     }
   }
   if (status == ncclInProgress) {
-    // A communicator that does not block was there at once, when it was made; what is put into a
-    // stream is so soon, too. From now on it has threads.
-    status = state.settle_in_progress(request);
-    if (status != ncclSuccess) {
-      outcome->what =
-          fmt::format("{} failed: {}", functions[0].function->name, state.text_of(status));
-    }
+    // A communicator that does not block was there at once, when it was made. How long this takes
+    // is for other ranks to say. From now on it has threads.
+    *rest = wait_for_rest(request, functions[0].function->name);
+    return Now::kGoesOn;
   }
   outcome->status = status;
   outcome->succeeded = status == ncclSuccess;
   if (!outcome->succeeded) spdlog::info("{}", outcome->what);
-  return true;
+  return Now::kDone;
+}
+
+// What begins next for its objects comes behind it.
+Communicators::WorkRef Communicators::wait_for_rest(const Request& request, const char* first) {
+  auto work = std::make_shared<Work>();
+  work->request_.objects = request.objects;
+  std::vector<uint64_t> comms;
+  {
+    const std::scoped_lock lock(state_->mutex);
+    comms = state_->comms_of(request.objects);
+    state_->has_non_blocking = true;
+    ++state_->works;
+    state_->busy.insert(request.objects.begin(), request.objects.end());
+  }
+  const auto end_busy = [](State& state, const Work& done) {
+    const std::scoped_lock lock(state.mutex);
+    for (const uint64_t name : done.objects()) state.busy.erase(state.busy.find(name));
+  };
+  queue_.submit({.names = request.objects,
+                 .run =
+                     [state = state_, work, comms, first, end_busy] {
+                       Outcome outcome;
+                       outcome.status = state->wait_until_all_ready(comms, first, &outcome.what);
+                       outcome.succeeded = outcome.status == ncclSuccess;
+                       if (!outcome.succeeded) spdlog::info("{}", outcome.what);
+                       end_busy(*state, *work);
+                       {
+                         const std::scoped_lock lock(state->mutex);
+                         --state->works;
+                       }
+                       work->finish(std::move(outcome));
+                       state->wake();
+                     },
+                 .dropped =
+                     [state = state_, work, end_busy] {
+                       end_busy(*state, *work);
+                       finish_in_vain(state, work);
+                     }});
+  return work;
 }
 
 void Communicators::finish_in_vain(const std::shared_ptr<State>& state, const WorkRef& work) {
@@ -414,19 +456,11 @@ void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work
     const auto found = state->objects.find(name);
     if (found != state->objects.end() && found->second.bits == 0) state->objects.erase(found);
   }
+  const std::vector<uint64_t> comms = state->comms_of(request.objects);
   lock.unlock();
   if (went_well(status) && !is_ready) {
-    status = ncclSuccess;
-    for (const uint64_t name : request.objects) {
-      lock.lock();
-      const bool is_comm = state->find_comm(name) != nullptr;
-      lock.unlock();
-      const ncclResult_t now = is_comm ? state->wait_until_ready(name) : ncclSuccess;
-      if (now == ncclSuccess) continue;
-      status = now;
-      outcome.what = fmt::format("{} failed: {}", work->functions_.front().function->name,
-                                 state->text_of(now));
-    }
+    status =
+        state->wait_until_all_ready(comms, work->functions_.front().function->name, &outcome.what);
   }
   if (outcome.status != kNoSuchCall) outcome.status = status;
   outcome.succeeded = status == ncclSuccess;

@@ -72,11 +72,17 @@ class Communicators {
   ~Communicators();
   Communicators(const Communicators&) = delete;
 
+  // What became of make_now().
+  enum class Now : uint8_t {
+    kNo,      // begin() it
+    kDone,    // with its outcome
+    kGoesOn,  // a communicator does not block, and *rest is done when the group is
+  };
   // Makes a group here and now, where nothing in it waits for other ranks: collectives that are
   // only put into their streams, with communicators that are there, of one device. Ranks on several
-  // devices of a session wait for each other in the driver, so those have threads. False: begin()
-  // it. The contexts of `calls` must be the calling thread's.
-  bool make_now(const Request& request, const Names& names, Outcome* outcome);
+  // devices of a session wait for each other in the driver, so those have threads. The contexts of
+  // `calls` must be the calling thread's.
+  Now make_now(const Request& request, const Names& names, Outcome* outcome, WorkRef* rest);
   // Copies what `request` refers to. Null with *fault set: the peer broke the protocol.
   WorkRef begin(Request request, std::string* fault);
   // Ends a communicator with `function` of the library. One that is still being made, with other
@@ -99,6 +105,7 @@ class Communicators {
  private:
   struct State;
   static void run(const std::shared_ptr<State>& state, const WorkRef& work);
+  WorkRef wait_for_rest(const Request& request, const char* first);
   static void finish_in_vain(const std::shared_ptr<State>& state, const WorkRef& work);
   static void watch(const std::shared_ptr<State>& state);
 

@@ -95,9 +95,9 @@ class CommunicatorsTest : public ::testing::Test {
   }
   bool make_now(const Communicators::Request& request) {
     Outcome outcome;
-    const bool made = communicators_.make_now(request, host_.names(), &outcome);
-    EXPECT_EQ(made, outcome.succeeded) << outcome.what << outcome.fault;
-    return made;
+    const auto now = communicators_.make_now(request, host_.names(), &outcome, &rest_);
+    EXPECT_EQ(now == Communicators::Now::kDone, outcome.succeeded) << outcome.what << outcome.fault;
+    return now != Communicators::Now::kNo;
   }
 
   const DriverTable driver_ = fake_driver();
@@ -106,6 +106,7 @@ class CommunicatorsTest : public ::testing::Test {
               [](uint64_t, CUevent*) { return false; }},
              4096};
   std::vector<std::byte> arguments_;
+  Communicators::WorkRef rest_;  // of what make_now() began
   Communicators communicators_;
 };
 
@@ -135,8 +136,32 @@ TEST_F(CommunicatorsTest, ACollectiveInProgressIsNoError) {
   init(1);
   library().looks_in_progress = 1000;
   EXPECT_TRUE(make_now(all_reduce(1)));
-  EXPECT_EQ(library().looks_in_progress, 0);
+  ASSERT_NE(rest_, nullptr);
   EXPECT_FALSE(make_now(all_reduce(1))) << "from then on it has threads";
+  const Communicators::WorkRef next = begin(all_reduce(1));
+  wait_for([&] { return rest_->is_done() && next->is_done(); });
+  EXPECT_EQ(library().looks_in_progress, 0);
+  EXPECT_TRUE(rest_->outcome().succeeded) << rest_->outcome().what;
+  EXPECT_TRUE(next->outcome().succeeded) << next->outcome().what;
+}
+
+// Other ranks say how long that takes; whoever made the collective waits for none of them.
+TEST_F(CommunicatorsTest, ACollectiveThatStaysInProgressHoldsUpNobodyAndCanBeAborted) {
+  init(1);
+  library().looks_in_progress = 1'000'000'000;
+  EXPECT_TRUE(make_now(all_reduce(1)));
+  ASSERT_NE(rest_, nullptr);
+  const Communicators::WorkRef next = begin(all_reduce(1));
+  wait_for([&] { return library().looks > 100; });
+  EXPECT_FALSE(rest_->is_done());
+  EXPECT_FALSE(next->is_done());
+  EXPECT_EQ(library().collectives, 1) << "nothing is called with what is in progress";
+  std::string fault;
+  const Communicators::WorkRef abort = communicators_.abort(kLibrary, kAbort, 1, &fault);
+  ASSERT_NE(abort, nullptr) << fault;
+  wait_for([&] { return abort->is_done() && rest_->is_done() && next->is_done(); });
+  EXPECT_FALSE(rest_->outcome().succeeded);
+  EXPECT_FALSE(next->outcome().succeeded);
 }
 
 TEST_F(CommunicatorsTest, NothingIsPutBeforeWhatStillWaits) {
