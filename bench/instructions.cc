@@ -43,7 +43,8 @@ struct Ends {
     far = std::move(pair.b);
     inbox = std::make_unique<Inbox>(near.get(), InboxOptions{}, &loss, &errors);
     log = std::make_unique<CommandLog>(near.get(), CommandLogOptions{.batch_bytes_max = 65536},
-                                       inbox.get(), &loss, [] {});
+                                       inbox.get(), &loss,
+                                       CommandLog::Background{[] {}, [](bool) { return false; }});
   }
   void settle() {
     if (!log->flush()) std::abort();

@@ -67,6 +67,11 @@ constexpr conf::Setting kSettings[] = {
         "How long the background thread leaves asynchronous copies to the host to the thread that "
         "posted them, which mostly waits for them at once, before it receives them itself. 0 does "
         "so at once; the waiting thread must then be woken, which is slower."),
+    conf::integer<&S::hold_us>(
+        "waiting.hold_us", "FARLANE_HOLD_US", 0, 100'000,
+        "In a program that posts a few commands and waits for them right away, again and again, "
+        "they stay for the question and leave with it in one frame; after so long without one they "
+        "leave by themselves. 0 sends the first of them at once."),
 
     conf::flag<&S::batching>(
         "batching.enabled", "FARLANE_BATCHING",

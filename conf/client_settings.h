@@ -26,6 +26,7 @@ struct ClientSettings {
   int64_t spin_us = -1;         // -1: automatic, see effective_spin_us()
   int64_t sender_spin_us = -1;  // -1: automatic
   int64_t receive_after_us = 100;
+  int64_t hold_us = 1000;
 
   bool batching = true;
   int64_t flush_bytes = 64 * conf::kKiB;

@@ -1,5 +1,6 @@
 #include "client/core/command_log.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "client/core/stats.h"
@@ -7,6 +8,7 @@
 namespace farlane::client {
 namespace {
 
+using std::chrono::microseconds;
 using transport::Clock;
 using transport::SendStatus;
 
@@ -17,16 +19,25 @@ constexpr int kHabit = 3;
 // With more commands before a question it is the later ones that count. A program that takes as
 // long for each as the device does gains nothing when the first is there early.
 constexpr uint64_t kShortBurst = 16;
+// The courier is roused for a program that comes back within this time, to watch the next time.
+constexpr auto kComesBack = std::chrono::milliseconds(5);
+
+template <class T>
+void set(std::atomic<T>* variable, T value) {
+  if (variable->load(std::memory_order_relaxed) != value) {
+    variable->store(value, std::memory_order_relaxed);
+  }
+}
 
 }  // namespace
 
 CommandLog::CommandLog(transport::Channel* channel, const CommandLogOptions& options, Inbox* inbox,
-                       Loss* loss, std::function<void()> wake_courier)
+                       Loss* loss, Background background)
     : channel_(channel),
       options_(options),
       inbox_(inbox),
       loss_(loss),
-      wake_courier_(std::move(wake_courier)),
+      background_(std::move(background)),
       credit_bytes_(options.credit_bytes),
       batches_(transport::kHeadBytesMax) {}
 
@@ -37,19 +48,51 @@ void CommandLog::take_line_slow() {
 
 // A program that posts a few commands and then waits for them will do so again. The server should
 // have the first of them at once: the courier may be asleep, and waking it takes this thread as
-// long as sending does.
-void CommandLog::note_question(uint64_t posted, uint64_t asked) {
+// long as sending does. But where all of them and the question come within the time that a frame of
+// its own costs on both sides, one frame is there sooner.
+void CommandLog::note_question(uint64_t posted, uint64_t asked, Clock::time_point since) {
   const uint64_t posts = posted - last_question_;
   last_question_ = asked;
-  if (posts > kShortBurst) {
-    short_bursts_ = 0;
-  } else if (posts != 0 && short_bursts_ < kHabit) {
-    ++short_bursts_;
+  asked_ = since;
+  if (posts == 0) return;
+  release_held();
+  short_bursts_ = posts > kShortBurst ? 0 : std::min(short_bursts_ + 1, kHabit);
+  const bool habit = options_.sends_before_questions && short_bursts_ == kHabit;
+  if (!habit) {
+    quick_bursts_ = 0;
+  } else if (first_posted_ != Clock::time_point{} && since != Clock::time_point{}) {
+    const bool quick = options_.hold_us != 0 && since - first_posted_ < 2 * send_takes_;
+    quick_bursts_ = quick ? std::min(quick_bursts_ + 1, kHabit) : 0;
   }
-  const bool follows = options_.sends_before_questions && short_bursts_ == kHabit;
-  if (question_follows_.load(std::memory_order_relaxed) != follows) {
-    question_follows_.store(follows, std::memory_order_relaxed);
+  first_posted_ = {};
+  const bool will_hold = quick_bursts_ == kHabit;
+  set(&has_habit_, habit);
+  set(&will_hold_, will_hold);
+  set(&first_, will_hold ? First::kWithQuestion : habit ? First::kAtOnce : First::kByCourier);
+}
+
+bool CommandLog::sends_first_post() {
+  const First first = first_.load(std::memory_order_relaxed);
+  first_.store(First::kByCourier, std::memory_order_relaxed);
+  if (last_sequence() != last_question_) return false;
+  if (first == First::kWithQuestion) {
+    const auto now = Clock::now();
+    // The courier sends what nobody asks for after all.
+    if (background_.watches(now - asked_ < kComesBack)) {
+      counters_.held_first.fetch_add(1, std::memory_order_relaxed);
+      first_posted_ = now;
+      held_until_.store((now + microseconds(options_.hold_us)).time_since_epoch().count(),
+                        std::memory_order_relaxed);
+      return false;
+    }
   }
+  counters_.sent_first.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+void CommandLog::sent_first_post(Clock::time_point since) {
+  first_posted_ = Clock::now();
+  send_takes_ = first_posted_ - since;
 }
 
 bool CommandLog::flush() {
@@ -58,14 +101,16 @@ bool CommandLog::flush() {
 }
 
 bool CommandLog::flush_to_wait() {
+  const auto since = looked_at_clock();
   const std::lock_guard line(take_line(), std::adopt_lock);
   const bool sent = flush_with_line();
   const uint64_t posted = last_sequence();
-  note_question(posted, posted);
+  note_question(posted, posted, since);
   return sent;
 }
 
 bool CommandLog::flush_with_line() {
+  release_held();
   clear_unsent();
   const std::span<const std::byte> head = batches_.close();
   return head.empty() ? !loss_->declared() : send_frame(head, {});

@@ -29,6 +29,9 @@ struct CommandLogOptions {
   bool parallel_encoding = true;  // off: one thread at a time
   // The first of a few commands that a question will follow is sent by the thread that posts it.
   bool sends_before_questions = true;
+  // Where the question comes sooner than a frame of its own would pay, those commands wait for it,
+  // at most so long, and leave with it. 0: the first is sent.
+  int64_t hold_us = 0;
 };
 
 struct CommandLogCounters {
@@ -39,12 +42,20 @@ struct CommandLogCounters {
   std::atomic<uint64_t> busy_waits = 0;  // the network took no more for a while
   std::atomic<uint64_t> line_waits = 0;  // a thread that sends found another one sending
   std::atomic<uint64_t> sent_first = 0;  // commands sent at once because a question would follow
+  std::atomic<uint64_t> held_first = 0;  // commands kept for the question that would follow
 };
 
 class CommandLog {
  public:
+  // The thread that sends what nobody else does.
+  struct Background {
+    std::function<void()> wake;
+    // It looks at the log by itself soon. False: it does not; `rouse`: it will next time.
+    std::function<bool(bool rouse)> watches;
+  };
+
   CommandLog(transport::Channel* channel, const CommandLogOptions& options, Inbox* inbox,
-             Loss* loss, std::function<void()> wake_courier);
+             Loss* loss, Background background);
 
   // Appends one command and returns its sequence number; 0 when the session is lost. `register_ask`
   // (may be null) is called with the number before the command can reach the server.
@@ -82,15 +93,17 @@ class CommandLog {
     if (!options_.batching) [[unlikely]] {
       return post_with_body(message, {});
     }
-    if (question_follows_.load(std::memory_order_relaxed)) [[unlikely]] {
+    if (first_.load(std::memory_order_relaxed) != First::kByCourier) [[unlikely]] {
       const std::unique_lock line(send_mutex_, std::try_to_lock);
-      if (line && is_first_post()) {
-        counters_.sent_first.fetch_add(1, std::memory_order_relaxed);
-        return send_with_line(message, {}, [](uint64_t) {});
+      if (line && sends_first_post()) {
+        const auto since = transport::Clock::now();
+        const uint64_t sequence = send_with_line(message, {}, [](uint64_t) {});
+        sent_first_post(since);
+        return sequence;
       }
     }
     const uint64_t sequence = append(message, [](uint64_t) {});
-    wake_courier_();
+    background_.wake();
     return sequence;
   }
 
@@ -101,10 +114,11 @@ class CommandLog {
   template <class M, class Register>
   uint64_t send_now(const M& message, std::span<const transport::Bytes> body,
                     Register register_ask) {
+    const auto since = looked_at_clock();
     const std::lock_guard line(take_line(), std::adopt_lock);
     const uint64_t sequence = send_with_line(message, body, register_ask);
     if (sequence != 0) {
-      note_question(sequence - 1, sequence);
+      note_question(sequence - 1, sequence, since);
     }
     return sequence;
   }
@@ -120,6 +134,15 @@ class CommandLog {
   // The same for a thread that will then wait for it without a question of its own.
   bool flush_to_wait();
   bool has_unsent() const { return has_unsent_.load(std::memory_order_seq_cst); }
+  // What is unsent is kept for a question that is about to be asked.
+  bool holds() const { return held_until_.load(std::memory_order_relaxed) != 0; }
+  // But no longer than this.
+  transport::Clock::time_point held_until() const {
+    return transport::Clock::time_point(
+        transport::Clock::duration(held_until_.load(std::memory_order_relaxed)));
+  }
+  // Commands will be kept, if the program goes on as it does.
+  bool will_hold() const { return will_hold_.load(std::memory_order_relaxed); }
   uint64_t last_sequence() const { return batches_.last_sequence(); }
   uint64_t encoding_waits() const { return batches_.encoding_waits(); }
   const CommandLogCounters& counters() const { return counters_; }
@@ -142,14 +165,27 @@ class CommandLog {
     register_ask(place.sequence);
     return send_frame(batches_.complete(place), body) ? place.sequence : 0;
   }
-  // Nothing was posted since the last question. Asked once after each: what comes behind the first
-  // command finds the server busy, and is the courier's.
-  bool is_first_post() {
-    question_follows_.store(false, std::memory_order_relaxed);
-    return last_sequence() == last_question_;
+  // How the first command after a question leaves.
+  enum class First : uint8_t {
+    kByCourier,
+    kAtOnce,        // sent by the thread that posts it
+    kWithQuestion,  // kept for the question
+  };
+  // Asked once after each question: what comes behind the first command finds the server busy, and
+  // is the courier's. False: append it.
+  bool sends_first_post();
+  void sent_first_post(transport::Clock::time_point since);
+  // Asked, or waited for, at `since` when `posted` was the last command; the question's own number
+  // is `asked`.
+  void note_question(uint64_t posted, uint64_t asked, transport::Clock::time_point since);
+  // Only programs with a habit need it.
+  transport::Clock::time_point looked_at_clock() const {
+    return has_habit_.load(std::memory_order_relaxed) ? transport::Clock::now()
+                                                      : transport::Clock::time_point{};
   }
-  // Asked, or waited for, when `posted` was the last command; the question's own number is `asked`.
-  void note_question(uint64_t posted, uint64_t asked);
+  void release_held() {
+    if (holds()) held_until_.store(0, std::memory_order_relaxed);
+  }
   bool flush_with_line();
 
   // Locks it.
@@ -175,9 +211,12 @@ class CommandLog {
   const CommandLogOptions options_;
   Inbox* const inbox_;
   Loss* const loss_;
-  const std::function<void()> wake_courier_;
+  const Background background_;
   std::atomic<uint64_t> credit_bytes_;
-  std::atomic<bool> question_follows_ = false;
+  std::atomic<First> first_ = First::kByCourier;
+  std::atomic<bool> has_habit_ = false;  // a question follows a few commands
+  std::atomic<bool> will_hold_ = false;
+  std::atomic<int64_t> held_until_ = 0;  // on transport::Clock; 0: nothing is
 
   Batches batches_;
   // Apart from what other threads write or watch.
@@ -187,7 +226,11 @@ class CommandLog {
   alignas(kLineBytes) AdaptiveMutex send_mutex_;  // guards closing, and the channel's sending side
   uint64_t sent_bytes_ = 0;                       // of frame heads, since the start
   uint64_t last_question_ = 0;
-  int short_bursts_ = 0;  // in a row that a question followed
+  transport::Clock::time_point asked_;         // then
+  transport::Clock::time_point first_posted_;  // since then; nothing: not noted
+  transport::Clock::duration send_takes_{};    // of a first command
+  int short_bursts_ = 0;                       // in a row that a question followed
+  int quick_bursts_ = 0;                       // of those, that took less than sending did
   CommandLogCounters counters_;
 };
 

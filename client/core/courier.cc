@@ -14,6 +14,8 @@ using transport::Clock;
 // up.
 constexpr std::chrono::milliseconds kIdleSlice{5000};
 constexpr auto kReceiveSlice = std::chrono::milliseconds(250);
+// With nothing held it goes to sleep.
+constexpr int kDozes = 8;
 // While a waiting thread receives for everybody.
 constexpr auto kFollowSlice = std::chrono::milliseconds(1);
 
@@ -23,6 +25,7 @@ Courier::Courier(transport::Channel* channel, const CourierOptions& options, Los
     : channel_(channel),
       spin_(options.spin_us),
       receive_after_(options.receive_after_us),
+      hold_(options.hold_us),
       loss_(loss) {}
 
 Courier::~Courier() {
@@ -66,11 +69,18 @@ void Courier::wake_slow() {
   woken_.notify_one();
 }
 
-bool Courier::sleep_until(Clock::time_point deadline) {
+bool Courier::watches(bool rouse) {
+  const State state = state_.load(std::memory_order_seq_cst);
+  if (state == State::kAsleep && rouse) wake_slow();
+  return state == State::kAwake || state == State::kDozing;
+}
+
+bool Courier::sleep_until(Clock::time_point deadline, State state) {
   std::unique_lock lock(mutex_);
-  state_.store(State::kAsleep, std::memory_order_seq_cst);
+  state_.store(state, std::memory_order_seq_cst);
+  const bool is_due = log_->has_unsent() && !(state == State::kDozing && log_->holds());
   const bool slept =
-      !log_->has_unsent() && !stop_ && woken_.wait_until(lock, deadline) == std::cv_status::timeout;
+      !is_due && !stop_ && woken_.wait_until(lock, deadline) == std::cv_status::timeout;
   state_.store(State::kAwake, std::memory_order_seq_cst);
   return slept;
 }
@@ -93,6 +103,8 @@ void Courier::run() {
   auto last_busy = Clock::now();
   bool detached = false;
   auto detached_since = last_busy;
+  uint64_t held_seen = 0;
+  int dozes = 0;  // in a row with nothing held
   for (;;) {
     {
       std::lock_guard lock(mutex_);
@@ -109,6 +121,10 @@ void Courier::run() {
     const bool receives =
         inbox_->has_host_calls() || (detached && now - detached_since >= receive_after_);
     if (log_->has_unsent()) {
+      if (const auto until = log_->held_until(); now < until) {
+        sleep_until(until, State::kDozing);
+        continue;
+      }
       spin_.waited(now - last_busy);
       log_->flush();
       if (receives) {
@@ -122,7 +138,7 @@ void Courier::run() {
       const bool received = log_->has_unsent() || inbox_->pump_once(now + kReceiveSlice);
       state_.store(State::kAwake, std::memory_order_seq_cst);
       if (!received) {
-        sleep_until(now + kFollowSlice);
+        sleep_until(now + kFollowSlice, State::kAsleep);
       }
       continue;
     }
@@ -132,10 +148,23 @@ void Courier::run() {
       }
       continue;
     }
+    if (log_->counters().held_first != held_seen) {
+      held_seen = log_->counters().held_first;
+      dozes = 0;
+    }
+    if (log_->will_hold() && dozes < kDozes) {
+      ++dozes;
+      sleep_until(detached ? std::min(now + hold_, detached_since + receive_after_) : now + hold_,
+                  State::kDozing);
+      continue;
+    }
     // Woken for a command, it leaves the receiver's role to the thread that may wait behind that.
-    if (sleep_until(detached ? detached_since + receive_after_ : now + idle) && !detached) {
+    const bool slept =
+        sleep_until(detached ? detached_since + receive_after_ : now + idle, State::kAsleep);
+    if (slept && !detached) {
       inbox_->drain();
     }
+    if (!slept) dozes = 0;
   }
 }
 

@@ -24,6 +24,8 @@ struct CourierOptions {
   // role free: to be handed what another thread has received takes two wake-ups. The courier only
   // receives what nobody has waited for in so long.
   int64_t receive_after_us = 0;
+  // The same as CommandLogOptions has.
+  int64_t hold_us = 0;
 };
 
 class Courier {
@@ -37,23 +39,33 @@ class Courier {
   void stop();
   // Something was appended, or a copy to the host was posted. Cheap when the courier is awake.
   void wake() {
-    if (state_.load(std::memory_order_seq_cst) != State::kAwake) {
+    const State state = state_.load(std::memory_order_seq_cst);
+    if (state != State::kAwake && !(state == State::kDozing && log_->holds())) {
       wake_slow();
     }
   }
+  // It will look at the log soon, without being woken. False: it will not; with `rouse`, it will
+  // from now on, while commands are held for questions.
+  bool watches(bool rouse);
 
  private:
-  enum class State : uint8_t { kAwake, kAsleep, kReceiving };
+  enum class State : uint8_t {
+    kAwake,
+    kDozing,  // it wakes up by itself, soon enough for commands that are held for a question
+    kAsleep,
+    kReceiving,
+  };
 
   void run();
   void say_alive();
   void wake_slow();
-  // False: it was woken before.
-  bool sleep_until(transport::Clock::time_point deadline);
+  // Asleep or dozing. False: it was woken before.
+  bool sleep_until(transport::Clock::time_point deadline, State state);
 
   transport::Channel* const channel_;
   transport::SpinBudget spin_;  // the courier's thread only
   const std::chrono::microseconds receive_after_;
+  const std::chrono::microseconds hold_;
   Loss* const loss_;
   std::chrono::milliseconds alive_{0};
   transport::Clock::time_point alive_looked_;

@@ -17,15 +17,17 @@ using testing::Peer;
 // A courier with log and inbox, and the server played by the test.
 class CourierTest : public ::testing::Test {
  protected:
-  void start(const CourierOptions& options) {
+  void start(const CourierOptions& options, const CommandLogOptions& log_options = {}) {
     courier_.reset();  // ends its thread, which uses all the others
     auto pair = transport::make_loopback();
     channel_ = std::move(pair.a);
     peer_ = std::make_unique<Peer>(std::move(pair.b));
     inbox_ = std::make_unique<Inbox>(channel_.get(), InboxOptions{}, &loss_, &errors_);
     courier_ = std::make_unique<Courier>(channel_.get(), options, &loss_);
-    log_ = std::make_unique<CommandLog>(channel_.get(), CommandLogOptions{}, inbox_.get(), &loss_,
-                                        [this] { courier_->wake(); });
+    log_ = std::make_unique<CommandLog>(
+        channel_.get(), log_options, inbox_.get(), &loss_,
+        CommandLog::Background{[this] { courier_->wake(); },
+                               [this](bool rouse) { return courier_->watches(rouse); }});
     courier_->start(log_.get(), inbox_.get(), 0);
   }
   void TearDown() override { courier_.reset(); }
@@ -92,6 +94,23 @@ TEST_F(CourierTest, TakesItInAlsoWhileThereIsAlwaysSomethingToSend) {
     return !inbox_->has_tickets();
   });
   EXPECT_EQ(memory_, data_);
+}
+
+// A command that was kept for a question leaves without one, too.
+TEST_F(CourierTest, SendsWhatWasKeptForAQuestion) {
+  start({.hold_us = 1000}, {.hold_us = 1000});
+  wait_for([&] {
+    log_->post(message::ReuseFence{.device = 0});
+    if (log_->counters().held_first != 0) return true;
+    log_->send_now(message::MemoryInfo{.device = 0}, {}, [](uint64_t) {});
+    peer_->receive();
+    return false;
+  });
+  wait_for([&] {
+    peer_->receive();
+    return peer_->commands().size() == log_->last_sequence();
+  });
+  EXPECT_FALSE(log_->has_unsent());
 }
 
 // Whoever waits right away receives for itself and is woken by nobody.

@@ -90,6 +90,24 @@ CUresult check_cooperative(CUfunction function, const Function& kernel, const La
 
 }  // namespace
 
+namespace {
+
+// Most parameters are pointers and numbers: a call of memcpy() for each is a good part of packing.
+void copy_param(std::byte* to, const void* from, size_t bytes) {
+  switch (bytes) {
+    case 4:
+      std::memcpy(to, from, 4);
+      return;
+    case 8:
+      std::memcpy(to, from, 8);
+      return;
+    default:
+      std::memcpy(to, from, bytes);
+  }
+}
+
+}  // namespace
+
 CUresult pack_params(const Function& function, const Launch& launch, std::span<std::byte> storage,
                      std::span<const std::byte>* params) {
   const KernelFacts& facts = function.facts;
@@ -127,7 +145,7 @@ CUresult pack_params(const Function& function, const Launch& launch, std::span<s
     if (param.offset > end) {
       std::memset(storage.data() + end, 0, param.offset - end);
     }
-    std::memcpy(storage.data() + param.offset, launch.params[i], param.bytes);
+    copy_param(storage.data() + param.offset, launch.params[i], param.bytes);
     end = param.offset + param.bytes;
   }
   *params = storage.first(end);

@@ -50,7 +50,8 @@ CommandLogOptions log_options(const ClientSettings& settings) {
   return {.batch_bytes_max = static_cast<size_t>(settings.flush_bytes),
           .batching = settings.batching,
           .parallel_encoding = settings.parallel_encoding,
-          .sends_before_questions = settings.send_before_questions};
+          .sends_before_questions = settings.send_before_questions,
+          .hold_us = settings.hold_us};
 }
 
 CUresult start() {
@@ -178,9 +179,13 @@ Session::Session(const ClientSettings& settings, std::unique_ptr<transport::Chan
     : settings_(settings),
       channel_(std::move(channel)),
       inbox_(channel_.get(), inbox_options(settings), &loss_, &errors),
-      courier_(channel_.get(),
-               {effective_spin_us(settings.sender_spin_us), settings.receive_after_us}, &loss_),
-      log_(channel_.get(), log_options(settings), &inbox_, &loss_, [this] { courier_.wake(); }),
+      courier_(
+          channel_.get(),
+          {effective_spin_us(settings.sender_spin_us), settings.receive_after_us, settings.hold_us},
+          &loss_),
+      log_(channel_.get(), log_options(settings), &inbox_, &loss_,
+           {.wake = [this] { courier_.wake(); },
+            .watches = [this](bool rouse) { return courier_.watches(rouse); }}),
       lanes_(settings, &inbox_, &loss_),
       host_calls_(&log_, &inbox_, &loss_, [this] { courier_.wake(); }) {}
 

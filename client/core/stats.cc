@@ -115,6 +115,7 @@ std::string text(const Summary& s) {
   add_line(&out, "  %-40s %12.2f", "commands per frame out", per_frame(s));
   number("questions that found the line taken", s.line_waits);
   number("first calls sent before a question", s.sent_first);
+  number("first calls kept for a question", s.held_first);
   number("waits for another thread's encoding", s.encoding_waits);
   number("waits that slept", s.sleeps);
   number("waits that another thread received for", s.follows);
@@ -164,6 +165,7 @@ std::string json(const Summary& s) {
   number("frames_in", s.frames_in);
   number("line_waits", s.line_waits);
   number("sent_first", s.sent_first);
+  number("held_first", s.held_first);
   number("encoding_waits", s.encoding_waits);
   number("sleeps", s.sleeps);
   number("follows", s.follows);
@@ -224,6 +226,7 @@ Summary gather(Session& session) {
   s.frames_out = out.frames.load();
   s.line_waits = out.line_waits.load();
   s.sent_first = out.sent_first.load();
+  s.held_first = out.held_first.load();
   s.encoding_waits = session.log().encoding_waits();
   const InboxCounters& in = session.inbox().counters();
   s.bytes_in = in.bytes.load();

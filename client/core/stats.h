@@ -84,6 +84,7 @@ struct Summary {
   uint64_t frames_in = 0;
   uint64_t line_waits = 0;      // an asking thread found another one sending
   uint64_t sent_first = 0;      // calls posted that were sent at once, before a question
+  uint64_t held_first = 0;      // calls posted that waited for a question, to leave with it
   uint64_t encoding_waits = 0;  // the sender found another thread still encoding
   uint64_t sleeps = 0;          // waits that outlasted the spinning
   uint64_t follows = 0;         // waits in which another thread received, and woke this one

@@ -95,6 +95,17 @@ def workload(name, arguments, through, launcher):
     return 0 if verdict in ("same bits", "native differs from itself") else 1
 
 
+def death(arguments, through):
+    """What the rank that lives is told."""
+    program = [arguments.python, str(DISTRIBUTED), "death"]
+    told = [result_of(run(side + program, dict(os.environ), arguments.timeout)[0])
+            for side in ([], through)]
+    same = told[0] is not None and told[1] is not None and told[0]["raised"] == told[1]["raised"]
+    print(f"death of a rank: native {told[0]}, remote {told[1]}: "
+          f"{'the same' if same else 'DIFFERENT'}", flush=True)
+    return 0 if same else 1
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--farlane", required=True)
@@ -109,11 +120,13 @@ def main():
     through = [arguments.farlane, "run", "--server", arguments.server, "--"]
     wrong = all_reduce(arguments, through) if arguments.all_reduce else 0
     runs = [("collectives", "spawn"), ("collectives", "torchrun"), ("ddp_resnet50", "torchrun"),
-            ("ddp_bert", "torchrun"), ("ddp_bert", "spawn")]
+            ("ddp_bert", "torchrun"), ("ddp_bert", "spawn"), ("captured", "spawn")]
     print(f"{'workload':28} {'native ms':>10} {'remote ms':>10} {'ratio':>6}")
     for name, launcher in runs:
         if not arguments.only or name in arguments.only:
             wrong += workload(name, arguments, through, launcher)
+    if not arguments.only or "death" in arguments.only:
+        wrong += death(arguments, through)
     return 1 if wrong else 0
 
 

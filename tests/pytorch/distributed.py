@@ -97,6 +97,49 @@ def collectives(rank):
         yield torch.cat([one.float().flatten() for one in out])
 
 
+@workload
+def captured(rank):
+    """Collectives in a CUDA graph."""
+    base = torch.arange(1 << 16, device="cuda", dtype=torch.float32) % 1013
+    x = base * (rank + 1)
+    dist.all_reduce(x)  # connects the ranks, which no graph can
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    x = torch.empty_like(base)
+    with torch.cuda.graph(graph):
+        y = x * 2
+        dist.all_reduce(y)
+        parts = torch.empty(WORLD * y.numel(), device="cuda")
+        dist.all_gather_into_tensor(parts, x)
+        z = y + parts[:y.numel()]
+    step = 0
+    while True:
+        x.copy_(base * (rank + 1) + step)
+        graph.replay()
+        assert torch.equal(z, (base * 3 + 2 * step) * 2 + base + step)
+        yield z.clone()
+        step += 1
+
+
+@workload
+def death(rank):
+    """Rank 1 dies in its third step. Rank 0 must hear of it, with an exception."""
+    x = torch.ones(1 << 16, device="cuda")
+    for step in range(100):
+        if rank == 1 and step == 2:
+            os._exit(0)
+        y = x.clone()
+        begin = time.perf_counter()
+        try:
+            dist.all_reduce(y, async_op=True).wait()  # PyTorch watches only what it waits for so
+        except RuntimeError as error:
+            print(json.dumps({"name": "death", "raised": type(error).__name__,
+                              "step": step, "seconds": round(time.perf_counter() - begin)}),
+                  flush=True)
+            os._exit(0)
+        yield y
+
+
 def training(model, loss_of, optimizer):
     while True:
         with torch.autocast("cuda", torch.bfloat16):
@@ -136,15 +179,18 @@ def ddp_bert(rank):
 
 def work(rank, name, steps):
     torch.cuda.set_device(rank)
+    if name == "death":
+        os.environ["TORCH_NCCL_BLOCKING_WAIT"] = "1"
     dist.init_process_group("nccl", rank=rank, world_size=WORLD,
-                            timeout=datetime.timedelta(seconds=60),
+                            timeout=datetime.timedelta(seconds=5 if name == "death" else 60),
                             device_id=torch.device("cuda", rank))
     torch.manual_seed(1)
     torch.cuda.manual_seed(1)
     iterator = WORKLOADS[name](rank)
     digests, times = [], []
     for number in range(steps):
-        dist.barrier()
+        if name != "death":
+            dist.barrier()
         torch.cuda.synchronize()
         begin = time.perf_counter()
         value = next(iterator)
