@@ -196,10 +196,12 @@ BulkOut* BulkEngine::begin_out(BulkOut copy) {
   return begun.get();
 }
 
-// False: no slot is free.
+// A queue is there only as long as it has pieces. False: no slot is free.
 bool BulkEngine::issue_piece(BulkOut* copy) {
   Reading piece;
-  piece.slot = lanes_.acquire_out(queue_of(reading_, copy->stream).size());
+  const auto mine = std::find_if(reading_.begin(), reading_.end(),
+                                 [&](const auto& queue) { return queue.stream == copy->stream; });
+  piece.slot = lanes_.acquire_out(mine == reading_.end() ? 0 : mine->pieces.size());
   if (piece.slot == nullptr) return false;
   piece.copy = copy;
   piece.offset = copy->issued_bytes;
@@ -218,6 +220,7 @@ bool BulkEngine::issue_piece(BulkOut* copy) {
   copy->issued_bytes += piece.bytes;
   ++copy->reading;
   if (piece.result != CUDA_SUCCESS) copy->result = piece.result;
+  piece.is_read = piece.result != CUDA_SUCCESS;
   queue_of(reading_, copy->stream).push_back(std::move(piece));
   return true;
 }
@@ -237,30 +240,53 @@ void BulkEngine::finish_if_over(BulkOut* copy) {
 void BulkEngine::end_out(BulkOut* copy) {
   copy->passed = true;
   finish_if_over(copy);
-  tell_finished();
+  tell_finished(UINT64_MAX);
 }
 
-void BulkEngine::tell_finished() {
+void BulkEngine::tell_finished(uint64_t ticket) {
   if (finished_.empty()) return;
   // What ended first was asked for first, where one stream waited for another.
   std::sort(finished_.begin(), finished_.end(),
             [](const auto& a, const auto& b) { return a.ticket < b.ticket; });
-  for (const message::CopyOutData& last : finished_) outbox_.append(last);
-  finished_.clear();
+  const auto later = std::find_if(finished_.begin(), finished_.end(),
+                                  [&](const auto& last) { return last.ticket > ticket; });
+  if (later == finished_.begin()) return;
+  for (auto last = finished_.begin(); last != later; ++last) outbox_.append(*last);
+  finished_.erase(finished_.begin(), later);
   std::erase_if(
       outs_, [](const auto& entry) { return entry.second->passed && entry.second->reading == 0; });
 }
 
-bool BulkEngine::deliver() {
-  bool any = false;
+bool BulkEngine::look() {
+  for (Queue<Reading>& queue : reading_) {
+    Reading& piece = queue.pieces.front();
+    if (piece.is_read) return true;
+    const CUresult result = driver_.cuEventQuery(piece.event.handle());
+    if (result == CUDA_ERROR_NOT_READY) continue;
+    piece.is_read = true;
+    piece.result = result;
+    return true;
+  }
+  return false;
+}
+
+void BulkEngine::list(std::vector<DataLook>* looks) {
+  for (Queue<Reading>& queue : reading_) {
+    for (Reading& piece : queue.pieces) {
+      if (piece.is_read) continue;
+      looks->push_back(
+          {piece.copy->ticket, piece.offset, piece.event.handle(), &piece.is_read, &piece.result});
+    }
+  }
+}
+
+void BulkEngine::hand_over() {
   std::erase_if(reading_, [&](Queue<Reading>& queue) {
     while (!queue.pieces.empty()) {
-      Reading& piece = queue.pieces.front();
-      CUresult result = piece.result;
-      if (result == CUDA_SUCCESS) result = driver_.cuEventQuery(piece.event.handle());
-      if (result == CUDA_ERROR_NOT_READY) return false;
+      const Reading& piece = queue.pieces.front();
+      if (!piece.is_read) return false;
       BulkOut* copy = piece.copy;
-      if (result != CUDA_SUCCESS) copy->result = result;
+      if (piece.result != CUDA_SUCCESS) copy->result = piece.result;
       if (copy->result == CUDA_SUCCESS) {
         copy->sent_bytes += piece.bytes;
         lanes_.send({copy->ticket, piece.offset, piece.bytes, piece.slot, copy->lanes});
@@ -270,12 +296,9 @@ bool BulkEngine::deliver() {
       --copy->reading;
       queue.pieces.pop_front();
       finish_if_over(copy);
-      any = true;
     }
     return true;
   });
-  tell_finished();
-  return any;
 }
 
 // ------------------------------------------------------------------------------------- memory

@@ -17,6 +17,7 @@
 
 #include "generated/protocol/messages.h"
 #include "generated/server/driver_table.h"
+#include "server/data_look.h"
 #include "server/lanes.h"
 #include "server/outbox.h"
 #include "server/stream.h"
@@ -82,9 +83,15 @@ class BulkEngine {
   bool issue_out(BulkOut* copy);
   // It is issued, and the log goes on. The copy may be over with this.
   void end_out(BulkOut* copy);
-  // Hands what has been read to the lanes. When the last piece of a copy is handed over the outbox
-  // says so: before any answer that the client may take for its end.
-  bool deliver();
+  // What has been read, in steps (data_look.h). True: a stream's next piece is.
+  bool look();
+  // The pieces that are not known to be read.
+  void list(std::vector<DataLook>* looks);
+  // Hands those that are to the lanes.
+  void hand_over();
+  // Of copies up to `ticket` whose last piece has been handed over the outbox says so: before any
+  // answer that the client may take for its end.
+  void tell_finished(uint64_t ticket);
 
   // Takes back slots that the device has read. True when there was one.
   bool recycle();
@@ -92,6 +99,8 @@ class BulkEngine {
   uint64_t bytes_to_come() const;
   // No copy to the client is under way.
   bool only_takes() const { return outs_.empty(); }
+  // A look at the devices costs as much as a look at so many events.
+  size_t looks() const { return reading_.size(); }
   // Something is with the devices that must be looked after.
   bool is_active() const { return !reading_.empty() || !writing_.empty(); }
 
@@ -109,6 +118,7 @@ class BulkEngine {
     LaneSlot* slot = nullptr;
     CUresult result = CUDA_SUCCESS;
     EventRef event;
+    bool is_read = false;  // known to be, or there is nothing to wait for
   };
   struct Writing {  // a piece on its way to the device
     LaneSlot* slot = nullptr;
@@ -126,7 +136,6 @@ class BulkEngine {
                      uint64_t offset, uint64_t bytes, std::byte* host, CUstream stream);
   bool issue_piece(BulkOut* copy);
   void finish_if_over(BulkOut* copy);
-  void tell_finished();
   template <class Piece>
   static std::deque<Piece>& queue_of(std::vector<Queue<Piece>>& queues, const StreamRef& stream);
 

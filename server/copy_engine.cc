@@ -96,6 +96,7 @@ CopyStep CopyEngine::copy_in(const StreamRef& stream, const message::CopyIn& cop
 }
 
 void CopyEngine::queue(const StreamRef& stream, CopyOutPiece piece) {
+  piece.is_read = piece.result != CUDA_SUCCESS;
   if (stream->copy_outs.empty()) reading_.push_back(stream);
   stream->copy_outs.push_back(std::move(piece));
 }
@@ -178,7 +179,8 @@ CopyStep CopyEngine::copy_out(const StreamRef& stream, const message::CopyOut& c
   return CopyStep::kDone;
 }
 
-void CopyEngine::emit(Stream& stream, CopyOutPiece& piece, CUresult result) {
+void CopyEngine::emit(Stream& stream, CopyOutPiece& piece) {
+  const CUresult result = piece.result;
   if (piece.offset == 0) stream.ticket_failed.reset();
   const bool dropped = stream.ticket_failed == piece.ticket;
   if (!dropped && result != CUDA_SUCCESS) {
@@ -200,21 +202,51 @@ void CopyEngine::emit(Stream& stream, CopyOutPiece& piece, CUresult result) {
   }
 }
 
-bool CopyEngine::deliver() {
-  bool delivered = false;
-  std::erase_if(reading_, [&](const StreamRef& stream) {
-    while (!stream->copy_outs.empty()) {
-      CopyOutPiece& piece = stream->copy_outs.front();
-      CUresult result = piece.result;
-      if (result == CUDA_SUCCESS) result = driver_.cuEventQuery(piece.read.handle());
-      if (result == CUDA_ERROR_NOT_READY) return false;
-      emit(*stream, piece, result);
-      stream->copy_outs.pop_front();
-      delivered = true;
-    }
+bool CopyEngine::look() {
+  for (const StreamRef& stream : reading_) {
+    CopyOutPiece& piece = stream->copy_outs.front();
+    if (piece.is_read) return true;
+    const CUresult result = driver_.cuEventQuery(piece.read.handle());
+    if (result == CUDA_ERROR_NOT_READY) continue;
+    piece.is_read = true;
+    piece.result = result;
     return true;
-  });
-  return delivered;
+  }
+  return false;
+}
+
+void CopyEngine::list(std::vector<DataLook>* looks) {
+  for (const StreamRef& stream : reading_) {
+    for (CopyOutPiece& piece : stream->copy_outs) {
+      if (piece.is_read) continue;
+      looks->push_back(
+          {piece.ticket, piece.offset, piece.read.handle(), &piece.is_read, &piece.result});
+    }
+  }
+}
+
+std::vector<StreamRef>::const_iterator CopyEngine::next_stream() const {
+  auto next = reading_.end();
+  for (auto stream = reading_.begin(); stream != reading_.end(); ++stream) {
+    const CopyOutPiece& piece = (*stream)->copy_outs.front();
+    if (!piece.is_read) continue;
+    if (next == reading_.end() || piece.ticket < (*next)->copy_outs.front().ticket) next = stream;
+  }
+  return next;
+}
+
+uint64_t CopyEngine::next_ticket() const {
+  const auto next = next_stream();
+  return next == reading_.end() ? kNone : (*next)->copy_outs.front().ticket;
+}
+
+void CopyEngine::emit_next() {
+  const auto next = next_stream();
+  FARLANE_CHECK(next != reading_.end(), "a piece is read");
+  Stream& stream = **next;
+  emit(stream, stream.copy_outs.front());
+  stream.copy_outs.pop_front();
+  if (stream.copy_outs.empty()) reading_.erase(next);
 }
 
 bool CopyEngine::recycle() {

@@ -12,6 +12,7 @@
 
 #include "generated/protocol/messages.h"
 #include "generated/server/driver_table.h"
+#include "server/data_look.h"
 #include "server/outbox.h"
 #include "server/staging.h"
 #include "server/stream.h"
@@ -43,8 +44,15 @@ class CopyEngine {
   // Ends a ticket that never started.
   void refuse_out(uint64_t ticket, CUresult result);
 
-  // Hands what the devices have finished reading to the outbox. True when there was something.
-  bool deliver();
+  // What the devices have finished reading, in steps (data_look.h). True: a stream's next piece is.
+  bool look();
+  // The pieces that are not known to be read.
+  void list(std::vector<DataLook>* looks);
+  // The lowest ticket of those that come next on their streams and are read; kNone.
+  static constexpr uint64_t kNone = UINT64_MAX;
+  uint64_t next_ticket() const;
+  // Hands that piece to the outbox.
+  void emit_next();
   bool has_pieces() const { return !reading_.empty(); }
   // A look at the devices costs as much as a look at so many events.
   size_t looks() const { return reading_.size(); }
@@ -61,7 +69,9 @@ class CopyEngine {
  private:
   bool issue_piece(const StreamRef& stream, const protocol::message::CopyOut& copy, bool* stalled);
   void queue(const StreamRef& stream, CopyOutPiece piece);
-  void emit(Stream& stream, CopyOutPiece& piece, CUresult result);
+  void emit(Stream& stream, CopyOutPiece& piece);
+  // The stream with next_ticket(); the end: none.
+  std::vector<StreamRef>::const_iterator next_stream() const;
 
   const DriverTable& driver_;
   Outbox& outbox_;

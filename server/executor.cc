@@ -104,7 +104,6 @@ Executor::Executor(Host& host, transport::Channel& channel, const ServerSettings
   make_current(*host.devices[0]);
   lanes_.set_token(new_session_token());
   copies_.before_data = [this](const Stream& stream, const EventRef& read) {
-    bulk_.deliver();
     if (stream.device->prints) tell_output(&read);
   };
 }

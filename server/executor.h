@@ -311,7 +311,8 @@ class Executor final : private transport::FrameSink {
   void acknowledge(bool idle);
   // False: the peer is gone.
   [[nodiscard]] bool push();
-  bool deliver_copies();
+  // Data of copies that the devices have read goes to the client. True: there was something.
+  bool deliver_data();
   void tell_output(const EventRef* event);
 
   // Launch attributes as the driver takes them, their events found. Others than plain values and
@@ -444,7 +445,8 @@ class Executor final : private transport::FrameSink {
   // Order matters: events and slots go back to pools and devices that outlive them.
   Outbox outbox_;
   CopyEngine copies_;
-  std::atomic<int> naps_ = 0;  // until a time that is near: lanes need not wake it
+  std::vector<DataLook> looks_;  // deliver_data()'s
+  std::atomic<int> naps_ = 0;    // until a time that is near: lanes need not wake it
   std::atomic<uint64_t> lane_naps_ = 0;
   Lanes lanes_;
   BulkEngine bulk_;

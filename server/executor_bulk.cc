@@ -91,7 +91,6 @@ bool Executor::progress_bulk() {
   const std::string wrong = bulk_.take(executed(), &any);
   if (!wrong.empty()) end_session(SessionEnd::kProtocol, wrong);
   if (bulk_.is_active()) {
-    any |= bulk_.deliver();
     any |= bulk_.recycle();
   }
   return any;

@@ -31,8 +31,7 @@ bool Executor::on(const RecordHeader& header, const message::HostCall& call) {
       stall_ = true;
       return false;
     }
-    bulk_.deliver();  // data of what is finished goes first
-    copies_.deliver();
+    deliver_data();  // of what is finished goes first
     mine.due = true;
     mine.reached.reset();
     note_sticky(mine.result);

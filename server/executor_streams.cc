@@ -184,8 +184,7 @@ bool Executor::on(const RecordHeader& header, const message::StreamQuery& query)
     const uint64_t posted_before = (*stream)->posted;
     result = driver_.cuStreamQuery((*stream)->handle);
     if (result == CUDA_SUCCESS) (*stream)->finished = posted_before;
-    bulk_.deliver();
-    copies_.deliver();  // data of what is finished goes first
+    deliver_data();  // of what is finished goes first
   }
   return answer(header.sequence, message::StreamQueryReply{}, result);
 }
@@ -195,8 +194,7 @@ bool Executor::on(const RecordHeader& header, const message::EventQuery& query) 
   Event* event = find_event(header, query.event, &result);
   if (event != nullptr) {
     result = driver_.cuEventQuery(event->driver.handle());
-    bulk_.deliver();
-    copies_.deliver();
+    deliver_data();
   }
   return answer(header.sequence, message::EventQueryReply{}, result);
 }
@@ -227,9 +225,8 @@ bool Executor::on(const RecordHeader& header, const message::DeviceReset& reset)
 void Executor::reset_device(Device& device) {
   if (make_current(device) != CUDA_SUCCESS) return;
   driver_.cuCtxSynchronize();
-  bulk_.deliver();
+  deliver_data();
   bulk_.recycle();
-  copies_.deliver();
   // Releases under way are overtaken by this one; other waits have nothing left to wait for. None
   // is taken out: progress() may be in the middle of them.
   for (const auto& wait : waits_) {

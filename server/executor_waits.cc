@@ -55,8 +55,7 @@ bool Executor::progress() {
                                    : waits.end();
     if (first_ready != waits.end()) {
       any = true;
-      bulk_.deliver();
-      deliver_copies();
+      deliver_data();
       const size_t begin = static_cast<size_t>(first_ready - waits.begin());
       const size_t end = waits.size();
       // finish() may add waits behind these.
@@ -70,7 +69,7 @@ bool Executor::progress() {
                    waits_.begin() + static_cast<std::ptrdiff_t>(end));
     }
   }
-  if (copies_.has_pieces()) any |= deliver_copies();
+  any |= deliver_data();
   any |= progress_bulk();
   if (groups_changed_.load(std::memory_order_relaxed)) any |= progress_groups();
   if (!waiting_asks_.empty()) any |= retry_waiting_asks();
@@ -78,13 +77,37 @@ bool Executor::progress() {
   return any;
 }
 
-bool Executor::deliver_copies() {
-  if (!clocks_.on()) return copies_.deliver();
+bool Executor::deliver_data() {
+  if (copies_.looks() + bulk_.looks() == 0) return false;
   CommandClocks::Answering answering(clocks_, protocol::Op::kCopyOut);
-  const bool delivered = copies_.deliver();
-  if (!delivered) answering.dismiss();  // it was only a look
+  const bool any = copies_.look() || bulk_.look();
+  if (any) {
+    looks_.clear();
+    copies_.list(&looks_);
+    bulk_.list(&looks_);
+    // Of a single stream the older ones are read first.
+    const bool in_order = copies_.looks() + bulk_.looks() == 1;
+    if (!in_order) newest_first(&looks_);
+    for (const DataLook& look : looks_) {
+      const CUresult result = driver_.cuEventQuery(look.event);
+      if (result == CUDA_ERROR_NOT_READY && in_order) break;
+      if (result == CUDA_ERROR_NOT_READY) continue;
+      *look.is_read = true;
+      *look.result = result;
+    }
+    bulk_.hand_over();
+    if (copies_.next_ticket() == CopyEngine::kNone) answering.dismiss();  // lanes are not clocked
+    for (uint64_t next = copies_.next_ticket(); next != CopyEngine::kNone;
+         next = copies_.next_ticket()) {
+      bulk_.tell_finished(next);
+      copies_.emit_next();
+    }
+    bulk_.tell_finished(UINT64_MAX);
+  } else {
+    answering.dismiss();
+  }
   clocks_.copies_under_way(copies_.has_pieces());
-  return delivered;
+  return any;
 }
 
 void Executor::finish(Wait& wait) {

@@ -27,6 +27,7 @@ struct CopyOutPiece {
   StagingPool* pool = nullptr;
   StagingSlot* slot = nullptr;
   EventRef read;
+  bool is_read = false;  // known to be, or there is nothing to wait for
 };
 
 struct Stream {

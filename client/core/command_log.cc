@@ -19,6 +19,8 @@ constexpr int kHabit = 3;
 // With more commands before a question it is the later ones that count. A program that takes as
 // long for each as the device does gains nothing when the first is there early.
 constexpr uint64_t kShortBurst = 16;
+// Fewer are not quicker in one frame: the server has begun with the first meanwhile.
+constexpr uint64_t kWorthHolding = 4;
 // The courier is roused for a program that comes back within this time, to watch the next time.
 constexpr auto kComesBack = std::chrono::milliseconds(5);
 
@@ -61,7 +63,8 @@ void CommandLog::note_question(uint64_t posted, uint64_t asked, Clock::time_poin
   if (!habit) {
     quick_bursts_ = 0;
   } else if (first_posted_ != Clock::time_point{} && since != Clock::time_point{}) {
-    const bool quick = options_.hold_us != 0 && since - first_posted_ < 2 * send_takes_;
+    const bool quick =
+        options_.hold_us != 0 && posts >= kWorthHolding && since - first_posted_ < 2 * send_takes_;
     quick_bursts_ = quick ? std::min(quick_bursts_ + 1, kHabit) : 0;
   }
   first_posted_ = {};

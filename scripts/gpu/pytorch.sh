@@ -7,7 +7,8 @@
 # PYTHON is the interpreter that has PyTorch (python3); its wheels' CUDA-X libraries are the
 # server's, too. FARLANE_PYTORCH_TABLES sets which tables are made (workloads failures measure),
 # FARLANE_PYTORCH_ONLY which workloads, FARLANE_PYTORCH_FIGURES which figures of `measure`,
-# FARLANE_PYTORCH_STEPS the steps of a workload (20). FARLANE_DEVICE=software tries the script
+# FARLANE_PYTORCH_STEPS the steps of a workload (20); with FARLANE_PYTORCH_ONCE=1 each side runs once.
+# FARLANE_PYTORCH_RUNS sets the runs of `measure` (5). FARLANE_DEVICE=software tries the script
 # itself where there is no GPU. Logs go to OUT.
 set -u
 build=${1:-build/release}
@@ -38,6 +39,7 @@ for name in ${FARLANE_PYTORCH_TABLES:-workloads failures measure}; do
       start_server "$scratch" --device "$device"
       only=()
       [ -n "${FARLANE_PYTORCH_ONLY:-}" ] && read -ra only <<<"--only $FARLANE_PYTORCH_ONLY"
+      [ "${FARLANE_PYTORCH_ONCE:-0}" != 0 ] && only+=(--once)
       FARLANE_TRANSPORT=tcp table workloads "$python" tests/pytorch/run.py "${programs[@]}" \
         --server "$address" --steps "${FARLANE_PYTORCH_STEPS:-20}" --out "$out/workloads" \
         "${only[@]}"
@@ -53,7 +55,7 @@ for name in ${FARLANE_PYTORCH_TABLES:-workloads failures measure}; do
       [ -n "${FARLANE_PYTORCH_FIGURES:-}" ] && read -ra figures <<<"--only $FARLANE_PYTORCH_FIGURES"
       table measure "$python" tests/pytorch/measure.py "${programs[@]}" \
         --gpuserverd "$build/bin/gpuserverd" --bench "$build/bin/farlane-bench" \
-        --libraries "$libraries" "${figures[@]}"
+        --libraries "$libraries" --runs "${FARLANE_PYTORCH_RUNS:-5}" "${figures[@]}"
       ;;
     *) echo "no such table: $name"; status=1 ;;
   esac
