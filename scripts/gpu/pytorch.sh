@@ -7,9 +7,9 @@
 # PYTHON is the interpreter that has PyTorch (python3); its wheels' CUDA-X libraries are the
 # server's, too. FARLANE_PYTORCH_TABLES sets which tables are made (workloads failures measure),
 # FARLANE_PYTORCH_ONLY which workloads, FARLANE_PYTORCH_FIGURES which figures of `measure`,
-# FARLANE_PYTORCH_STEPS the steps of a workload (20); with FARLANE_PYTORCH_ONCE=1 each side runs once.
-# FARLANE_PYTORCH_RUNS sets the runs of `measure` (5). FARLANE_DEVICE=software tries the script
-# itself where there is no GPU. Logs go to OUT.
+# FARLANE_PYTORCH_STEPS the steps of a workload (20), FARLANE_PYTORCH_RUNS the runs of `measure`
+# (5); with FARLANE_PYTORCH_ONCE=1 each side of a workload runs once. FARLANE_DEVICE=software tries
+# the script itself where there is no GPU. Logs go to OUT.
 set -u
 build=${1:-build/release}
 out=${2:-${OUT:-build/gpu}}
