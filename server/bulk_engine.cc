@@ -257,25 +257,22 @@ void BulkEngine::tell_finished(uint64_t ticket) {
       outs_, [](const auto& entry) { return entry.second->passed && entry.second->reading == 0; });
 }
 
+// A piece that is read may have no event.
+DataLook BulkEngine::look_of(Reading& piece) {
+  return {piece.copy->ticket, piece.offset, piece.is_read ? nullptr : piece.event.handle(),
+          &piece.is_read, &piece.result};
+}
+
 bool BulkEngine::look() {
-  for (Queue<Reading>& queue : reading_) {
-    Reading& piece = queue.pieces.front();
-    if (piece.is_read) return true;
-    const CUresult result = driver_.cuEventQuery(piece.event.handle());
-    if (result == CUDA_ERROR_NOT_READY) continue;
-    piece.is_read = true;
-    piece.result = result;
-    return true;
-  }
-  return false;
+  return std::any_of(reading_.begin(), reading_.end(), [&](Queue<Reading>& queue) {
+    return look_at(driver_, look_of(queue.pieces.front()));
+  });
 }
 
 void BulkEngine::list(std::vector<DataLook>* looks) {
   for (Queue<Reading>& queue : reading_) {
     for (Reading& piece : queue.pieces) {
-      if (piece.is_read) continue;
-      looks->push_back(
-          {piece.copy->ticket, piece.offset, piece.event.handle(), &piece.is_read, &piece.result});
+      if (!piece.is_read) looks->push_back(look_of(piece));
     }
   }
 }

@@ -135,6 +135,7 @@ class BulkEngine {
   CUresult move_rows(bool to_device, uint64_t device, uint64_t pitch, uint64_t width,
                      uint64_t offset, uint64_t bytes, std::byte* host, CUstream stream);
   bool issue_piece(BulkOut* copy);
+  static DataLook look_of(Reading& piece);
   void finish_if_over(BulkOut* copy);
   template <class Piece>
   static std::deque<Piece>& queue_of(std::vector<Queue<Piece>>& queues, const StreamRef& stream);

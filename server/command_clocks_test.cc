@@ -39,8 +39,7 @@ class Clocks : public testing::Test {
  protected:
   void SetUp() override {
     spdlog::set_level(spdlog::level::off);
-    settings_.window_base = static_cast<int64_t>(kWindowBase);
-    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
+    place_windows(&settings_);
     settings_.staging_slot_bytes = 64 * 1024;
     settings_.staging_slots = 2;
   }

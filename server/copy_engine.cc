@@ -19,6 +19,12 @@ namespace {
 constexpr size_t kPageableBytesMax = 64 * 1024;
 constexpr size_t kSmallSlots = 32;
 
+// A piece that is read may have no event.
+DataLook look_of(CopyOutPiece& piece) {
+  return {piece.ticket, piece.offset, piece.is_read ? nullptr : piece.read.handle(), &piece.is_read,
+          &piece.result};
+}
+
 CUDA_MEMCPY2D rows(size_t width, size_t height) {
   CUDA_MEMCPY2D copy{};
   copy.WidthInBytes = width;
@@ -203,24 +209,15 @@ void CopyEngine::emit(Stream& stream, CopyOutPiece& piece) {
 }
 
 bool CopyEngine::look() {
-  for (const StreamRef& stream : reading_) {
-    CopyOutPiece& piece = stream->copy_outs.front();
-    if (piece.is_read) return true;
-    const CUresult result = driver_.cuEventQuery(piece.read.handle());
-    if (result == CUDA_ERROR_NOT_READY) continue;
-    piece.is_read = true;
-    piece.result = result;
-    return true;
-  }
-  return false;
+  return std::any_of(reading_.begin(), reading_.end(), [&](const StreamRef& stream) {
+    return look_at(driver_, look_of(stream->copy_outs.front()));
+  });
 }
 
 void CopyEngine::list(std::vector<DataLook>* looks) {
   for (const StreamRef& stream : reading_) {
     for (CopyOutPiece& piece : stream->copy_outs) {
-      if (piece.is_read) continue;
-      looks->push_back(
-          {piece.ticket, piece.offset, piece.read.handle(), &piece.is_read, &piece.result});
+      if (!piece.is_read) looks->push_back(look_of(piece));
     }
   }
 }

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "generated/server/driver_table.h"
+
 namespace farlane::server {
 
 // A piece of a copy that the device may have read.
@@ -23,6 +25,16 @@ struct DataLook {
   bool* is_read = nullptr;     // set when it has
   CUresult* result = nullptr;  // of reading it
 };
+
+// True: the device has read it.
+inline bool look_at(const DriverTable& driver, const DataLook& look) {
+  if (*look.is_read) return true;
+  const CUresult result = driver.cuEventQuery(look.event);
+  if (result == CUDA_ERROR_NOT_READY) return false;
+  *look.is_read = true;
+  *look.result = result;
+  return true;
+}
 
 inline void newest_first(std::vector<DataLook>* looks) {
   std::sort(looks->begin(), looks->end(), [](const DataLook& a, const DataLook& b) {

@@ -48,8 +48,7 @@ CUresult query(CUevent event) {
 TEST(DataOrder, WhatAnotherStreamWaitedForGoesFirst) {
   spdlog::set_level(spdlog::level::off);
   ServerSettings settings;
-  settings.window_base = static_cast<int64_t>(kWindowBase);
-  settings.window_bytes = static_cast<int64_t>(kWindowBytes);
+  place_windows(&settings);
   DriverTable table = software_driver();
   g_event_query = std::exchange(table.cuEventQuery, &query);
   g_event_record = std::exchange(table.cuEventRecord, &record);

@@ -89,11 +89,7 @@ bool Executor::deliver_data() {
     const bool in_order = copies_.looks() + bulk_.looks() == 1;
     if (!in_order) newest_first(&looks_);
     for (const DataLook& look : looks_) {
-      const CUresult result = driver_.cuEventQuery(look.event);
-      if (result == CUDA_ERROR_NOT_READY && in_order) break;
-      if (result == CUDA_ERROR_NOT_READY) continue;
-      *look.is_read = true;
-      *look.result = result;
+      if (!look_at(driver_, look) && in_order) break;
     }
     bulk_.hand_over();
     if (copies_.next_ticket() == CopyEngine::kNone) answering.dismiss();  // lanes are not clocked

@@ -37,8 +37,7 @@ class FarAhead : public testing::Test {
  protected:
   void SetUp() override {
     spdlog::set_level(spdlog::level::off);
-    settings_.window_base = static_cast<int64_t>(kWindowBase);
-    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
+    place_windows(&settings_);
     settings_.libraries_path = TEST_NCCL_FOLDER;
     table_ = software_driver();
     g_fills = 0;

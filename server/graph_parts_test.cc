@@ -29,8 +29,7 @@ class GraphPartsTest : public testing::Test {
  protected:
   void SetUp() override {
     spdlog::set_level(spdlog::level::off);
-    settings_.window_base = static_cast<int64_t>(kWindowBase);
-    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
+    place_windows(&settings_);
     std::string error;
     host_ = Host::start(software_driver(), settings_, 0, &error);
     ASSERT_NE(host_, nullptr) << error;

@@ -26,8 +26,7 @@ class HostCall : public testing::TestWithParam<bool> {
     settings_.overtaking = GetParam();
     settings_.staging_slot_bytes = 64 * 1024;
     settings_.staging_slots = 2;
-    settings_.window_base = static_cast<int64_t>(kWindowBase);
-    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
+    place_windows(&settings_);
     std::string error;
     host_ = Host::start(software_driver(), settings_, 0, &error);
     ASSERT_NE(host_, nullptr) << error;

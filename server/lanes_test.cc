@@ -49,8 +49,7 @@ class HostileLanes : public testing::Test {
     settings_.lane_slots = 2;
     settings_.lanes_max = 2;
     settings_.client_timeout_ms = 60'000;
-    settings_.window_base = static_cast<int64_t>(kWindowBase);
-    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
+    place_windows(&settings_);
     start();
   }
   void start() {

@@ -28,8 +28,7 @@ class SharedHostTest : public testing::Test {
   void SetUp() override {
     spdlog::set_level(spdlog::level::off);
     settings_.client_timeout_ms = 60'000;
-    settings_.window_base = static_cast<int64_t>(kWindowBase);
-    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
+    place_windows(&settings_);
     std::string error;
     host_ = Host::start(software_driver(), settings_, 0, &error);  // and a context is current
     ASSERT_NE(host_, nullptr) << error;

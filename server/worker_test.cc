@@ -37,8 +37,7 @@ class Worker : public testing::Test {
     settings_.staging_slot_bytes = 64 * 1024;
     settings_.staging_slots = 2;
     settings_.credit_bytes = 64 * 1024;
-    settings_.window_base = static_cast<int64_t>(kWindowBase);
-    settings_.window_bytes = static_cast<int64_t>(kWindowBytes);
+    place_windows(&settings_);
     start();
   }
 
@@ -828,8 +827,7 @@ TEST(WorkerLoop, SleepsWakesAndSaysGoodbye) {
   ServerSettings settings;
   settings.spin_us = 0;
   settings.heartbeat_ms = 20;
-  settings.window_base = static_cast<int64_t>(kWindowBase);
-  settings.window_bytes = static_cast<int64_t>(kWindowBytes);
+  place_windows(&settings);
   const auto host = Host::start(software_driver(), settings, 0, &error);
   ASSERT_NE(host, nullptr) << error;
   TestClient c(*host, settings, nullptr);

@@ -32,6 +32,11 @@ inline constexpr uint64_t kOtherBase = 0x3000'0000'0000;
 #endif
 inline constexpr uint64_t kWindowBytes = uint64_t{32} << 30;
 
+inline void place_windows(ServerSettings* settings) {
+  settings->window_base = static_cast<int64_t>(kWindowBase);
+  settings->window_bytes = static_cast<int64_t>(kWindowBytes);
+}
+
 // The software device's, loaded once.
 inline const DriverTable& software_driver() {
   static const DriverTable table = [] {

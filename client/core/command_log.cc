@@ -68,10 +68,11 @@ void CommandLog::note_question(uint64_t posted, uint64_t asked, Clock::time_poin
     quick_bursts_ = quick ? std::min(quick_bursts_ + 1, kHabit) : 0;
   }
   first_posted_ = {};
-  const bool will_hold = quick_bursts_ == kHabit;
-  set(&has_habit_, habit);
-  set(&will_hold_, will_hold);
-  set(&first_, will_hold ? First::kWithQuestion : habit ? First::kAtOnce : First::kByCourier);
+  const First first = quick_bursts_ == kHabit ? First::kWithQuestion
+                      : habit                 ? First::kAtOnce
+                                              : First::kByCourier;
+  set(&habit_, first);
+  set(&first_, first);
 }
 
 bool CommandLog::sends_first_post() {

@@ -142,7 +142,7 @@ class CommandLog {
         transport::Clock::duration(held_until_.load(std::memory_order_relaxed)));
   }
   // Commands will be kept, if the program goes on as it does.
-  bool will_hold() const { return will_hold_.load(std::memory_order_relaxed); }
+  bool will_hold() const { return habit_.load(std::memory_order_relaxed) == First::kWithQuestion; }
   uint64_t last_sequence() const { return batches_.last_sequence(); }
   uint64_t encoding_waits() const { return batches_.encoding_waits(); }
   const CommandLogCounters& counters() const { return counters_; }
@@ -180,8 +180,9 @@ class CommandLog {
   void note_question(uint64_t posted, uint64_t asked, transport::Clock::time_point since);
   // Only programs with a habit need it.
   transport::Clock::time_point looked_at_clock() const {
-    return has_habit_.load(std::memory_order_relaxed) ? transport::Clock::now()
-                                                      : transport::Clock::time_point{};
+    return habit_.load(std::memory_order_relaxed) == First::kByCourier
+               ? transport::Clock::time_point{}
+               : transport::Clock::now();
   }
   void release_held() {
     if (holds()) held_until_.store(0, std::memory_order_relaxed);
@@ -213,10 +214,9 @@ class CommandLog {
   Loss* const loss_;
   const Background background_;
   std::atomic<uint64_t> credit_bytes_;
-  std::atomic<First> first_ = First::kByCourier;
-  std::atomic<bool> has_habit_ = false;  // a question follows a few commands
-  std::atomic<bool> will_hold_ = false;
-  std::atomic<int64_t> held_until_ = 0;  // on transport::Clock; 0: nothing is
+  std::atomic<First> habit_ = First::kByCourier;  // by what the program did so far
+  std::atomic<First> first_ = First::kByCourier;  // the next command, if it is a first one
+  std::atomic<int64_t> held_until_ = 0;           // on transport::Clock; 0: nothing is
 
   Batches batches_;
   // Apart from what other threads write or watch.
