@@ -41,9 +41,7 @@ class Batches {
       }
       if (tail_.compare_exchange_weak(now, now + kOneCommand + used_bits(bytes),
                                       std::memory_order_acq_rel, std::memory_order_relaxed)) {
-        const Place taken = place(now, bytes);
-        own_soon(taken.bytes.data() + bytes);
-        return taken;
+        return place(now, bytes);
       }
     }
   }
@@ -98,7 +96,9 @@ class Batches {
   Place place(uint64_t tail, size_t bytes) {
     const unsigned batch = tail & kBatchBit;
     const size_t before = used_bytes(tail);
-    return {(tail >> kSequenceShift) + 1, {bytes_of(batch) + before, bytes}, batch, before};
+    std::byte* const at = bytes_of(batch) + before;
+    own_soon(at + bytes);
+    return {(tail >> kSequenceShift) + 1, {at, bytes}, batch, before};
   }
   // The sender read these lines last, and its processor has them. Asked for while this command is
   // made, they are here when the next one is written; otherwise committing it would wait for them.
