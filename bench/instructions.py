@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Counts the instructions of one launch, one small copy and one question, in the log alone, through
-libcudart's functions, and in the worker, and holds them against
+libcudart's functions, and in the worker, of one collective of NCCL's, and holds them against
 bench/instructions_baseline.json.
 
     instructions.py --program build/release/bin/farlane_instructions [--write]
@@ -31,6 +31,8 @@ TOGGLES = {
     "launch in the worker": ["count_worker_launch"],
     "copy in the worker": ["count_worker_copy"],
     "question in the worker": ["count_worker_question"],
+    "collective through libnccl": ["count_facade_collective"],
+    "collective in the worker": ["count_worker_collective"],
 }
 TOLERANCE = 0.05
 SKIPPED = 77

@@ -1,12 +1,13 @@
-// What a program's calls cost in instructions from libcudart's functions down, and what the worker
-// does with them: façade, client core and executor in one process, over an in-process channel, with
-// a driver that does nothing.
+// What a program's calls cost in instructions from libcudart's and libnccl's functions down, and
+// what the worker does with them: façade, client core and executor in one process, over an
+// in-process channel, with a driver that does nothing, as the worker's NCCL does.
 //
 // One thread does it all, so that every run executes the same. The one other thread, the courier,
 // is held inside a send while calls are counted: what is posted then is what a program posts that
 // is quicker than the network. A frame of it is executed when nothing else happens, and a question
 // by the thread that asks it.
 #include <cuda_runtime_api.h>
+#include <nccl.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
@@ -39,6 +40,12 @@ void __cudaRegisterFunction(void** module, const char* host_function, char* devi
 }
 [[gnu::noinline]] int count_facade_question(size_t* free_bytes, size_t* total_bytes) {
   return cudaMemGetInfo(free_bytes, total_bytes);
+}
+[[gnu::noinline]] int count_facade_collective(void* data, ncclComm_t comm, cudaStream_t stream) {
+  return ncclAllReduce(data, data, 256, ncclFloat, ncclSum, comm, stream);
+}
+[[gnu::noinline]] bool count_worker_collective(farlane::server::Executor& executor) {
+  return executor.step();
 }
 [[gnu::noinline]] bool count_worker_launch(farlane::server::Executor& executor) {
   return executor.step();
@@ -170,6 +177,7 @@ struct Program {
   template <class Call>
   bool posted(const char* what, Call call, bool (*execute)(server::Executor&));
   bool questions();
+  bool open_nccl();
 
   const server::DriverTable table = driver();
   std::unique_ptr<server::Host> host;
@@ -177,6 +185,8 @@ struct Program {
   std::unique_ptr<server::Executor> worker;
   Stage* stage = nullptr;
   void* device = nullptr;
+  ncclComm_t comm = nullptr;
+  cudaStream_t stream = nullptr;
   uint64_t arguments[3] = {};
   void* argument_list[3] = {&arguments[0], &arguments[1], &arguments[2]};
 };
@@ -187,6 +197,7 @@ Program::Program() {
   ServerSettings settings;
   settings.module_cache_bytes_max = 0;
   settings.heartbeat_ms = 60'000;
+  settings.libraries_path = TEST_NCCL_FOLDER;
   std::string error;
   host = server::Host::start(table, settings, 0, &error);
   transport::LoopbackPair pair = transport::make_loopback({.queue_frames = 64});
@@ -244,6 +255,13 @@ bool Program::posted(const char* what, Call call, bool (*execute)(server::Execut
   return !failed(what, cudaMemGetInfo(&bytes, &bytes));
 }
 
+bool Program::open_nccl() {
+  return !failed("cudaStreamCreate", cudaStreamCreate(&stream)) &&
+         !failed("ncclCommInitRank", ncclCommInitRank(&comm, 1, ncclUniqueId{}, 0)) &&
+         !failed("ncclAllReduce",
+                 ncclAllReduce(device, device, 256, ncclFloat, ncclSum, comm, stream));
+}
+
 bool Program::questions() {
   int error = 0;
   size_t bytes = 0;
@@ -268,7 +286,13 @@ bool count_program() {
          program.posted(
              "cudaMemcpy", [&] { return count_facade_copy(program.device, program.arguments); },
              &count_worker_copy) &&
-         program.questions();
+         program.questions() &&
+         // Last: streams of sessions with communicators are counted.
+         program.open_nccl() &&
+         program.posted(
+             "ncclAllReduce",
+             [&] { return count_facade_collective(program.device, program.comm, program.stream); },
+             &count_worker_collective);
 }
 
 }  // namespace farlane::bench

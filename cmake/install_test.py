@@ -12,7 +12,8 @@ import tempfile
 EXPECTED = (
     "bin/farlane", "bin/gpuserverd", "bin/farlane-bench",
     "lib/farlane/libcudart.so.13", "lib/farlane/libcudart.so", "lib/farlane/libcuda.so.1",
-    "lib/farlane/libfarlane_core.so", "lib/farlane/libsoftcuda.so",
+    "lib/farlane/libfarlane_core.so", "lib/farlane/libfarlane_open.so",
+    "lib/farlane/libsoftcuda.so",
     "etc/farlane/client.example.toml", "etc/farlane/server.example.toml",
     "share/doc/farlane/README.md", "share/doc/farlane/LICENSE",
     "share/doc/farlane/docs/configuration.md",

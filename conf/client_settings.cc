@@ -56,8 +56,9 @@ constexpr conf::Setting kSettings[] = {
     conf::integer<&S::spin_us>(
         "waiting.spin_us", "FARLANE_SPIN_US", -1, 1'000'000,
         "How long at most a thread that waits for the server watches the network before it goes to "
-        "sleep; less while waits are longer than this. Longer means quicker synchronisation and a "
-        "busier CPU. -1 is automatic: 0 on a machine with fewer than 4 CPUs, else 200."),
+        "sleep; less while waits are longer than this, and where others want the processor. Longer "
+        "means quicker synchronisation and a busier CPU. -1 is automatic: 0 on a machine with "
+        "fewer than 4 CPUs, 200 with fewer than 8, else 10000."),
     conf::integer<&S::sender_spin_us>(
         "waiting.sender_spin_us", "FARLANE_SENDER_SPIN_US", -1, 1'000'000,
         "How long the sending thread looks for more commands before it goes to sleep. -1 is "
@@ -153,6 +154,15 @@ constexpr conf::Setting kSettings[] = {
         "optimise.send_before_questions", "FARLANE_SEND_BEFORE_QUESTIONS",
         "In a program that posts one command and waits for it, again and again, the thread that "
         "posts also sends. Off leaves sending to the background thread."),
+    conf::flag<&S::ask_ahead>(
+        "optimise.ask_ahead", "FARLANE_ASK_AHEAD",
+        "When a program asks cuDNN the same of one engine after the other, ask about the next ones "
+        "in the same round trip. Needs a server of this version; off until it has been tried with "
+        "the vendor's cuDNN. Off asks one by one."),
+    conf::flag<&S::libraries_by_path>(
+        "optimise.libraries_by_path", "FARLANE_LIBRARIES_BY_PATH",
+        "Under farlane run, a program that opens a vendor's library by its path gets ours, as it "
+        "does by name. Off gives it the file, which is loaded in vain."),
 
     conf::integer<&S::simulate_rtt_us>(
         "network.simulate_rtt_us", "FARLANE_SIMULATE_RTT_US", 0, 10'000'000,
@@ -220,9 +230,20 @@ int64_t effective_connections(int64_t connections) {
   return std::clamp<int64_t>(std::thread::hardware_concurrency() / 2, 1, 8);
 }
 
-int64_t effective_spin_us(int64_t spin_us, int64_t automatic_us) {
-  if (spin_us >= 0) return spin_us;
-  return std::thread::hardware_concurrency() < 4 ? 0 : automatic_us;
+namespace {
+int64_t automatic_spin_us(int64_t few_cpus_us, int64_t many_cpus_us) {
+  const unsigned cpus = std::thread::hardware_concurrency();
+  if (cpus < 4) return 0;
+  return cpus < 8 ? few_cpus_us : many_cpus_us;
+}
+}  // namespace
+
+int64_t effective_spin_us(int64_t spin_us) {
+  return spin_us >= 0 ? spin_us : automatic_spin_us(50, 50);
+}
+
+int64_t effective_answer_spin_us(int64_t spin_us) {
+  return spin_us >= 0 ? spin_us : automatic_spin_us(200, 10'000);
 }
 
 }  // namespace farlane

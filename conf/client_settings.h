@@ -50,6 +50,8 @@ struct ClientSettings {
   bool local_answers = true;
   bool parallel_encoding = true;
   bool send_before_questions = true;
+  bool libraries_by_path = true;
+  bool ask_ahead = false;
 
   int64_t simulate_rtt_us = 0;  // 0: none
   int64_t simulate_gbps = 0;    // 0: the network's own
@@ -75,12 +77,13 @@ struct ClientSettings {
 std::string client_settings_file(const conf::Environment& environment);
 
 // -1 resolved: 0 on a machine with fewer than 4 CPUs, where spinning takes time from the one that
-// is waited for, else `automatic_us`. That is more for a thread that waits for an answer: what
-// lasts little longer than the watching would be later by all of a wake-up, and CUDA's own waits
-// watch for as long as they last.
-inline constexpr int64_t kAutomaticSpinUs = 50;
-inline constexpr int64_t kAutomaticAnswerSpinUs = 200;
-int64_t effective_spin_us(int64_t spin_us, int64_t automatic_us = kAutomaticSpinUs);
+// is waited for, else 50.
+int64_t effective_spin_us(int64_t spin_us);
+
+// The same for whoever waits for an answer, or for the device that somebody waits for: what lasts
+// longer than the watching is later by all of a wake-up, which on a virtual machine takes 50 us,
+// and CUDA's own waits watch for as long as they last. With 8 CPUs or more 10000, else 200.
+int64_t effective_answer_spin_us(int64_t spin_us);
 
 // -1 resolved: half the CPUs, at least 1 and at most 8.
 int64_t effective_connections(int64_t connections);

@@ -81,6 +81,12 @@ constexpr conf::Setting kSettings[] = {
         "How long a worker without work watches the network before it goes to sleep. Longer means "
         "quicker answers and a busier CPU. -1 is automatic: 0 on a machine with fewer than 4 CPUs, "
         "else 50."),
+    conf::integer<&S::device_spin_us>(
+        "waiting.device_spin_us", "FARLANE_GPUSERVERD_DEVICE_SPIN_US", -1, 1'000'000,
+        "How long at most a worker watches a device that a client waits for before it sleeps "
+        "between its looks; less while such waits are longer than this, and where others want the "
+        "processor. Longer means quicker synchronisation and a busier CPU. -1 is automatic: 0 on a "
+        "machine with fewer than 4 CPUs, 200 with fewer than 8, else 10000."),
     conf::integer<&S::device_looks>(
         "waiting.device_looks", "FARLANE_GPUSERVERD_DEVICE_LOOKS", 1, 64,
         "How often a worker looks whether its device has finished what a client waits for, before "

@@ -50,6 +50,11 @@ constexpr size_t cudnn_element_bytes(int type) {
   return 0;
 }
 
+// Several questions about attributes may be one call: how many there may be, and from how many
+// bytes of answers on a client adds none.
+inline constexpr size_t cudnn_questions_max = 128;
+inline constexpr size_t cudnn_answers_max = 64 << 10;
+
 // Room for one value of a by-value tensor, the largest data type's.
 inline constexpr size_t cudnn_value_bytes = 16;
 

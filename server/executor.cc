@@ -32,10 +32,10 @@ constexpr int kFramesPerPass = 16;
 // A client may have this many questions open; more wait in the network.
 constexpr size_t kWaitsMax = 4096;
 // While devices are at work, sleeps grow with the time that has passed, between these: an answer is
-// late by a small part of what it took.
+// late by less than half a hundredth of what it took.
 constexpr auto kSleepMin = std::chrono::microseconds(10);
 constexpr auto kSleepMax = std::chrono::milliseconds(1);
-constexpr int kSleepPart = 64;
+constexpr int kSleepPart = 256;
 // A slower network than this is none: how long the largest frame may take, beside the time that a
 // client may be silent.
 constexpr auto kLargestFrameTime = std::chrono::seconds(64);  // 8 MiB at 1 Mb/s
@@ -142,18 +142,22 @@ SessionEnd Executor::run() {
 
   // Sleeps of some microseconds are meant; the kernel would stretch each by 50.
   ::prctl(PR_SET_TIMERSLACK, 1);
-  transport::SpinBudget spin(effective_spin_us(settings_.spin_us));
+  transport::SpinBudget network(effective_spin_us(settings_.spin_us));
+  transport::SpinBudget devices(effective_answer_spin_us(settings_.device_spin_us));
+  transport::SpinBudget* watched = &network;
   while (end_ == SessionEnd::kNotYet) {
     const bool progressed = step();
     if (end_ != SessionEnd::kNotYet) break;
     const auto now = Clock::now();
     if (progressed || look_again()) {
-      spin.waited(now - last_progress_);
+      watched->waited(now - last_progress_);
+      watched = &network;
       last_progress_ = now;
       continue;
     }
     if (may_nap() && nap()) continue;
-    if (now - last_progress_ < spin.now()) {
+    if (client_waits_for_device()) watched = &devices;
+    if (watched->goes_on(now - last_progress_)) {
       __builtin_ia32_pause();
       continue;
     }
@@ -161,8 +165,10 @@ SessionEnd Executor::run() {
   }
   if (communicators_ != nullptr) {
     const cudax::Communicators::Counters& groups = communicators_->counters();
-    spdlog::info("NCCL: {} groups of calls made at once, {} by other threads", groups.made_now,
-                 groups.begun);
+    spdlog::info(
+        "NCCL: {} groups of calls made at once, {} of them over earlier connections, {} by other "
+        "threads",
+        groups.made_now, groups.connected_now, groups.begun);
   }
   say_goodbye();
   {

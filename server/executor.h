@@ -356,6 +356,7 @@ class Executor final : private transport::FrameSink {
   Wait& new_wait(Then then, uint64_t sequence, Device* device);
   bool poll(Wait& wait);
   bool progress();
+  bool client_waits_for_device() const;
   void finish(Wait& wait);
   void finish_release(Wait& wait);
   void reset_device(Device& device);
@@ -475,6 +476,7 @@ class Executor final : private transport::FrameSink {
   std::unique_ptr<cudax::Communicators> communicators_;
   std::vector<Group> groups_;                    // under way
   cudax::Communicators::Request group_request_;  // of the group at hand
+  std::vector<Stream*> group_streams_;           // the same
   std::atomic<bool> groups_changed_{false};      // one of them is done, or there is news
 
   Ipc* ipc_ = nullptr;

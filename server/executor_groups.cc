@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "protocol/limits.h"
+#include "server/cudax/group_names.h"
 #include "server/executor.h"
 
 namespace farlane::server {
@@ -67,8 +68,8 @@ cudax::Communicators& Executor::communicators() {
   return *communicators_;
 }
 
-// The group as the library's threads take it; its arguments stay where they are. False: with
-// *result set, or with the session ended.
+// The group as the library's threads take it, on group_streams_; its arguments stay where they are.
+// False: with *result set, or with the session ended.
 template <class Command>
 bool Executor::read_group(const RecordHeader& header, const Command& command,
                           cudax::Communicators::Request* request, CUresult* result) {
@@ -80,11 +81,12 @@ bool Executor::read_group(const RecordHeader& header, const Command& command,
   for (const message::ObjectName& object : command.objects) {
     request->objects.push_back(object.name);
   }
-  for (const message::StreamName& name : command.streams) {
-    const StreamRef* stream = find_stream(header, name.stream, result);
-    if (stream != nullptr) *result = (*stream)->device->use(**stream);
-    if (stream == nullptr || *result != CUDA_SUCCESS) return false;
-    request->streams.emplace_back(name.stream.bits(), (*stream)->handle);
+  for (size_t i = 0; i < group_streams_.size(); ++i) {
+    Stream& stream = *group_streams_[i];
+    if (group_streams_.size() > 1) *result = make_current(*stream.device);
+    if (*result == CUDA_SUCCESS) *result = stream.device->use(stream);
+    if (*result != CUDA_SUCCESS) return false;
+    request->streams.emplace_back(command.streams[i].stream.bits(), stream.handle);
   }
   // The last one's device stays current.
   for (std::span<const std::byte> left = command.calls; !left.empty();) {
@@ -102,7 +104,10 @@ bool Executor::read_group(const RecordHeader& header, const Command& command,
                               .arguments = left.subspan(sizeof words, bytes)});
     left = left.subspan(sizeof words + bytes);
   }
-  return request->calls.empty() ? fault(header, "a group without calls") : true;
+  if (request->calls.empty()) return fault(header, "a group without calls");
+  // Each call may be a command of the driver's.
+  for (Stream* stream : group_streams_) stream->posted_at_far_mark -= request->calls.size() - 1;
+  return true;
 }
 
 // What became of a group, or an abort, is told.
@@ -145,12 +150,15 @@ bool Executor::make_group(const RecordHeader& header, const Command& command) {
                 .holds_up = !command.streams.empty(),
                 .work = nullptr};
     CUresult result = CUDA_SUCCESS;
+    group_streams_.clear();
     for (const message::StreamName& name : command.streams) {
       const StreamRef* stream = find_stream(header, name.stream, &result);
-      if (stream != nullptr && is_far_ahead(**stream)) return false;
+      if (stream == nullptr) break;
+      if (is_far_ahead(**stream)) return false;
+      group_streams_.push_back(stream->get());
     }
     if (end_ != SessionEnd::kNotYet) return false;
-    if (!read_group(header, command, &group_request_, &result)) {
+    if (result != CUDA_SUCCESS || !read_group(header, command, &group_request_, &result)) {
       if constexpr (std::is_same_v<Command, message::CudaxGroupAsk>) {
         return answer(header.sequence, message::CudaxGroupAskReply{}, result);
       } else {
@@ -159,7 +167,8 @@ bool Executor::make_group(const RecordHeader& header, const Command& command) {
     }
     cudax::Outcome outcome;
     std::string wrong;
-    switch (communicators().make_now(group_request_, cudax().names(), &outcome, &group.work)) {
+    switch (communicators().make_now(group_request_, cudax::names_of(group_request_), &outcome,
+                                     &group.work)) {
       case cudax::Communicators::Now::kDone:
         return settle(group, group_request_.objects, outcome);
       case cudax::Communicators::Now::kGoesOn:

@@ -256,7 +256,7 @@ bool Executor::on(const RecordHeader& header, const message::VariableFind& find)
       reply.address = address;
       reply.bytes = bytes;
       module->device->space.add_variable(address, bytes);
-      module->variables.push_back(address);
+      module->variables.insert(address);
     }
   }
   return answer(header.sequence, reply, result);

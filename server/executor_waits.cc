@@ -77,6 +77,14 @@ bool Executor::progress() {
   return any;
 }
 
+// Not what only gives something back once the device is through with it. A copy to the host is
+// mostly waited for.
+bool Executor::client_waits_for_device() const {
+  return copies_.looks() != 0 || std::any_of(waits_.begin(), waits_.end(), [](const auto& wait) {
+           return wait->then != Then::kExtentRelease && wait->then != Then::kHostUnmap;
+         });
+}
+
 bool Executor::deliver_data() {
   if (copies_.looks() + bulk_.looks() == 0) return false;
   CommandClocks::Answering answering(clocks_, protocol::Op::kCopyOut);

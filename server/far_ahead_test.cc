@@ -1,10 +1,14 @@
 // A stream behind a collective that lacks a rank: the driver would make this thread wait once it
 // holds a thousand commands of a stream, and then nobody would read the abort that ends it.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <nccl.h>
 #include <spdlog/spdlog.h>
 
+#include <initializer_list>
 #include <utility>
 
+#include "server/cudax/test_nccl.h"
 #include "server/worker_test_client.h"
 
 namespace farlane::server {
@@ -13,12 +17,18 @@ namespace {
 using protocol::StreamId;
 
 constexpr uint32_t kNccl = 8;
-constexpr uint32_t kAbort = 6;  // its number in protocol/api/nccl.api
+// Numbers of functions in protocol/api/nccl.api.
+constexpr uint32_t kInit = 2;
+constexpr uint32_t kAbort = 6;
+constexpr uint32_t kAllReduce = 23;
+constexpr uint64_t kComm = 100;
 constexpr StreamId kHung = StreamId::make(0, 0);
 // Less than the driver holds.
 constexpr int kMany = 1000;
 // So many that their bytes are more than the backlog keeps of what is soon over.
 constexpr int kPosted = 40'000;
+
+constexpr int kCallsOfGroup = 32;
 
 int g_fills = 0;
 bool g_is_hung = false;
@@ -62,7 +72,10 @@ class FarAhead : public testing::Test {
     }
     c().send();
   }
-  message::CudaxAbortReply abort() { return c().ask(message::CudaxAbort{kNccl, kAbort, 100}); }
+  static std::span<const std::byte> bytes_of(const std::vector<uint64_t>& words) {
+    return std::as_bytes(std::span(words));
+  }
+  message::CudaxAbortReply abort() { return c().ask(message::CudaxAbort{kNccl, kAbort, kComm}); }
 
   ServerSettings settings_;
   DriverTable table_;
@@ -82,6 +95,36 @@ TEST_F(FarAhead, AnAbortIsReadBehindAHungStream) {
   EXPECT_TRUE(c().pump_until([&] { return g_fills == kPosted; }));
   EXPECT_EQ(c().ask(message::StreamSynchronize{kHung}).result, CUDA_SUCCESS);
   EXPECT_TRUE(c().errors.empty());
+}
+
+// The driver counts the calls of a group, not the groups.
+TEST_F(FarAhead, AnAbortIsReadBehindLargeGroups) {
+  ASSERT_NE(c().ask(message::CudaxOpen{kNccl}).major, 0u);
+  void* const handle = ::dlopen(TEST_NCCL_FOLDER "/libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(handle, nullptr);
+  auto& library = *static_cast<cudax::TestNccl*>(::dlsym(handle, "test_nccl"));
+  library.aborted = false;
+  library.collectives = 0;
+  std::vector<uint64_t> init = {kInit, 0, 4 * 8 + sizeof(ncclUniqueId), kComm, 2};
+  init.resize(init.size() + sizeof(ncclUniqueId) / sizeof(uint64_t));
+  init.insert(init.end(), {0, ~uint64_t{0}});
+  const message::ObjectName objects[] = {{kComm}};
+  ASSERT_EQ(c().ask(message::CudaxGroupAsk{kNccl, 0, {}, objects, bytes_of(init)}).status, 0);
+  std::vector<uint64_t> group;
+  for (int i = 0; i < kCallsOfGroup; ++i) {
+    group.insert(group.end(), {kAllReduce, 0, 7 * 8, host_->window_base, host_->window_base, 1,
+                               ncclFloat, ncclSum, kComm, kHung.bits()});
+  }
+  g_is_hung = true;
+  const message::StreamName streams[] = {{kHung}};
+  for (int i = 0; i < kMany; ++i) {
+    c().post(message::CudaxGroup{kNccl, cudax::kGroupTogether, streams, objects, bytes_of(group)});
+  }
+  EXPECT_EQ(abort().result, CUDA_SUCCESS);
+  EXPECT_GT(library.collectives, 0);
+  EXPECT_LE(library.collectives, kMany);
+  EXPECT_EQ(library.collectives % kCallsOfGroup, 0);
+  g_is_hung = false;
 }
 
 // It lives as long as its device, whose events go before.

@@ -19,9 +19,6 @@ namespace message = protocol::message;
 namespace fs = std::filesystem;
 
 namespace {
-// What a session may hold in memory, finished images and uploads each. An image that is alone may
-// be larger: the limit of one image is limits::image_bytes_max.
-constexpr uint64_t kMemoryBytesMax = uint64_t{512} << 20;
 constexpr size_t kUploadsMax = 256;
 
 bool write_all(int fd, std::span<const std::byte> bytes) {
@@ -40,8 +37,10 @@ message::ImageHash hash_image(std::span<const std::byte> image) {
   return {hash.low64, hash.high64};
 }
 
-ImageCache::ImageCache(std::string folder, uint64_t folder_bytes_max)
-    : folder_(std::move(folder)), folder_bytes_max_(folder_bytes_max) {}
+ImageCache::ImageCache(std::string folder, uint64_t folder_bytes_max, uint64_t memory_bytes_max)
+    : folder_(std::move(folder)),
+      folder_bytes_max_(folder_bytes_max),
+      memory_bytes_max_(memory_bytes_max) {}
 
 std::string ImageCache::path_of(const Key& key) const {
   return fmt::format("{}/{:016x}{:016x}.image", folder_, key.second, key.first);
@@ -92,12 +91,12 @@ ImageRef ImageCache::read(const Key& key) const {
   return image;
 }
 
-void ImageCache::write(const Key& key, const Image& image) const {
+void ImageCache::write(const Key& key, const Image& image) {
   const uint64_t bytes = image.bytes().size();
   if (folder_.empty() || bytes > folder_bytes_max_) return;
   std::error_code error;
   fs::create_directories(folder_, error);
-  trim_folder(bytes);
+  make_room(bytes);
   // Written aside and renamed, so that no worker ever reads half of it.
   std::string temporary = path_of(key) + ".XXXXXX";
   const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
@@ -114,15 +113,31 @@ void ImageCache::write(const Key& key, const Image& image) const {
   }
 }
 
-// Removes the longest unused images until `room_bytes` more fit.
-void ImageCache::trim_folder(uint64_t room_bytes) const {
+// A folder of small images has a hundred thousand of them, and looking through it takes half a
+// second: once for so much that is written, and not for each image. Other workers write meanwhile
+// and look for themselves, so some shares are theirs.
+void ImageCache::make_room(uint64_t bytes) {
+  constexpr uint64_t kShares = 64;
+  constexpr uint64_t kSharesOfOthers = 8;
+  if (bytes <= unlooked_bytes_) {
+    unlooked_bytes_ -= bytes;
+    return;
+  }
+  unlooked_bytes_ = folder_bytes_max_ / kShares;
+  const uint64_t taken = bytes + (1 + kSharesOfOthers) * unlooked_bytes_;
+  trim_folder(taken < folder_bytes_max_ ? folder_bytes_max_ - taken : 0);
+  ++folder_looks_;
+}
+
+// Removes the longest unused images until the rest has no more than that.
+void ImageCache::trim_folder(uint64_t bytes_max) const {
   struct File {
     fs::file_time_type used;
     uint64_t bytes;
     fs::path path;
   };
   std::vector<File> files;
-  uint64_t total = room_bytes;
+  uint64_t total = 0;
   std::error_code error;
   for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
     std::error_code gone;
@@ -131,20 +146,25 @@ void ImageCache::trim_folder(uint64_t room_bytes) const {
     total += file.bytes;
     files.push_back(std::move(file));
   }
-  if (total <= folder_bytes_max_) return;
+  if (total <= bytes_max) return;
   std::sort(files.begin(), files.end(),
             [](const File& a, const File& b) { return a.used < b.used; });
   for (const File& file : files) {
-    if (total <= folder_bytes_max_) break;
+    if (total <= bytes_max) break;
     if (fs::remove(file.path, error)) total -= file.bytes;
   }
 }
 
 void ImageCache::keep(const Key& key, ImageRef image) {
+  // A client may send one that is here already.
+  if (const auto before = images_.find(key); before != images_.end()) {
+    images_bytes_ -= before->second->bytes().size();
+    std::erase(recent_, key);
+  }
   images_bytes_ += image->bytes().size();
   images_[key] = std::move(image);
   recent_.push_back(key);
-  while (images_bytes_ > kMemoryBytesMax && recent_.size() > 1) {
+  while (images_bytes_ > memory_bytes_max_ && recent_.size() > 1) {
     const auto oldest = images_.find(recent_.front());
     images_bytes_ -= oldest->second->bytes().size();
     images_.erase(oldest);
@@ -163,10 +183,10 @@ ImageCache::Part ImageCache::add_part(const message::ImagePart& part,
       return Part::kRefused;
     }
     if (uploads_.size() >= kUploadsMax ||
-        (!uploads_.empty() && uploads_bytes_ + part.image_bytes > kMemoryBytesMax)) {
+        (!uploads_.empty() && uploads_bytes_ + part.image_bytes > memory_bytes_max_)) {
       *why = fmt::format("{} unfinished module images of {} bytes in all (limits {} and {})",
                          uploads_.size() + 1, uploads_bytes_ + part.image_bytes, kUploadsMax,
-                         kMemoryBytesMax);
+                         memory_bytes_max_);
       return Part::kRefused;
     }
     Upload fresh{std::make_unique<Image>(part.image_bytes), 0};

@@ -34,8 +34,13 @@ using ImageRef = std::shared_ptr<const Image>;
 
 class ImageCache {
  public:
+  // What a session may hold in memory, finished images and uploads each. An image that is alone may
+  // be larger: the limit of one image is limits::image_bytes_max.
+  static constexpr uint64_t kMemoryBytesMax = uint64_t{512} << 20;
+
   // `folder` empty, or `folder_bytes_max` 0: nothing is kept on disk.
-  ImageCache(std::string folder, uint64_t folder_bytes_max);
+  ImageCache(std::string folder, uint64_t folder_bytes_max,
+             uint64_t memory_bytes_max = kMemoryBytesMax);
 
   // Null: not here.
   ImageRef find(const protocol::message::ImageHash& hash);
@@ -49,6 +54,9 @@ class ImageCache {
   Part add_part(const protocol::message::ImagePart& part, std::span<const std::byte> data,
                 std::string* why);
 
+  // So often the folder was looked through for what to remove.
+  uint64_t folder_looks() const { return folder_looks_; }
+
  private:
   using Key = std::pair<uint64_t, uint64_t>;
   struct Upload {
@@ -58,12 +66,16 @@ class ImageCache {
 
   std::string path_of(const Key& key) const;
   ImageRef read(const Key& key) const;
-  void write(const Key& key, const Image& image) const;
-  void trim_folder(uint64_t room_bytes) const;
+  void write(const Key& key, const Image& image);
+  void make_room(uint64_t bytes);
+  void trim_folder(uint64_t bytes_max) const;
   void keep(const Key& key, ImageRef image);
 
   const std::string folder_;
   const uint64_t folder_bytes_max_;
+  const uint64_t memory_bytes_max_;
+  uint64_t unlooked_bytes_ = 0;  // may be written before the next look
+  uint64_t folder_looks_ = 0;
   std::map<Key, ImageRef> images_;
   std::vector<Key> recent_;  // oldest first
   uint64_t images_bytes_ = 0;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "protocol/codec/archive.h"
 #include "protocol/jit_options.h"
 #include "protocol/kernel_pages.h"
 #include "protocol/limits.h"
@@ -33,6 +34,7 @@ static_assert(CU_JIT_NUM_OPTIONS == 35, "look at the new options");
 
 constexpr uint32_t kFatbinMagic = 0xba55ed50;
 constexpr size_t kLogBytes = 16 * 1024;
+constexpr size_t kArchiveMagicBytes = 8;
 
 uint32_t magic_of(std::span<const std::byte> image) {
   uint32_t magic = 0;
@@ -45,7 +47,10 @@ bool is_elf(std::span<const std::byte> image) {
 }
 
 CUjitInputType input_type(std::span<const std::byte> image) {
-  if (is_elf(image)) return CU_JIT_INPUT_CUBIN;
+  if (is_elf(image)) {
+    return codec::is_host_object(image) ? CU_JIT_INPUT_OBJECT : CU_JIT_INPUT_CUBIN;
+  }
+  if (codec::archive_bytes(image)) return CU_JIT_INPUT_LIBRARY;
   return magic_of(image) == kFatbinMagic ? CU_JIT_INPUT_FATBINARY : CU_JIT_INPUT_PTX;
 }
 
@@ -111,8 +116,9 @@ CUresult link_images(const DriverTable& driver, std::span<const ImageRef> images
   for (size_t i = 0; i < images.size() && result == CUDA_SUCCESS; ++i) {
     const std::span<const std::byte> image = images[i]->bytes();
     const CUjitInputType type = input_type(image);
-    // PTX is a C string: its zero byte counts.
-    const size_t bytes = image.size() + (type == CU_JIT_INPUT_PTX ? 1 : 0);
+    size_t bytes = image.size();
+    if (type == CU_JIT_INPUT_PTX) bytes += 1;  // a C string: its zero byte counts
+    if (type == CU_JIT_INPUT_LIBRARY) bytes = *codec::archive_bytes(image);  // without
     const std::string name = fmt::format("image {}", i);
     result = driver.cuLinkAddData(link, type, const_cast<std::byte*>(image.data()), bytes,
                                   name.c_str(), 0, nullptr, nullptr);
@@ -149,12 +155,19 @@ std::string image_fault(std::span<const std::byte> image) {
     if (header_bytes > image.size() || body_bytes > image.size() - header_bytes) {
       return "a fat binary that is cut off";
     }
+  } else if (image.size() >= kArchiveMagicBytes && codec::is_archive(image.data()) &&
+             !codec::archive_bytes(image)) {
+    return "an archive of device code that is cut off";
   }
   return {};
 }
 
 bool may_print(std::span<const std::byte> image) {
-  if (magic_of(image) == kFatbinMagic) return true;  // its members may be compressed
+  // What is inside may be compressed.
+  if (magic_of(image) == kFatbinMagic || codec::is_host_object(image) ||
+      codec::archive_bytes(image)) {
+    return true;
+  }
   const std::string_view text(reinterpret_cast<const char*>(image.data()), image.size());
   return text.find("vprintf") != text.npos || text.find("__assertfail") != text.npos;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,7 +30,7 @@ struct Module {
   Device* device = nullptr;
   std::vector<CUfunction> functions;
   std::vector<protocol::KernelId> kernels;  // bound to it
-  std::vector<uint64_t> variables;          // found in it
+  std::set<uint64_t> variables;             // found in it
   float jit_wall_ms = 0;                    // these two as the driver told them
   uint32_t jit_block_threads = 0;
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the `farlane` command as a person does, in a folder that looks like an installation.
 
-    cli_test.py PATH/TO/farlane
+    cli_test.py PATH/TO/farlane PATH/TO/libfarlane_open.so
 """
 import os
 import shutil
@@ -12,6 +12,7 @@ import tempfile
 import unittest
 
 FARLANE = None
+OPEN = None
 
 
 class Command(unittest.TestCase):
@@ -192,6 +193,99 @@ class Command(unittest.TestCase):
         self.assertIn("cannot be used", result.stderr)
 
 
+# Opens a library and says whose it is; with a name in front of it, through that library.
+OPENER = """
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int count, char** names) {
+  void* (*open)(const char*, int) = dlopen;
+  if (count > 2) open = dlsym(dlopen(names[1], RTLD_NOW), "open_for_me");
+  void* const library = open(names[count - 1], RTLD_NOW);
+  if (library == NULL) return printf("%s\\n", dlerror()), 3;
+  void* const counts = dlsym(RTLD_DEFAULT, "farlane_opened_instead");
+  printf("%d %lu\\n", ((int (*)(void))dlsym(library, "whose"))(),
+         counts == NULL ? 0 : ((unsigned long (*)(void))counts)());
+  return 0;
+}
+"""
+
+
+class OpenByPath(unittest.TestCase):
+    """A vendor's library that is opened by its path is ours. Whose: ours 1, the vendor's 2."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="farlane-open-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        for folder in ("bin", "lib/farlane", "vendor/mates"):
+            os.makedirs(os.path.join(cls.folder, folder))
+        shutil.copy(FARLANE, os.path.join(cls.folder, "bin", "farlane"))
+        shutil.copy(OPEN, os.path.join(cls.folder, "lib", "farlane"))
+        for name in ("libcudart.so.13", "libcuda.so.1"):
+            cls.library("lib/farlane/" + name, "int whose(void) { return 1; }", name)
+        for name in ("libcudart.so.13", "libcudart.so.12", "libother.so.1", "mates/libmate.so"):
+            cls.library("vendor/" + name, "int whose(void) { return 2; }", os.path.basename(name))
+        cls.library("vendor/libcudart.so.13.2.75", "int whose(void) { return 2; }",
+                    "libcudart.so.13")
+        for link, name in (("libcudart.so", "libcudart.so.13.2.75"),
+                           ("libother.so", "libother.so.1"), ("libgone.so", "libcudart.so.13.9")):
+            os.symlink(name, os.path.join(cls.folder, "vendor", link))
+        # Only who opens it from there finds libmate.so by name.
+        cls.library("vendor/libuser.so", "#include <dlfcn.h>\n"
+                    "void* open_for_me(const char* n, int f) { void* h = dlopen(n, f); return h; }",
+                    "libuser.so", "-Wl,--enable-new-dtags,-rpath,$ORIGIN/mates")
+        cls.compile(OPENER, "opener")
+
+    @classmethod
+    def compile(cls, text, path, *options):
+        subprocess.run(["cc", "-x", "c", "-", "-o", os.path.join(cls.folder, path), *options],
+                       input=text, text=True, check=True)
+
+    @classmethod
+    def library(cls, path, text, soname, *options):
+        cls.compile(text, path, "-shared", "-fPIC", "-Wl,-soname," + soname, *options)
+
+    def opened(self, *names, **variables):
+        """The exit code and what is printed: whose, and how many were exchanged."""
+        done = subprocess.run(
+            ["bin/farlane", "run", "--", "./opener", *names], cwd=self.folder, text=True,
+            env={"PATH": os.environ["PATH"], "HOME": self.folder, **variables},
+            capture_output=True, timeout=60)
+        self.assertEqual(done.stderr, "")
+        return done.returncode, done.stdout.strip()
+
+    def test_ours_in_the_place_of_the_vendors(self):
+        for path in ("vendor/libcudart.so.13", "vendor/libcudart.so.13.2.75",
+                     "vendor/libcudart.so", f"{self.folder}/vendor/libcudart.so.13"):
+            self.assertEqual(self.opened(path), (0, "1 1"), path)
+        self.assertEqual(self.opened("libcudart.so.13"), (0, "1 0"))  # by name: the loader's work
+
+    def test_whatever_else_is_what_it_was(self):
+        for path in ("vendor/libcudart.so.12", "vendor/libother.so.1", "vendor/libother.so"):
+            self.assertEqual(self.opened(path), (0, "2 0"), path)
+        for path in ("vendor/libcuda.so.1", "vendor/libgone.so", "libnone.so.1"):
+            code, said = self.opened(path)
+            self.assertEqual(code, 3, path)
+            self.assertIn("cannot open shared object file", said)
+
+    def test_the_caller_is_still_known(self):
+        self.assertEqual(self.opened("libmate.so")[0], 3)
+        self.assertEqual(self.opened("vendor/libuser.so", "libmate.so"), (0, "2 0"))
+
+    def test_switched_off(self):
+        off = {"FARLANE_LIBRARIES_BY_PATH": "false"}
+        self.assertEqual(self.opened("vendor/libcudart.so.13", **off), (0, "2 0"))
+        # Also inside a run that has it on. An inner `farlane` that is built with ASan must not mind
+        # that our library is loaded before its runtime.
+        inner = subprocess.run(
+            ["bin/farlane", "run", "--", "env", "FARLANE_LIBRARIES_BY_PATH=false",
+             "ASAN_OPTIONS=verify_asan_link_order=0", "bin/farlane",
+             "run", "--", "./opener", "vendor/libcudart.so.13"], cwd=self.folder, text=True,
+            env={"PATH": os.environ["PATH"], "HOME": self.folder}, capture_output=True, timeout=60)
+        self.assertEqual((inner.stdout, inner.stderr), ("2 0\n", ""))
+
+
 if __name__ == "__main__":
     FARLANE = os.path.abspath(sys.argv.pop(1))
+    OPEN = os.path.abspath(sys.argv.pop(1))
     unittest.main(verbosity=2)

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "conf/client_settings.h"
+
 namespace farlane::cli {
 
 inline constexpr int kExitFine = 0;
@@ -28,7 +30,7 @@ struct ServerOptions {
 };
 // Puts the options into the environment, where the settings look, and checks that the settings
 // load. False: the reason has been printed.
-bool apply_options(const ServerOptions& options);
+bool apply_options(const ServerOptions& options, ClientSettings* settings);
 
 int devices_command(const ServerOptions& options);
 int doctor_command(const ServerOptions& options, const std::string& program);

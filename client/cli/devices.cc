@@ -102,17 +102,13 @@ CUresult print_device(const Driver& driver, int ordinal) {
 }  // namespace
 
 int devices_command(const ServerOptions& options) {
-  if (!apply_options(options)) return kExitUsage;
+  ClientSettings settings;
+  if (!apply_options(options, &settings)) return kExitUsage;
   std::string error;
   const std::string libraries = library_folder_checked(&error);
   if (libraries.empty()) {
     fmt::print(stderr, "farlane devices: {}\n", error);
     return kExitProblem;
-  }
-  ClientSettings settings;
-  if (!load_client_settings(&settings, &error)) {
-    fmt::print(stderr, "farlane devices: {}\n", error);
-    return kExitUsage;
   }
   ::setenv("FARLANE_DEVICES", "0", 1);  // all of the server's, not what a program would see
 

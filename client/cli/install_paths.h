@@ -9,6 +9,8 @@ namespace farlane::cli {
 
 inline constexpr const char* kRuntimeLibrary = "libcudart.so.13";
 inline constexpr const char* kDriverLibrary = "libcuda.so.1";
+// Answers dlopen() of a vendor's library by path with ours (client/open).
+inline constexpr const char* kOpenLibrary = "libfarlane_open.so";
 
 // The folder that should hold them; empty if the executable's own path cannot be read.
 std::string library_folder();

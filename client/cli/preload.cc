@@ -44,8 +44,8 @@ std::string preload_value(std::string_view existing, std::string_view library_fo
   std::vector<std::string> ours;
   for (const std::string& name : names) ours.push_back(folder + "/" + name);
   for (std::string& part : split(existing, ": ")) {
-    // `farlane run` inside `farlane run`
-    if (std::find(ours.begin(), ours.end(), part) != ours.end()) continue;
+    // `farlane run` inside `farlane run`, which may have preloaded more.
+    if (part.starts_with(folder + "/")) continue;
     (is_sanitizer_runtime(part) ? first : last).push_back(std::move(part));
   }
   first.insert(first.end(), ours.begin(), ours.end());

@@ -144,6 +144,8 @@ TEST(Preload, OursFirstButForSanitizers) {
             "/usr/lib/libasan.so.8:/l/libcudart.so.13:/l/libcuda.so.1:/a/b.so:/c.so");
   const std::string once = preload_value("libtsan.so.2", "/l", ours);
   EXPECT_EQ(preload_value(once, "/l", ours), once);
+  EXPECT_EQ(preload_value("/l/libfarlane_open.so:/ll/a.so", "/l", ours),
+            "/l/libcudart.so.13:/l/libcuda.so.1:/ll/a.so");
 }
 
 TEST(Preload, EveryFacadeOfTheFolder) {

@@ -14,6 +14,7 @@
 #include "client/cli/install_paths.h"
 #include "client/cli/preload.h"
 #include "client/cli/program_check.h"
+#include "conf/client_settings.h"
 
 namespace farlane::cli {
 namespace {
@@ -46,7 +47,8 @@ int run_command(const RunOptions& options) {
   }
   // A wrong setting is said here, once, instead of by every process that the program starts.
   if (!options.devices.empty()) ::setenv("FARLANE_DEVICES", options.devices.c_str(), 1);
-  if (!apply_options({options.server, options.config})) return kExitUsage;
+  ClientSettings settings;
+  if (!apply_options({options.server, options.config}, &settings)) return kExitUsage;
   std::string error;
   const std::string libraries = library_folder_checked(&error);
   if (libraries.empty()) {
@@ -65,9 +67,10 @@ int run_command(const RunOptions& options) {
     fmt::print(stderr, "farlane run: warning: {} (farlane doctor {})\n", obstacle, name);
   }
 
-  ::setenv("LD_PRELOAD",
-           preload_value(variable("LD_PRELOAD"), libraries, facade_libraries(libraries)).c_str(),
-           1);
+  std::vector<std::string> preloads = facade_libraries(libraries);
+  const bool has_open = ::access((libraries + "/" + kOpenLibrary).c_str(), R_OK) == 0;
+  if (settings.libraries_by_path && has_open) preloads.insert(preloads.begin(), kOpenLibrary);
+  ::setenv("LD_PRELOAD", preload_value(variable("LD_PRELOAD"), libraries, preloads).c_str(), 1);
   ::setenv("LD_LIBRARY_PATH", library_path_value(variable("LD_LIBRARY_PATH"), libraries).c_str(),
            1);
   // Triton links its kernels' launchers against the driver, which it looks for where ldconfig knows

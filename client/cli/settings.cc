@@ -12,7 +12,7 @@
 
 namespace farlane::cli {
 
-bool apply_options(const ServerOptions& options) {
+bool apply_options(const ServerOptions& options, ClientSettings* settings) {
   const char* const named = std::getenv("FARLANE_CONFIG");
   const std::string config = options.config.empty() && named != nullptr ? named : options.config;
   if (!config.empty()) {
@@ -22,12 +22,11 @@ bool apply_options(const ServerOptions& options) {
     ::setenv("FARLANE_CONFIG", fault ? config.c_str() : whole.c_str(), 1);
   }
   if (!options.server.empty()) ::setenv("FARLANE_SERVER", options.server.c_str(), 1);
-  ClientSettings settings;
   transport::Endpoint endpoint;
   std::string error;
   // As the program will do it, whose errors are harder to see.
-  if (!load_client_settings(&settings, &error) ||
-      !client::endpoint_of(settings, &endpoint, &error)) {
+  if (!load_client_settings(settings, &error) ||
+      !client::endpoint_of(*settings, &endpoint, &error)) {
     fmt::print(stderr, "farlane: {}\n", error);
     return false;
   }

@@ -32,12 +32,12 @@ class Answers {
   }
 
   // When there is no more room all are forgotten: a program that asks so many different questions
-  // asks some of them again.
-  void keep(const std::string& key, int64_t status, std::span<const std::byte> results) {
+  // asks some of them again. Returns whether it is kept and was not before.
+  bool keep(const std::string& key, int64_t status, std::span<const std::byte> results) {
     const size_t bytes = kEntryBytes + key.size() + results.size();
     const std::lock_guard lock(mutex_);
     if (bytes > bytes_max_ || by_key_.contains(key)) {
-      return;
+      return false;
     }
     if (bytes > bytes_max_ - bytes_) {
       by_key_.clear();
@@ -45,6 +45,7 @@ class Answers {
     }
     bytes_ += bytes;
     by_key_.emplace(key, Answer{status, {results.begin(), results.end()}});
+    return true;
   }
 
   size_t bytes() const {

@@ -13,7 +13,8 @@ TEST(Answers, FindsWhatWasKept) {
   Answers answers(1 << 20);
   Answers::Answer answer;
   EXPECT_FALSE(answers.find("a", &answer));
-  answers.keep("a", 0, bytes(3));
+  EXPECT_TRUE(answers.keep("a", 0, bytes(3)));
+  EXPECT_FALSE(answers.keep("a", 0, bytes(3)));
   answers.keep("b", 5, {});
   ASSERT_TRUE(answers.find("a", &answer));
   EXPECT_EQ(answer.status, 0);

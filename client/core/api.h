@@ -38,6 +38,9 @@ inline constexpr CUresult kServerLost = CUDA_ERROR_SYSTEM_NOT_READY;
 FARLANE_CORE_API CUresult session_start();
 // Somebody has needed the server before, in this process: there is a session, alive or lost.
 FARLANE_CORE_API bool session_is_started();
+// This process was forked by one that had a session. Nothing of CUDA works in it, and what other
+// threads held locked at that moment stays locked for ever.
+FARLANE_CORE_API bool session_is_forked();
 // [reports] Takes the error of earlier posted commands, if one has arrived. No network.
 FARLANE_CORE_API CUresult session_error();
 // What became of the session, for whoever shows an error's text: null while nothing did, else
@@ -87,8 +90,11 @@ FARLANE_CORE_API CUresult context_push(CUcontext context);
 FARLANE_CORE_API CUresult context_pop(CUcontext* context);
 // The device of the current context, or -1.
 FARLANE_CORE_API int current_device();
-// Makes the primary context of `device` the thread's current one (what cudaSetDevice means).
+// Makes the primary context of `device` the thread's current one (what cudaSetDevice means). Not
+// permitted in a host function: its thread never has a context.
 FARLANE_CORE_API CUresult make_device_current(int device);
+// Some thread has done so.
+FARLANE_CORE_API bool device_is_used(int device);
 
 FARLANE_CORE_API CUresult device_synchronize(int device);  // [reports]
 FARLANE_CORE_API CUresult device_reset(int device);

@@ -252,11 +252,22 @@ int current_device() {
 }
 
 CUresult make_device_current(int device) {
-  CUcontext context = nullptr;
-  if (const CUresult result = context_primary(device, &context); result != CUDA_SUCCESS) {
-    return result;
+  if (in_host_function()) {
+    return CUDA_ERROR_NOT_PERMITTED;
   }
-  return context_set_current(context);
+  CUresult error = CUDA_SUCCESS;
+  Device* found = device_or_lost(device, &error);
+  if (found == nullptr) {
+    return error;
+  }
+  found->is_used.store(true, std::memory_order_relaxed);
+  return context_set_current(found->primary);
+}
+
+bool device_is_used(int device) {
+  Session* s = session_if_any();
+  const Device* found = s == nullptr ? nullptr : s->device(device);
+  return found != nullptr && found->is_used.load(std::memory_order_relaxed);
 }
 
 CUresult limit_get(int device, CUlimit limit, size_t* value) {

@@ -323,6 +323,13 @@ bool is_device(Session* s, Place place, uint64_t address) {
   return place == Place::kDevice || s->is_device_address(address);
 }
 
+// Of an end of which not all is the device's. Windows of device addresses are reserved here, but
+// the address of a module's variable is the driver's choice, and the program may have memory of its
+// own there: what is called host is a variable's only if all of it is.
+bool is_host_after_all(Session* s, Place place, uint64_t address) {
+  return place == Place::kHost && s->device_of(address) == nullptr;
+}
+
 // Pageable memory may be reused as soon as the call returns, in CUDA too.
 bool is_pinned(uint64_t address) {
   return pointer_facts(address).kind == PointerFacts::Kind::kPinnedHost;
@@ -385,9 +392,17 @@ CUresult check_copy_ends(Session* s, const Copy& box, bool* to_device, bool* fro
   // All slices are checked before the first one moves.
   for (size_t slice = 0; slice < box.depth; ++slice, advance(box, &plane)) {
     Device* owner = nullptr;
-    if ((*to_device && !s->is_device_range(plane.to, to_bytes, &owner)) ||
-        (*from_device && !s->is_device_range(plane.from, from_bytes, &owner))) {
-      return CUDA_ERROR_INVALID_VALUE;
+    if (*to_device && !s->is_device_range(plane.to, to_bytes, &owner)) {
+      if (!is_host_after_all(s, box.to_place, plane.to)) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+      *to_device = false;
+    }
+    if (*from_device && !s->is_device_range(plane.from, from_bytes, &owner)) {
+      if (!is_host_after_all(s, box.from_place, plane.from)) {
+        return CUDA_ERROR_INVALID_VALUE;
+      }
+      *from_device = false;
     }
   }
   return CUDA_SUCCESS;

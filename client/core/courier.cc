@@ -142,7 +142,7 @@ void Courier::run() {
       }
       continue;
     }
-    if (now - last_busy < spin_.now()) {
+    if (spin_.goes_on(now - last_busy)) {
       for (int i = 0; i < 64 && !log_->has_unsent(); ++i) {
         __builtin_ia32_pause();
       }

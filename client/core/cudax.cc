@@ -4,6 +4,7 @@
 
 #include "client/core/answers.h"
 #include "client/core/call.h"
+#include "client/core/few.h"
 #include "client/core/log_line.h"
 #include "client/core/session.h"
 #include "protocol/limits.h"
@@ -293,6 +294,17 @@ void remember(const std::string& key, int64_t status, std::span<const std::byte>
   state().answers.keep(key, status, results);
 }
 
+bool asks_ahead() {
+  Session* s = session_if_any();
+  return s != nullptr && s->settings().local_answers && s->settings().ask_ahead;
+}
+
+void remember_ahead(const std::string& key, int64_t status, std::span<const std::byte> results) {
+  if (state().answers.keep(key, status, results)) {
+    stats::note_ahead();
+  }
+}
+
 namespace {
 
 // The request's streams and objects as they travel.
@@ -313,8 +325,8 @@ struct Travelling {
              .objects = objects,
              .calls = request.calls};
   }
-  std::vector<message::StreamName> streams;
-  std::vector<message::ObjectName> objects;
+  Few<message::StreamName, 4> streams;
+  Few<message::ObjectName, 4> objects;
 };
 
 bool is_too_large(const GroupRequest& request) {

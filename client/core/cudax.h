@@ -96,6 +96,11 @@ FARLANE_CORE_API bool recall(const std::string& key, const char* name, int64_t* 
                              std::vector<std::byte>* results);
 FARLANE_CORE_API void remember(const std::string& key, int64_t status,
                                std::span<const std::byte> results);
+// Answers that the program has not asked for yet: whether fetching them makes sense, and one that
+// came.
+FARLANE_CORE_API bool asks_ahead();
+FARLANE_CORE_API void remember_ahead(const std::string& key, int64_t status,
+                                     std::span<const std::byte> results);
 
 // Groups of calls, which the worker makes on threads of its own (client/cudax/group_call.h).
 // A stream as it stands in the log. `stream` null: there is none such.

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "protocol/codec/archive.h"
 #include "protocol/codec/fatbin.h"
+#include "protocol/limits.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -50,6 +52,11 @@ std::span<const std::byte> image_bytes(const void* image) {
   }
   if (std::memcmp(image, ELFMAG, SELFMAG) == 0) {
     return {bytes, elf_bytes(image)};
+  }
+  if (codec::is_archive(image)) {
+    // Its end is a zero byte (client/cuda/link.cc), which it keeps.
+    const auto size = codec::archive_bytes({bytes, protocol::limits::image_bytes_max});
+    return size ? std::span(bytes, *size + 1) : std::span<const std::byte>();
   }
   return {bytes, std::strlen(static_cast<const char*>(image)) + 1};
 }

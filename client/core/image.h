@@ -8,9 +8,9 @@
 
 namespace farlane::client {
 
-// The bytes of a fat binary (container or wrapper), a cubin or NUL-terminated PTX (the NUL
-// included), as its own header tells. Empty: none of these. The image is trusted as far as CUDA
-// trusts it: it is the program's own memory.
+// The bytes of a fat binary (container or wrapper), a cubin or object, NUL-terminated PTX or a
+// NUL-terminated archive of objects (the NUL included), as its own header tells. Empty: none of
+// these. The image is trusted as far as CUDA trusts it: it is the program's own memory.
 std::span<const std::byte> image_bytes(const void* image);
 
 // XXH3, 128 bits.

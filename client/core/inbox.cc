@@ -193,7 +193,6 @@ bool Inbox::receive_available() {
 
 void Inbox::receive_until(const std::function<bool()>& done, const char* reason,
                           Clock::time_point since) {
-  const auto spin_end = since + spin_.now();
   bool spinning = spin_.now().count() > 0;
   // Leaves with the frame it waited for: looking for another would cost a system call.
   while (!done() && !loss_->declared()) {
@@ -204,7 +203,7 @@ void Inbox::receive_until(const std::function<bool()>& done, const char* reason,
     }
     if (spinning) {
       spin_pause();
-      spinning = Clock::now() < spin_end;
+      spinning = spin_.goes_on(Clock::now() - since);
       continue;
     }
     counters_.sleeps.fetch_add(1, std::memory_order_relaxed);

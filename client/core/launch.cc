@@ -111,7 +111,9 @@ void copy_param(std::byte* to, const void* from, size_t bytes) {
 CUresult pack_params(const Function& function, const Launch& launch, std::span<std::byte> storage,
                      std::span<const std::byte>* params) {
   const KernelFacts& facts = function.facts;
-  if (launch.params == nullptr && launch.packed_params != nullptr) {
+  // PyCUDA gives kernels without parameters an empty buffer.
+  const bool empty = launch.packed_bytes == 0 && facts.params.empty();
+  if (launch.params == nullptr && launch.packed_params != nullptr && !empty) {
     // As CUDA has it (tried on 13.0): more than there are parameters is refused, what is missing is
     // 0.
     if (launch.packed_bytes == 0 || launch.packed_bytes > limits::param_bytes_max) {

@@ -37,12 +37,35 @@ void take_kernels(std::span<const message::KernelFacts> told, Module* module) {
   }
 }
 
+// Sends what the server lacks, unless another thread has sent something since the server was asked:
+// that may be what it lacks no more. *sent: it has been done here.
+CUresult upload_missing(Session* s, std::span<const message::ImageHash> missing,
+                        std::span<const message::ImageHash> hashes,
+                        std::span<const std::span<const std::byte>> images, uint64_t uploads_before,
+                        bool* sent) {
+  std::lock_guard lock(s->upload_mutex);
+  *sent = s->uploads.load(std::memory_order_acquire) == uploads_before;
+  for (const message::ImageHash& hash : *sent ? missing : missing.first(0)) {
+    const auto found = std::find(hashes.begin(), hashes.end(), hash);
+    if (found == hashes.end()) {
+      return CUDA_ERROR_UNKNOWN;
+    }
+    if (const CUresult result = upload(s, hash, images[found - hashes.begin()]);
+        result != CUDA_SUCCESS) {
+      return result;
+    }
+    s->uploads.fetch_add(1, std::memory_order_release);
+  }
+  return CUDA_SUCCESS;
+}
+
 // Loads until the server has every image; fills the module's kernels.
 CUresult load(Session* s, Module* module, std::span<const message::ImageHash> hashes,
               std::span<const std::span<const std::byte>> images, std::string* log) {
-  // Twice: once to hear what is missing, once with everything there. A third time only when the
-  // server's cache dropped something in between.
-  for (int attempt = 0; attempt < 3; ++attempt) {
+  // Once to hear what is missing, and once with everything there. More only when the server's cache
+  // dropped something in between, or when other threads upload as well.
+  for (int uploads = 0; uploads < 3;) {
+    const uint64_t uploads_before = s->uploads.load(std::memory_order_acquire);
     Answer<message::ModuleLoad> answer;
     const CUresult result = s->ask(
         message::ModuleLoad{
@@ -72,16 +95,13 @@ CUresult load(Session* s, Module* module, std::span<const message::ImageHash> ha
       }
       return CUDA_SUCCESS;
     }
-    for (const message::ImageHash& hash : answer.reply.missing) {
-      const auto found = std::find(hashes.begin(), hashes.end(), hash);
-      if (found == hashes.end()) {
-        return CUDA_ERROR_UNKNOWN;
-      }
-      const CUresult sent = upload(s, hash, images[found - hashes.begin()]);
-      if (sent != CUDA_SUCCESS) {
-        return sent;
-      }
+    bool sent = false;
+    if (const CUresult uploaded =
+            upload_missing(s, answer.reply.missing, hashes, images, uploads_before, &sent);
+        uploaded != CUDA_SUCCESS) {
+      return uploaded;
     }
+    uploads += sent ? 1 : 0;
   }
   log_line(LogLevel::kWarning, "the server keeps losing a module image that was just uploaded");
   return CUDA_ERROR_INVALID_IMAGE;
@@ -256,6 +276,33 @@ CUresult module_function_names(CUmodule module, std::vector<std::string>* names)
   return CUDA_SUCCESS;
 }
 
+namespace {
+
+// The server's word, kept for later questions.
+CUresult find_variable(Call& call, Module* module, std::string_view name,
+                       Module::Variable* variable) {
+  Answer<message::VariableFind> answer;
+  const CUresult result =
+      call->ask(message::VariableFind{.module = module->id, .name = name}, &answer);
+  if (result != CUDA_SUCCESS) {
+    return result;
+  }
+  *variable = {answer.reply.address, answer.reply.bytes};
+  {
+    std::unique_lock lock(call->variables_mutex);
+    Session::Variable& known = call->variables[variable->address];
+    if (known.device == nullptr) {
+      known = {variable->bytes, module->device, module->id.bits(),
+               call->next_unique_id.fetch_add(1)};
+    }
+  }
+  std::lock_guard lock(module->mutex);
+  module->variables.insert_or_assign(std::string(name), *variable);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
 CUresult module_variable(CUmodule module, const char* name, CUdeviceptr* address, size_t* bytes) {
   Call call;
   Module* found = call.module(module);
@@ -265,23 +312,28 @@ CUresult module_variable(CUmodule module, const char* name, CUdeviceptr* address
   if (std::string_view(name).size() > limits::name_bytes_max) {
     return CUDA_ERROR_NOT_FOUND;
   }
-  Answer<message::VariableFind> answer;
-  const CUresult result =
-      call->ask(message::VariableFind{.module = found->id, .name = name}, &answer);
-  if (result != CUDA_SUCCESS) {
-    return result;
+  // Programs copy to one symbol again and again.
+  Module::Variable variable;
+  bool known = false;
+  {
+    std::lock_guard lock(found->mutex);
+    if (const auto one = found->variables.find(std::string_view(name));
+        one != found->variables.end()) {
+      variable = one->second;
+      known = true;
+    }
   }
-  std::unique_lock lock(call->variables_mutex);
-  Session::Variable& variable = call->variables[answer.reply.address];
-  if (variable.device == nullptr) {
-    variable = {answer.reply.bytes, found->device, bits_of(module),
-                call->next_unique_id.fetch_add(1)};
+  if (!call->answers_here(known, message::VariableFind::kName)) {
+    if (const CUresult result = find_variable(call, found, name, &variable);
+        result != CUDA_SUCCESS) {
+      return result;
+    }
   }
   if (address != nullptr) {
-    *address = answer.reply.address;
+    *address = variable.address;
   }
   if (bytes != nullptr) {
-    *bytes = answer.reply.bytes;
+    *bytes = variable.bytes;
   }
   return CUDA_SUCCESS;
 }

@@ -1,5 +1,6 @@
 #include "client/core/monitor.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -86,14 +87,23 @@ enum class Offer : uint8_t { kUnknown, kYes, kNo };
 // Never destroyed: programs ask from their own destructors.
 struct Monitor {
   std::mutex mutex;  // guards the rest
-  pid_t owner = 0;   // the process that opened `line`
   std::unique_ptr<Line> line;
   Offer offer = Offer::kUnknown;  // whether the server has NVML
 };
 
+// A forked child has one of its own. The parent's line is shared with it: another word on it would
+// garble the parent's talk, and it is not even closed, which the parent would notice. The mutex may
+// be held for ever, by a thread that the child does not have.
+Monitor* g_monitor = nullptr;
+
 Monitor& monitor() {
-  static auto* const made = new Monitor;
-  return *made;
+  static const bool made = [] {
+    g_monitor = new Monitor;
+    pthread_atfork(nullptr, nullptr, [] { g_monitor = new Monitor; });
+    return true;
+  }();
+  static_cast<void>(made);
+  return *g_monitor;
 }
 
 bool settings_of_process(ClientSettings* settings) {
@@ -164,15 +174,6 @@ void give(const std::vector<control::Device>& told, std::vector<ServerDevice>* d
       peer = static_cast<uint32_t>(std::find(order.begin(), order.end(), peer) - order.begin());
     }
   }
-}
-
-// A parent's line is shared with it: another word on it would garble the parent's talk. Not even
-// closed, which the parent would notice.
-void leave_parents_line(Monitor& m) {
-  if (m.owner == ::getpid()) return;
-  static_cast<void>(m.line.release());
-  m.owner = ::getpid();
-  m.offer = Offer::kUnknown;
 }
 
 std::vector<std::byte> call_frame(const MonitorCall& call, uint64_t sequence, bool with_hello) {
@@ -269,7 +270,6 @@ CUresult monitor_call(const MonitorCall& call, int* result) {
   }
   Monitor& m = monitor();
   std::lock_guard lock(m.mutex);
-  leave_parents_line(m);
   if (m.offer == Offer::kNo) return CUDA_ERROR_NOT_SUPPORTED;
   // The server ends a line that was silent for long: then a second try with a new one.
   for (int attempt = 0; attempt < 2; ++attempt) {

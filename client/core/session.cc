@@ -43,7 +43,7 @@ void in_forked_child() {
 }
 
 InboxOptions inbox_options(const ClientSettings& settings) {
-  return {effective_spin_us(settings.spin_us, kAutomaticAnswerSpinUs), settings.call_timeout_ms};
+  return {effective_answer_spin_us(settings.spin_us), settings.call_timeout_ms};
 }
 
 CommandLogOptions log_options(const ClientSettings& settings) {
@@ -151,6 +151,10 @@ CUresult session_start() {
 
 bool session_is_started() {
   return g_session.load(std::memory_order_acquire) != nullptr;
+}
+
+bool session_is_forked() {
+  return g_state.load(std::memory_order_relaxed) == State::kForked;
 }
 
 CUresult session_error() {

@@ -114,14 +114,20 @@ struct Function;
 struct Module {
   protocol::ModuleId id;
   Device* device = nullptr;
-  std::mutex mutex;  // guards the two maps
+  std::mutex mutex;  // guards the maps
   std::map<std::string, KernelFacts, std::less<>> kernels;
   std::map<std::string, CUfunction, std::less<>> functions;
-  std::vector<std::string> kernel_order;  // as the server lists them
+  struct Variable {
+    CUdeviceptr address = 0;
+    uint64_t bytes = 0;
+  };
+  std::map<std::string, Variable, std::less<>> variables;  // that were asked for
+  std::vector<std::string> kernel_order;                   // as the server lists them
   void reset() {
     device = nullptr;
     kernels.clear();
     functions.clear();
+    variables.clear();
     kernel_order.clear();
   }
 };
@@ -200,6 +206,7 @@ struct Device final : Backing {
   std::array<bool, kAttributesMax> attribute_known{};
   std::vector<uint32_t> peers;  // server ordinals
   CUcontext primary = nullptr;
+  std::atomic<bool> is_used = false;  // a thread has made `primary` its current context
   Stream legacy;
   WorkMarks work;                               // of all streams of the device
   std::atomic<uint64_t> finished_sequence = 0;  // everything up to here has finished
@@ -410,6 +417,11 @@ class Session {
   TensorMaps tensor_maps;
   StreamAttributes stream_attributes;
   ContextGoods context_goods;
+
+  // Module images are uploaded one after the other: the parts of one that two threads miss at the
+  // same time must not mix.
+  std::mutex upload_mutex;
+  std::atomic<uint64_t> uploads = 0;  // so many are over; counted with upload_mutex
 
   std::atomic<uint64_t> next_ticket = 1;
   std::atomic<uint64_t> next_unique_id = 1;

@@ -1,5 +1,6 @@
 #include "client/core/stats.h"
 
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -45,6 +46,7 @@ struct Tables {
   Table asked;
   Table local;
   Table waits;
+  std::atomic<uint64_t> ahead = 0;
   std::atomic<uint64_t> uploads = 0;
   std::atomic<uint64_t> upload_bytes = 0;
 };
@@ -123,6 +125,8 @@ std::string text(const Summary& s) {
   number("memory extents asked for", s.extents);
   number("module images uploaded", s.uploads);
   number("module bytes uploaded", s.upload_bytes);
+  number("answers fetched ahead", s.asked_ahead);
+  number("vendor's libraries opened, ours given", s.opened_instead);
   add_timed(&out, "asked, by function", s.asked_rows);
   if (!s.local_rows.empty()) {
     add_line(&out, "  %-40s %12s", "answered here, by function", "count");
@@ -173,6 +177,8 @@ std::string json(const Summary& s) {
   number("extents", s.extents);
   number("uploads", s.uploads);
   number("upload_bytes", s.upload_bytes);
+  number("asked_ahead", s.asked_ahead);
+  number("opened_instead", s.opened_instead);
   out += std::string(", \"lost\": ") + (s.lost ? "true" : "false");
   add_rows(&out, "asked_by_function", s.asked_rows);
   add_rows(&out, "local_by_function", s.local_rows);
@@ -209,6 +215,9 @@ void note_local(const char* name) {
   if (on()) {
     tables().local.note(name, nanoseconds(0));
   }
+}
+void note_ahead() {
+  tables().ahead.fetch_add(1, std::memory_order_relaxed);
 }
 void note_upload(uint64_t bytes) {
   tables().uploads.fetch_add(1, std::memory_order_relaxed);
@@ -249,6 +258,11 @@ Summary gather(Session& session) {
   }
   s.uploads = tables().uploads.load();
   s.upload_bytes = tables().upload_bytes.load();
+  s.asked_ahead = tables().ahead.load();
+  // Of libfarlane_open.so, which only `farlane run` loads.
+  if (void* const count = ::dlsym(RTLD_DEFAULT, "farlane_opened_instead"); count != nullptr) {
+    s.opened_instead = reinterpret_cast<uint64_t (*)()>(count)();
+  }
   s.lost = session.lost();
   s.asked_rows = tables().asked.rows();
   s.local_rows = tables().local.rows();

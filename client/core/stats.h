@@ -37,6 +37,7 @@ void note_asked(const char* name, std::chrono::nanoseconds time);
 void note_wait(const char* reason, std::chrono::nanoseconds time);
 void note_local(const char* name);  // answered here, without the server
 void note_upload(uint64_t bytes);   // of a module's image
+void note_ahead();                  // an answer that nobody has asked for yet
 
 // Times its own life, if statistics are on.
 template <void (*note)(const char*, std::chrono::nanoseconds)>
@@ -92,6 +93,8 @@ struct Summary {
   uint64_t extents = 0;
   uint64_t uploads = 0;
   uint64_t upload_bytes = 0;
+  uint64_t asked_ahead = 0;
+  uint64_t opened_instead = 0;  // libraries of ours, for the path of a vendor's
   bool lost = false;
   std::vector<Row> asked_rows;
   std::vector<Row> local_rows;

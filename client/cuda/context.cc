@@ -375,7 +375,7 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice dev, unsigned int* flags, int* acti
     const Primary& primary = primary_of(dev);
     *flags = primary.flags;
     // The runtime makes it current without retaining it here.
-    *active = primary.retained > 0 || core::current_device() == dev ? 1 : 0;
+    *active = primary.retained > 0 || core::device_is_used(dev) ? 1 : 0;
     return CUDA_SUCCESS;
   });
 }

@@ -184,19 +184,19 @@ FARLANE_TWINS(cuMemcpyAsync, _ptsz,
                           stream_of(hStream, twin), kAsync))
 FARLANE_TWINS(cuMemcpyHtoD_v2, _ptds,
               (CUdeviceptr dstDevice, const void* srcHost, size_t ByteCount),
-              copy_linear(dstDevice, Place::kDevice, address_of(srcHost), Place::kByAddress,
-                          ByteCount, stream_of(nullptr, twin), kSync))
+              copy_linear(dstDevice, Place::kDevice, address_of(srcHost), Place::kHost, ByteCount,
+                          stream_of(nullptr, twin), kSync))
 FARLANE_TWINS(cuMemcpyHtoDAsync_v2, _ptsz,
               (CUdeviceptr dstDevice, const void* srcHost, size_t ByteCount, CUstream hStream),
-              copy_linear(dstDevice, Place::kDevice, address_of(srcHost), Place::kByAddress,
-                          ByteCount, stream_of(hStream, twin), kAsync))
+              copy_linear(dstDevice, Place::kDevice, address_of(srcHost), Place::kHost, ByteCount,
+                          stream_of(hStream, twin), kAsync))
 FARLANE_TWINS(cuMemcpyDtoH_v2, _ptds, (void* dstHost, CUdeviceptr srcDevice, size_t ByteCount),
-              copy_linear(address_of(dstHost), Place::kByAddress, srcDevice, Place::kDevice,
-                          ByteCount, stream_of(nullptr, twin), kSync))
+              copy_linear(address_of(dstHost), Place::kHost, srcDevice, Place::kDevice, ByteCount,
+                          stream_of(nullptr, twin), kSync))
 FARLANE_TWINS(cuMemcpyDtoHAsync_v2, _ptsz,
               (void* dstHost, CUdeviceptr srcDevice, size_t ByteCount, CUstream hStream),
-              copy_linear(address_of(dstHost), Place::kByAddress, srcDevice, Place::kDevice,
-                          ByteCount, stream_of(hStream, twin), kAsync))
+              copy_linear(address_of(dstHost), Place::kHost, srcDevice, Place::kDevice, ByteCount,
+                          stream_of(hStream, twin), kAsync))
 FARLANE_TWINS(cuMemcpyDtoD_v2, _ptds,
               (CUdeviceptr dstDevice, CUdeviceptr srcDevice, size_t ByteCount),
               copy_linear(dstDevice, Place::kDevice, srcDevice, Place::kDevice, ByteCount,

@@ -13,7 +13,7 @@ std::atomic<bool> init_called = false;
 
 bool is_initialized() {
   if (init_called.load(std::memory_order_acquire)) {
-    return true;
+    return !core::session_is_forked();
   }
   // The runtime initialises without cuInit, as soon as it is asked for devices: PyTorch calls the
   // driver after nothing but cudaGetDeviceCount. That stays true.

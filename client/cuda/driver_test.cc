@@ -159,6 +159,22 @@ TEST_F(DriverTest, TheRuntimesContextIsInitialisationEnough) {
   CUdevice device = -1;
   EXPECT_EQ(cuCtxGetDevice(&device), CUDA_SUCCESS);
   EXPECT_EQ(device, 1);
+  // And the device's context is there for all threads.
+  std::thread([] {
+    unsigned flags = 0;
+    int active = -1;
+    EXPECT_EQ(cuDevicePrimaryCtxGetState(1, &flags, &active), CUDA_SUCCESS);
+    EXPECT_EQ(active, 1);
+    EXPECT_EQ(cuDevicePrimaryCtxGetState(0, &flags, &active), CUDA_SUCCESS);
+    EXPECT_EQ(active, 0);
+  }).join();
+}
+
+TEST_F(DriverTest, AForkedChildIsNotInitialised) {
+  int count = 0;
+  EXPECT_EQ(cuDeviceGetCount(&count), CUDA_SUCCESS);
+  fake_core().forked = true;
+  EXPECT_EQ(cuDeviceGetCount(&count), CUDA_ERROR_NOT_INITIALIZED);
 }
 
 TEST_F(DriverTest, EachThreadHasItsOwnStack) {

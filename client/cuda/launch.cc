@@ -17,10 +17,10 @@ CUresult read_extra(void** extra, core::Launch* launch) {
       return CUDA_ERROR_INVALID_VALUE;
     }
   }
-  if (launch->packed_params == nullptr || bytes == nullptr) {
+  if ((launch->packed_params == nullptr) != (bytes == nullptr)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  launch->packed_bytes = *bytes;
+  launch->packed_bytes = bytes == nullptr ? 0 : *bytes;
   return CUDA_SUCCESS;
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 #include "client/cuda/driver.h"
@@ -12,6 +13,8 @@
 
 namespace farlane::cuda {
 namespace {
+
+constexpr std::string_view kArchiveMagic = "!<arch>\n";
 
 struct LinkState {
   LinkState(unsigned count, CUjit_option* options, void** values) : jit(count, options, values) {}
@@ -71,19 +74,21 @@ CUresult add_image(CUlinkState handle, CUjitInputType type, std::vector<char> im
   }
   switch (static_cast<int>(type)) {
     case CU_JIT_INPUT_PTX:
-      if (image.empty() || image.back() != '\0') {
-        image.push_back('\0');
-      }
-      break;
     case CU_JIT_INPUT_CUBIN:
     case CU_JIT_INPUT_FATBINARY:
     case CU_JIT_INPUT_OBJECT:
       break;
     case CU_JIT_INPUT_LIBRARY:
-      return not_supported("cuLinkAddData/File with an archive of device code");
+      if (!std::string_view(image.data(), image.size()).starts_with(kArchiveMagic)) {
+        return CUDA_ERROR_INVALID_IMAGE;
+      }
+      break;
     default:
       return CUDA_ERROR_INVALID_VALUE;
   }
+  // Where text and archives end. A second one, because an archive may lack the byte that would make
+  // its length even.
+  image.insert(image.end(), 2, '\0');
   state->images.push_back(std::move(image));
   return CUDA_SUCCESS;
 }

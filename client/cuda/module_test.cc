@@ -79,7 +79,7 @@ TEST_F(DriverModuleTest, ALinkIsASetOfImages) {
       cuLinkAddData(link, CU_JIT_INPUT_CUBIN, second, sizeof(second), nullptr, 0, nullptr, nullptr),
       CUDA_SUCCESS);
   EXPECT_EQ(cuLinkAddData(link, CU_JIT_INPUT_LIBRARY, second, 4, nullptr, 0, nullptr, nullptr),
-            CUDA_ERROR_NOT_SUPPORTED);
+            CUDA_ERROR_INVALID_IMAGE);
   ASSERT_EQ(cuLinkComplete(link, &set, &bytes), CUDA_SUCCESS);
   // A program may keep a copy and let the link go.
   std::vector<long long> copy((bytes + 7) / 8);

@@ -30,6 +30,12 @@ Error set_device(int device) {
   if (Error error = check_device(device)) {
     return error;
   }
+  if (core::in_host_function()) {
+    // Guards set devices in destructors, where an error ends the program; a context the thread must
+    // not get, because its calls would wait for work that waits for it.
+    set_thread_device(device);
+    return {};
+  }
   if (const CUresult result = core::make_device_current(device); result != CUDA_SUCCESS) {
     return result;
   }

@@ -35,6 +35,16 @@ TEST_F(DeviceTest, SettingItMakesItsPrimaryContextCurrent) {
   EXPECT_EQ(context_current(), primary);
 }
 
+TEST_F(DeviceTest, AHostFunctionMaySetItButGetsNoContext) {
+  fake_core().in_host_function = true;
+  EXPECT_EQ(cudaSetDevice(1), cudaSuccess);
+  int device = -1;
+  EXPECT_EQ(cudaGetDevice(&device), cudaSuccess);
+  EXPECT_EQ(device, 1);
+  EXPECT_EQ(context_current(), nullptr);
+  EXPECT_EQ(cudaSetDevice(5), cudaErrorInvalidDevice);
+}
+
 TEST_F(DeviceTest, TheFirstWorkMakesAContextOfTheChosenDevice) {
   void* p = nullptr;
   EXPECT_EQ(cudaMalloc(&p, 16), cudaSuccess);

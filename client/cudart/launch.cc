@@ -149,7 +149,11 @@ cudaError_t __cudaPopCallConfiguration(dim3* gridDim, dim3* blockDim, size_t* sh
 }
 
 cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* hostFunction) {
-  return enter([&]() -> Error { return registered_kernel(hostFunction, kernel); });
+  return enter([&]() -> Error {
+    // It is asked before the launch finds out, and would wait for a lock of the parent's threads.
+    return core::session_is_forked() ? Error(cudaErrorInitializationError)
+                                     : registered_kernel(hostFunction, kernel);
+  });
 }
 
 FARLANE_TWINS(__cudaLaunchKernel, _ptsz,

@@ -288,6 +288,9 @@ void** __cudaRegisterFatBinary(void* fatCubin) {
 void __cudaRegisterFatBinaryEnd(void**) {}
 
 void __cudaUnregisterFatBinary(void** fatCubinHandle) {
+  if (core::session_is_forked()) {
+    return;  // a child that ends by exit() must not wait for its parent's threads
+  }
   registering([&] {
     const CUlibrary library = registry().remove(binary_of(fatCubinHandle));
     if (library != nullptr) {

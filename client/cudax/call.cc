@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <span>
 
@@ -71,7 +72,7 @@ void Call::name(uint64_t bits, uint16_t kind) {
     } else {
       if (first_ == nullptr) first_ = object;
       if (named_count_ >= named_.size()) more_named_.emplace_back();
-      named(named_count_++) = {size_, object, false};
+      named(named_count_++) = {size_, object, false, false};
     }
   }
   word(bits);
@@ -80,6 +81,12 @@ void Call::name(uint64_t bits, uint16_t kind) {
 void Call::fill(uint64_t name) {
   for (size_t i = 0; i < named_count_; ++i) {
     if (named(i).object->name == name) named(i).is_filled = fills_ = true;
+  }
+}
+
+void Call::compute(uint64_t name) {
+  for (size_t i = 0; i < named_count_; ++i) {
+    if (named(i).object->name == name) named(i).is_computed = computes_ = true;
   }
 }
 
@@ -98,11 +105,18 @@ uint64_t Call::make(void* out, uint16_t kind) {
   return made_->name;
 }
 
+// More than fits one call. A count that is negative or made up is no length of anything.
+void Call::refuse_size(size_t bytes) {
+  constexpr size_t kAnyMemory = size_t{1} << 40;
+  if (bytes > kAnyMemory) return fail(library_.invalid_value);
+  unsupported((std::string(name_) + " with more than " +
+               std::to_string(protocol::limits::cudax_bytes_max / 1024) + " KiB in host memory")
+                  .c_str());
+  fail(library_.not_supported);
+}
+
 void Call::in(const void* data, size_t bytes) {
-  // A count that is negative or made up must not become a length here.
-  if (data != nullptr && bytes > protocol::limits::cudax_bytes_max) {
-    return fail(library_.invalid_value);
-  }
+  if (data != nullptr && bytes > protocol::limits::cudax_bytes_max) return refuse_size(bytes);
   word(data == nullptr ? kNull : bytes);
   if (data != nullptr) append(data, bytes);
 }
@@ -132,8 +146,7 @@ void Call::out(void* data, size_t bytes) {
   if (data == nullptr) return;
   const size_t room = protocol::limits::cudax_bytes_max - place_bytes_;
   if (place_count_ == places_.size() || bytes > room || ((bytes + 7) & ~size_t{7}) > room) {
-    fail(library_.not_supported);
-    return;
+    return refuse_size(bytes);
   }
   place_bytes_ += (bytes + 7) & ~size_t{7};
   places_[place_count_++] = {data, bytes, false};
@@ -169,6 +182,7 @@ void Call::inresult(void* data, size_t bytes) {
 
 // False with *status set: the call goes no further.
 bool Call::begin(int* status, bool is_posted) {
+  if (size_ > protocol::limits::cudax_bytes_max && failed_ == library_.success) refuse_size(size_);
   const CUresult opened = open(library_.number, library_.name, library_.soname, library_.major);
   if (opened != CUDA_SUCCESS && !(is_posted && is_left_unsaid(opened))) {
     *status = opened == CUDA_ERROR_NOT_FOUND ? library_.not_initialized : sent(opened);
@@ -280,6 +294,15 @@ void Call::fill_recipes() {
   }
 }
 
+void Call::compute_recipes() {
+  // Recipes' parts are the numbers of functions and keys, but for this one.
+  constexpr uint64_t kComputedPart = ~uint64_t{1};
+  static std::atomic<uint64_t> computed = 0;
+  for (size_t i = 0; i < named_count_; ++i) {
+    if (named(i).is_computed) object_set(named(i).object, kComputedPart, ++computed);
+  }
+}
+
 // Addresses counted from the base become such counted from elsewhere; null stays null.
 void Call::rebase(std::vector<std::byte>& results, uint64_t difference) const {
   size_t at = 0;
@@ -305,6 +328,7 @@ void Call::finish(bool succeeded) {
     }
   }
   if (!succeeded) return;
+  if (computes_) compute_recipes();
   if (fills_) {
     fill_recipes();
   } else if (Object* keeper = made_ != nullptr ? made_ : first_; keeps_ && keeper != nullptr) {
@@ -342,7 +366,12 @@ int Call::post() {
   return status;
 }
 
-int Call::ask(bool pure) {
+void Call::answered(std::span<const std::byte> results) {
+  remember_ahead(key(), library_.success, results);
+  finish(true);
+}
+
+int Call::ask(bool pure, const std::function<void()>& ahead) {
   int status = library_.success;
   if (!begin(&status, false)) return status;
   set_recipes();
@@ -351,7 +380,12 @@ int Call::ask(bool pure) {
   const bool is_asked_once = pure && made_ == nullptr;
   const bool acts = acts_ || fills_;
   if (is_asked_once) known = key();
-  if (is_asked_once && recall(known, name_, &status_, &results)) {
+  bool is_known = is_asked_once && recall(known, name_, &status_, &results);
+  if (!is_known && is_asked_once && ahead && asks_ahead()) {
+    ahead();
+    is_known = recall(known, name_, &status_, &results);
+  }
+  if (is_known) {
     if (acts && status_ == library_.success) {
       status = sent(cudax::post({.function = library_.number << 16 | function_,
                                  .name = name_,
@@ -375,7 +409,13 @@ int Call::ask(bool pure) {
     return status;
   }
   if (has_base_) rebase(results, base_ - 1);
-  if (status_ == kNoSuchCall) status_ = tells_nothing_ ? 0 : library_.not_supported;
+  if (status_ == kNoSuchCall && tells_nothing_) {
+    status_ = 0;
+  } else if (status_ == kNoSuchCall) {
+    // Why an object was never made stands before this answer.
+    const int earlier = earlier_status();
+    status_ = earlier != library_.success ? earlier : library_.not_supported;
+  }
   size_t at = 0;
   for (size_t i = 0; i < place_count_; ++i) {
     const Place& place = places_[i];

@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -51,7 +53,11 @@ class Call {
     static_assert(std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>);
     uint64_t words[(sizeof(T) + 7) / 8] = {};
     std::memcpy(words, &v, sizeof v);
-    append(words, sizeof words);
+    if constexpr (sizeof words == sizeof *words) {
+      word(*words);
+    } else {
+      append(words, sizeof words);
+    }
   }
   // Of device memory: travels as it is. Only its alignment counts where answers are remembered.
   void address(const volatile void* p) { address_word(reinterpret_cast<uint64_t>(p)); }
@@ -141,6 +147,12 @@ class Call {
   void fills(H handle) {
     if (const uint64_t filled = bits(handle); filled != 0) fill(filled);
   }
+  // An object among the arguments so far gets contents that no argument tells: it is like no other
+  // from then on, nor like itself before.
+  template <class H>
+  void computes(H handle) {
+    if (const uint64_t computed = bits(handle); computed != 0) compute(computed);
+  }
   // It does something there, too, so it is posted where a known answer saves asking.
   void acts() { acts_ = true; }
   // What the façade keeps with the made object, or else the first.
@@ -165,7 +177,11 @@ class Call {
 
   // Send it. The library's status.
   int post();
-  int ask(bool pure);
+  // `ahead` is called where the answer is not known, and may make it known.
+  int ask(bool pure, const std::function<void()>& ahead = {});
+  // For a call that others travel in: one of them, and what was answered to it, as ask() gets it.
+  void part(const Call& call) { append(call.data(), call.size_); }
+  void answered(std::span<const std::byte> results);
   // What a call that returns no status returned, after ask(); 0 where it was not made.
   int64_t returned() const { return status_; }
 
@@ -195,21 +211,29 @@ class Call {
     size_t at;  // of the name in the arguments
     Object* object;
     bool is_filled;
+    bool is_computed;
   };
 
   static uint64_t number_name(uint32_t number);
   void append(const void* data, size_t bytes);
-  void word(uint64_t value) { append(&value, sizeof value); }
+  void word(uint64_t value) {
+    if (size_ + sizeof value > few_.size()) [[unlikely]]
+      return append(&value, sizeof value);
+    std::memcpy(few_.data() + size_, &value, sizeof value);
+    size_ += sizeof value;
+  }
   void address_word(uint64_t value);
   void list(uint64_t count) { word(count); }
   void name(uint64_t bits, uint16_t kind);
   void fill(uint64_t name);
+  void compute(uint64_t name);
   Named& named(size_t i) { return i < named_.size() ? named_[i] : more_named_[i - named_.size()]; }
   const Named& named(size_t i) const { return const_cast<Call*>(this)->named(i); }
   uint64_t make(void* out, uint16_t kind);
   void fail(int status) {
     if (failed_ == library_.success) failed_ = status;
   }
+  void refuse_size(size_t bytes);
   bool begin(int* status, bool is_posted);
   int earlier_status();
   void follow_thread();
@@ -218,6 +242,7 @@ class Call {
   void finish(bool succeeded);
   void set_recipes();
   void fill_recipes();
+  void compute_recipes();
   void rebase(std::vector<std::byte>& results, uint64_t difference) const;
   std::string key() const;
   const std::byte* data() const { return many_.empty() ? few_.data() : many_.data(); }
@@ -254,6 +279,7 @@ class Call {
   bool is_idle_ = false;
   Use use_ = Use::kNothing;
   bool fills_ = false;
+  bool computes_ = false;
   bool keeps_ = false;
   uint32_t kept_ = 0;
   bool has_base_ = false;

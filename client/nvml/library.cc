@@ -1,5 +1,7 @@
 #include "client/nvml/library.h"
 
+#include <pthread.h>
+
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -16,8 +18,16 @@ struct State {
   std::vector<std::unique_ptr<Device>> all;
 };
 
+State* g_state = nullptr;
+
+// Held while the process forks, so that the child finds it whole, and free.
 State& state() {
-  static auto* const made = new State;
+  static State* const made = [] {
+    g_state = new State;
+    pthread_atfork([] { g_state->mutex.lock(); }, [] { g_state->mutex.unlock(); },
+                   [] { g_state->mutex.unlock(); });
+    return g_state;
+  }();
   return *made;
 }
 

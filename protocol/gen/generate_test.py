@@ -13,7 +13,8 @@ import unittest
 from pathlib import Path
 
 import generate
-from farlane_gen import api_model, emit_coverage, emit_driver_table, emit_facade, output, wire_model
+from farlane_gen import (api_model, cudax_model, emit_coverage, emit_cudax, emit_driver_table,
+                         emit_facade, output, wire_model)
 
 LIBRARIES: dict[str, str] = {}  # façade: path of the built library
 LIMITS = {"name_bytes_max"}
@@ -88,6 +89,41 @@ class ApiRefusals(unittest.TestCase):
             for symbol in ("f", "f_ptsz"):
                 self.assertEqual(f"EXPORTED int {symbol}() {{" in text, stub)
                 self.assertEqual(f"    {symbol},\n" in text, supported)
+
+
+def cudax(text: str) -> cudax_model.CudaxLibrary:
+    head = "library x\nnumber 3\npointers device\nobject handle h_t\nobject matrix m_t\n"
+    statuses = "".join(f"status {key} X_{key}\n" for key in cudax_model.STATUSES)
+    return cudax_model.read_cudax(head + statuses + "reason fact a fact\n" + text, "test.api")
+
+
+class Cudax(unittest.TestCase):
+    def refused(self, text: str, part: str) -> None:
+        with self.assertRaises(wire_model.ApiError) as caught:
+            cudax(text)
+        self.assertIn(part, str(caught.exception))
+
+    def test_mistakes_are_named(self) -> None:
+        self.refused("1 posted int f(h_t h, int n); computes(n)", "f has no object n")
+        self.refused("1 posted int f(h_t h, m_t m); fills(k)", "f has no object k")
+        self.refused("1 posted int f(h_t h, int *n); n:out", "out parameter and is not asked")
+        self.refused("1 asked int f(h_t h, int *n); n:out", "asked without why=REASON")
+        self.refused("posted int f(h_t h);", "a number exactly when it travels")
+        self.refused("1 posted int f(h_t h);\n1 posted int g(h_t h);", "stands already")
+        self.refused("1 posted int f(h_t h); m:out", "names no parameter and role")
+
+    def test_what_a_call_finds_out_is_said(self) -> None:
+        library = cudax("1 posted int f(h_t h, m_t m, float *x); computes(m)")
+        calls = "".join(emit_cudax.client_parts(library, 1))
+        for line in ("call.object(m, 0x302);", "call.address(x);", "call.computes(m);"):
+            self.assertIn(line, calls)
+
+    def test_a_name_that_no_header_has_is_checked(self) -> None:
+        check = emit_cudax.check_cc(cudax("1 posted int f(h_t h);\n"
+                                          "unsupported int g(void); undeclared"))
+        self.assertIn("template struct Declared<int (*)(h_t h), &::f>;", check)
+        self.assertIn("template struct Undeclared<g>;", check)
+        self.assertNotIn("Undeclared<f>", check)
 
 
 class Output(unittest.TestCase):

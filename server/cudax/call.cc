@@ -11,8 +11,13 @@ namespace farlane::server::cudax {
 
 using protocol::cudax_list_max;
 
-const std::byte* Arguments::take(size_t count) {
-  if (count > left_) {
+namespace {
+// In the place of an object's name, which it is none of.
+constexpr uint64_t kNeverMade = ~uint64_t{0};
+}  // namespace
+
+inline const std::byte* Arguments::take(size_t count) {
+  if (count > left_) [[unlikely]] {
     fail(fmt::format("{} bytes of arguments where {} are left", count, left_));
     return nullptr;
   }
@@ -24,7 +29,8 @@ const std::byte* Arguments::take(size_t count) {
 
 uint64_t Arguments::word() {
   uint64_t word = 0;
-  value(&word, sizeof word);
+  const std::byte* from = take(sizeof word);
+  if (from != nullptr) std::memcpy(&word, from, sizeof word);
   return word;
 }
 
@@ -38,7 +44,14 @@ const std::byte* Arguments::bytes(uint64_t count) {
     fail(fmt::format("{} bytes of data where {} are left", count, left_));
     return nullptr;
   }
-  return take((count + 7) & ~size_t{7});
+  const std::byte* from = take((count + 7) & ~size_t{7});
+  // Words are aligned to 8. What a library is given as one cuDoubleComplex it may take in one
+  // piece.
+  constexpr size_t kWidest = 16;
+  if (from == nullptr || count != kWidest || reinterpret_cast<uintptr_t>(from) % kWidest == 0) {
+    return from;
+  }
+  return static_cast<const std::byte*>(std::memcpy(memory(count), from, count));
 }
 
 uint64_t Arguments::object(uint16_t kind) {
@@ -85,7 +98,13 @@ uint64_t* Arguments::made(uint16_t kind) {
 
 void Arguments::end(uint16_t kind, uint64_t* bits) {
   if (left_ >= sizeof ending_) std::memcpy(&ending_, at_, sizeof ending_);
+  const bool was_stale = stale_;
   *bits = object(kind);
+  if (stale_ && !was_stale) {
+    // That it could not be made has been said; its end is no second error.
+    stale_ = false;
+    ending_ = kNeverMade;
+  }
 }
 
 CUstream Arguments::stream() {
@@ -145,17 +164,26 @@ void* Arguments::memory(size_t bytes) {
   return lists_.back().get();
 }
 
+uint64_t Arguments::next() const {
+  uint64_t next = ~uint64_t{0};
+  if (left_ >= sizeof next) std::memcpy(&next, at_, sizeof next);
+  return next;
+}
+
 uint64_t Arguments::either(uint16_t kind) {
   constexpr int kNameShift = 56;  // where a name has the kind of its table, which is not 0
-  uint64_t next = 0;
-  if (left_ >= sizeof next) std::memcpy(&next, at_, sizeof next);
-  return next >> kNameShift == 0 ? word() : object(kind);
+  return next() >> kNameShift == 0 ? word() : object(kind);
 }
 
 bool Arguments::complete() {
   if (lock_ != nullptr) lock_->unlock();
   if (left_ != 0) fail(fmt::format("{} bytes of arguments too many", left_));
-  return fault_.empty() && !stale_;
+  return fault_.empty() && !stale_ && ending_ != kNeverMade;
+}
+
+bool Arguments::makes(uint64_t name) const {
+  return std::any_of(making_.begin(), making_.begin() + making_count_,
+                     [&](const Making& making) { return making.name == name; });
 }
 
 void Arguments::settle(bool succeeded) {

@@ -75,6 +75,8 @@ class Arguments {
         lock_(lock) {}
 
   uint64_t word();
+  // The word that comes next, without taking it; all bits where there is none.
+  uint64_t next() const;
   // Copies out a value.
   void value(void* to, size_t bytes);
   const std::byte* bytes(uint64_t count);
@@ -100,6 +102,8 @@ class Arguments {
   void fail(std::string what) {
     if (fault_.empty()) fault_ = std::move(what);
   }
+  // Whether this is what an object is called that the call makes.
+  bool makes(uint64_t name) const;
   // The object that was taken last; null when there was none.
   cudax::Object* last() { return last_; }
   const std::string& fault() const { return fault_; }
@@ -310,11 +314,28 @@ struct Invoke<R(A...)> {
   }
 };
 
+// Of a function of a grouped library: when it is only put into its stream, and waits for no other
+// rank.
+enum class Prompt : uint8_t {
+  kNo,
+  kYes,
+  // Once a call of it that was not empty has been made with the same communicator and peer: that
+  // one has made the connections, which later ones use, whatever their size.
+  kConnected,
+};
+
 struct Function {
   uint32_t number = 0;
   const char* name = "";
   Thunk thunk = nullptr;
-  bool is_prompt = false;  // of a grouped library: it never waits for other ranks
+  Prompt prompt = Prompt::kNo;
+  // Which words of its arguments are what decides about kConnected.
+  struct {
+    uint8_t count = 0;
+    uint8_t peer = 0;  // 0: it is between all ranks
+    uint8_t comm = 0;
+  } connects = {};
+  bool registers = false;  // what used to be prompt may agree with other ranks from then on
 };
 
 struct Library {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <vector>
 
 #include "server/cudax/host.h"
@@ -77,6 +78,26 @@ TEST_F(Call, NullIsNull) {
   EXPECT_TRUE(arguments_->results().empty());
 }
 
+TEST_F(Call, AScalarLiesAsItsTypeMay) {
+  struct alignas(16) Wide {
+    uint64_t parts[2];
+  };
+  const Packed packed = Packed().word(1).word(16).word(5).word(6).word(16).word(7).word(8);
+  for (size_t shift = 0; shift < 2; ++shift) {
+    alignas(16) std::array<std::byte, 72> place{};
+    std::memcpy(place.data() + shift * 8, packed.bytes.data(), packed.bytes.size());
+    Arguments arguments({place.data() + shift * 8, packed.bytes.size()}, objects_, names_, 0);
+    arguments.word();
+    const auto* wide = role::In::take<const Wide*>(arguments);
+    const auto* unknown = role::Scalar::take<const void*>(arguments);
+    ASSERT_TRUE(arguments.complete());
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(wide) % 16, 0u) << shift;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(unknown) % 16, 0u) << shift;
+    EXPECT_EQ(wide->parts[1], 6u);
+    EXPECT_EQ(static_cast<const uint64_t*>(unknown)[0], 7u);
+  }
+}
+
 TEST_F(Call, WhatIsCutShortIsNotCalled) {
   objects_[7] = {kKind, 0x1234, {}};
   const Packed whole = Packed().word(7).word(41).word(3).data("ab", 3).word(4);
@@ -134,6 +155,13 @@ TEST_F(Call, NamesAreMadeAndEnded) {
   EXPECT_EQ(bits, 0x99u);
   ending.settle(true);
   EXPECT_TRUE(objects_.empty());
+
+  // Nothing is called to end what was never made, and nothing is wrong with that.
+  Arguments nothing(made.bytes, objects_, names_, kResultsMax);
+  nothing.end(kKind, &bits);
+  EXPECT_FALSE(nothing.complete());
+  EXPECT_EQ(nothing.fault(), "");
+  EXPECT_FALSE(nothing.has_stale_object());
 }
 
 TEST_F(Call, AListOfObjectsHasALimit) {

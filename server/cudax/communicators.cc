@@ -14,6 +14,8 @@
 #include <unordered_set>
 
 #include "protocol/limits.h"
+#include "server/cudax/group_names.h"
+#include "server/cudax/known_comms.h"
 
 namespace farlane::server::cudax {
 namespace {
@@ -22,6 +24,8 @@ namespace {
 constexpr auto kWatchInterval = std::chrono::milliseconds(100);
 // Between two questions whether a communicator that does not block is there.
 constexpr auto kPollInterval = std::chrono::microseconds(200);
+// Larger groups take long to put into their streams, which the session's other commands wait for.
+constexpr size_t kCallsAtOnceMax = 64;
 // The worker's word for what never reached the library (client/cudax/call.cc).
 constexpr int64_t kNoSuchCall = -1;
 // Communicators that were aborted and not there.
@@ -34,6 +38,7 @@ struct Functions {
   ncclResult_t (*group_simulate_end)(ncclSimInfo_t*) = nullptr;
   ncclResult_t (*async_error)(ncclComm_t, ncclResult_t*) = nullptr;
   ncclResult_t (*abort)(ncclComm_t) = nullptr;
+  ncclResult_t (*count)(ncclComm_t, int*) = nullptr;
   const char* (*error_string)(ncclResult_t) = nullptr;
   const char* (*last_error)(ncclComm_t) = nullptr;
 
@@ -66,7 +71,8 @@ struct Communicators::State {
 
   const DriverTable& driver;
   const std::function<void()> wake;
-  Functions functions;  // set once, before the first job
+  Functions functions;                 // set once, before the first job
+  std::vector<Host::Found> found_now;  // the executor's: of the group that is made at once
   uint16_t comm_kind = 0;
   int success = 0;
 
@@ -83,10 +89,8 @@ struct Communicators::State {
   std::unordered_set<uint64_t> made_in_vain;
   std::vector<WorkRef> running;
   size_t works = 0;  // begun and not done
-  // Of communicators that are there: the device of their calls.
-  std::unordered_map<uint64_t, CUcontext> contexts;
+  KnownComms known;
   bool has_non_blocking = false;
-  bool has_one_device = true;
   std::vector<News> news;
   bool watching = false;
   bool stopping = false;
@@ -116,21 +120,24 @@ struct Communicators::State {
   }
   ncclResult_t wait_until_all_ready(const std::vector<uint64_t>& comms, const char* first,
                                     std::string* what);
-  // After a group: which communicators there are, and on how many devices. With the lock.
-  void note_devices(const Request& request, bool is_non_blocking) {
-    has_non_blocking |= is_non_blocking;
-    bool changed_any = false;
+  // After a group: which communicators there are; `taken`: of its first calls. With the lock.
+  void note_comms(const Request& request, const std::vector<std::unique_ptr<Arguments>>& taken) {
+    const auto context_of = [&](uint64_t name) {
+      for (size_t i = 0; i < taken.size(); ++i) {
+        if (taken[i]->makes(name)) return request.calls[i].context;
+      }
+      return request.calls.front().context;
+    };
     for (const uint64_t name : request.objects) {
-      if (find_comm(name) == nullptr) {
-        changed_any |= contexts.erase(name) != 0;
-      } else {
-        changed_any |= contexts.emplace(name, request.calls.front().context).second;
+      const ncclComm_t comm = find_comm(name);
+      if (comm == nullptr) {
+        known.forget(name);
+      } else if (!known.contains(name)) {
+        int ranks = 0;
+        if (functions.count != nullptr && functions.count(comm, &ranks) != ncclSuccess) ranks = 0;
+        known.add(name, context_of(name), ranks);
       }
     }
-    if (!changed_any) return;
-    has_one_device = std::all_of(contexts.begin(), contexts.end(), [&](const auto& known) {
-      return known.second == contexts.begin()->second;
-    });
   }
 };
 
@@ -224,6 +231,7 @@ Communicators::WorkRef Communicators::begin(Request request, std::string* fault)
     look(&functions.group_simulate_end, "ncclGroupSimulateEnd");
     look(&functions.async_error, "ncclCommGetAsyncError");
     look(&functions.abort, "ncclCommAbort");
+    look(&functions.count, "ncclCommCount");
     look(&functions.error_string, "ncclGetErrorString");
     look(&functions.last_error, "ncclGetLastError");
     if (!functions.is_complete()) {
@@ -257,28 +265,36 @@ Communicators::Now Communicators::make_now(const Request& request, const Names& 
     return Now::kNo;
   }
   std::unique_lock lock(state.mutex);
-  if (state.works != 0 || !state.has_one_device || state.has_non_blocking ||
+  if (state.works != 0 || !state.known.has_one_device() || state.has_non_blocking ||
       !state.aborting.empty()) {
     return Now::kNo;
   }
   for (const uint64_t name : request.objects) {
     if (!state.objects.contains(name)) return Now::kNo;
   }
-  std::array<Host::Found, 64> functions;
-  if (request.calls.size() > functions.size()) return Now::kNo;
-  for (size_t i = 0; i < request.calls.size(); ++i) {
-    std::string fault;
-    if (!host_.find(request.library << 16 | request.calls[i].function, &functions[i], &fault) ||
-        functions[i].address == nullptr || !functions[i].function->is_prompt) {
+  bool is_connected = false;
+  std::vector<Host::Found>& functions = state.found_now;
+  functions.clear();
+  if (request.calls.size() > kCallsAtOnceMax) return Now::kNo;
+  std::string fault;
+  for (const Call& call : request.calls) {
+    Host::Found& found = functions.emplace_back();
+    if (!host_.find(request.library << 16 | call.function, &found, &fault) ||
+        found.address == nullptr || !state.known.is_prompt(*found.function, call.arguments)) {
       return Now::kNo;
     }
+    is_connected |= found.function->prompt == Prompt::kConnected;
   }
-  lock.unlock();
   ++counters_.made_now;
+  if (is_connected) ++counters_.connected_now;
   const bool together = (request.flags & kGroupTogether) != 0;
-  ncclResult_t status = together ? library.group_start() : ncclSuccess;
+  ncclResult_t status = ncclSuccess;
+  if (together) {
+    lock.unlock();
+    status = library.group_start();
+  }
   for (size_t i = 0; i < request.calls.size() && went_well(status); ++i) {
-    lock.lock();
+    if (!lock.owns_lock()) lock.lock();
     Arguments arguments(request.calls[i].arguments, state.objects, names,
                         protocol::limits::cudax_bytes_max, &lock);
     status =
@@ -381,18 +397,7 @@ void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work
   state->busy.insert(request.objects.begin(), request.objects.end());
   state->running.push_back(work);
   lock.unlock();
-  Names names;
-  names.stream = [&](uint64_t name, CUstream* stream) {
-    for (const auto& [known, handle] : request.streams) {
-      if (known == name) {
-        *stream = handle;
-        return true;
-      }
-    }
-    return false;
-  };
-  names.event = [](uint64_t, CUevent*) { return false; };
-
+  const Names names = names_of(request);
   Outcome outcome;
   std::vector<std::unique_ptr<Arguments>> taken;
   const bool together = (request.flags & kGroupTogether) != 0;
@@ -486,7 +491,14 @@ void Communicators::run(const std::shared_ptr<State>& state, const WorkRef& work
     state->objects.erase(name);
   }
   --state->works;
-  state->note_devices(request, !is_ready);
+  state->has_non_blocking |= !is_ready;
+  state->note_comms(request, taken);
+  // An estimate makes nothing.
+  for (size_t i = 0;
+       outcome.succeeded && (request.flags & kGroupSimulate) == 0 && i < request.calls.size();
+       ++i) {
+    state->known.note_call(*work->functions_[i].function, request.calls[i].arguments);
+  }
   const bool has_comms =
       std::any_of(state->objects.begin(), state->objects.end(),
                   [&](auto& known) { return known.second.kind == state->comm_kind; });
@@ -573,7 +585,7 @@ Communicators::WorkRef Communicators::abort(uint32_t library, uint32_t function,
   state->aborting.insert(object);
   // What comes behind a call that the abort ends must not find a communicator on its way out.
   state->objects.erase(object);
-  state->contexts.erase(object);
+  state->known.forget(object);
   state->changed.notify_all();
   lock.unlock();
   // Not in the queue, where it would wait for what it is to end.

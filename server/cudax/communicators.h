@@ -78,8 +78,8 @@ class Communicators {
     kDone,    // with its outcome
     kGoesOn,  // a communicator does not block, and *rest is done when the group is
   };
-  // Makes a group here and now, where nothing in it waits for other ranks: collectives that are
-  // only put into their streams, with communicators that are there, of one device. Ranks on several
+  // Makes a group here and now, where nothing in it waits for other ranks: calls that are only put
+  // into their streams (Prompt), with communicators that are there, of one device. Ranks on several
   // devices of a session wait for each other in the driver, so those have threads. The contexts of
   // `calls` must be the calling thread's.
   Now make_now(const Request& request, const Names& names, Outcome* outcome, WorkRef* rest);
@@ -96,6 +96,8 @@ class Communicators {
   };
   struct Counters {
     uint64_t made_now = 0;
+    uint64_t connected_now =
+        0;  // of those: with sends and receives over connections of earlier ones
     uint64_t begun = 0;
   };
   const Counters& counters() const { return counters_; }

@@ -18,7 +18,11 @@ constexpr uint32_t kLibrary = 8;
 // Numbers of functions in protocol/api/nccl.api.
 constexpr uint32_t kInit = 2;
 constexpr uint32_t kAbort = 6;
+constexpr uint32_t kRegister = 12;
 constexpr uint32_t kAllReduce = 23;
+constexpr uint32_t kAlltoAll = 26;
+constexpr uint32_t kSend = 29;
+constexpr uint32_t kRecv = 30;
 constexpr uint64_t kStream = 77;
 
 TestNccl& library() {
@@ -48,6 +52,10 @@ class CommunicatorsTest : public ::testing::Test {
     test.looks_in_progress = 0;
     test.look_held = false;
     test.looks = 0;
+    test.peers_missing = false;
+    test.connections = 0;
+    test.exchanges = 0;
+    test.ranks = 2;
     EXPECT_NE(host_.open(kLibrary).major, 0u) << host_.open(kLibrary).text;
   }
 
@@ -64,22 +72,42 @@ class CommunicatorsTest : public ::testing::Test {
     return made;
   }
   Communicators::Request all_reduce(uint64_t comm, uintptr_t device = 0) {
+    return words(kAllReduce, {0x1000, 0x2000, 256, ncclFloat, ncclSum, comm, kStream}, comm,
+                 device);
+  }
+  // A group of one call, whose arguments stay as long as that of no other call.
+  Communicators::Request words(uint32_t function, std::vector<uint64_t> values, uint64_t comm,
+                               uintptr_t device = 0) {
     arguments_.clear();
-    for (const uint64_t value : {uint64_t{0x1000}, uint64_t{0x2000}, uint64_t{256},
-                                 uint64_t{ncclFloat}, uint64_t{ncclSum}, comm, kStream}) {
-      word(&arguments_, value);
-    }
-    Communicators::Request made = request(kAllReduce, comm, device);
+    for (const uint64_t value : values) word(&arguments_, value);
+    Communicators::Request made = request(function, comm, device);
     made.streams = {{kStream, nullptr}};
     return made;
   }
+  // To or from a peer, of so many elements.
+  Communicators::Request exchange(uint32_t function, uint64_t peer, uint64_t comm = 1,
+                                  uint64_t count = 256) {
+    return words(function, {0x1000, count, ncclFloat, peer, comm, kStream}, comm);
+  }
+  Communicators::Request all_to_all(uint64_t comm, uint64_t count = 256) {
+    return words(kAlltoAll, {0x1000, 0x2000, count, ncclFloat, comm, kStream}, comm);
+  }
+  void make_by_thread(Communicators::Request request) {
+    const Communicators::WorkRef work = begin(std::move(request));
+    wait_for([&] { return work->is_done(); });
+    EXPECT_TRUE(work->outcome().succeeded) << work->outcome().what << work->outcome().fault;
+  }
+  static std::vector<std::byte> init_arguments(uint64_t comm) {
+    std::vector<std::byte> made;
+    word(&made, comm);
+    word(&made, 1);
+    made.resize(made.size() + sizeof(ncclUniqueId));
+    word(&made, 0);
+    word(&made, kNull);
+    return made;
+  }
   Communicators::WorkRef begin_init(uint64_t comm, uintptr_t device = 0) {
-    arguments_.clear();
-    word(&arguments_, comm);
-    word(&arguments_, 1);
-    arguments_.resize(arguments_.size() + sizeof(ncclUniqueId));
-    word(&arguments_, 0);
-    word(&arguments_, kNull);
+    arguments_ = init_arguments(comm);
     return begin(request(kInit, comm, device));
   }
   void init(uint64_t comm, uintptr_t device = 0) {
@@ -129,6 +157,20 @@ TEST_F(CommunicatorsTest, CommunicatorsOfTwoDevicesHaveThreads) {
   wait_for([&] { return work->is_done(); });
   EXPECT_TRUE(work->outcome().succeeded);
   EXPECT_NE(library().collective_thread.load(), std::this_thread::get_id());
+}
+
+// Also when one group has made them.
+TEST_F(CommunicatorsTest, CommunicatorsMadeTogetherOnTwoDevicesHaveThreads) {
+  std::vector<std::byte> first = init_arguments(1);
+  arguments_ = init_arguments(2);
+  Communicators::Request both = request(kInit, 2, 1);
+  both.flags = kGroupTogether;
+  both.objects.push_back(1);
+  both.calls.push_back({.function = kInit, .context = context(0), .arguments = first});
+  make_by_thread(both);
+  EXPECT_EQ(library().made, 2);
+  EXPECT_FALSE(make_now(all_reduce(1, 0)));
+  EXPECT_FALSE(make_now(all_reduce(2, 1)));
 }
 
 // A communicator that does not block may be there as soon as it is made, as one that does.
@@ -238,6 +280,106 @@ TEST_F(CommunicatorsTest, AnAbortThatMeetsAQuestionGoesOnBehindIt) {
   }
 }
 
+// A peer is waited for at its first use in a direction, by whatever size; then never again.
+TEST_F(CommunicatorsTest, AnExchangeIsMadeOnTheSpotOnceItsPeerIsConnected) {
+  init(1);
+  init(2);
+  EXPECT_FALSE(make_now(exchange(kSend, 1)));
+  make_by_thread(exchange(kSend, 1, 1, 4));
+  EXPECT_NE(library().exchange_thread.load(), std::this_thread::get_id());
+  EXPECT_TRUE(make_now(exchange(kSend, 1, 1, size_t{1} << 30)));
+  EXPECT_EQ(library().exchange_thread.load(), std::this_thread::get_id());
+  EXPECT_EQ(library().connections, 1);
+  EXPECT_EQ(communicators_.counters().connected_now, 1u);
+  EXPECT_FALSE(make_now(exchange(kRecv, 1))) << "the other direction";
+  EXPECT_FALSE(make_now(exchange(kSend, 0))) << "another peer";
+  EXPECT_FALSE(make_now(exchange(kSend, 1, 2))) << "another communicator";
+  EXPECT_FALSE(make_now(all_to_all(1))) << "all peers in both directions";
+  make_by_thread(all_to_all(1));
+  EXPECT_TRUE(make_now(all_to_all(1)));
+  EXPECT_EQ(library().connections, 4);
+  EXPECT_TRUE(make_now(all_reduce(1)));
+  EXPECT_EQ(communicators_.counters().made_now, 3u);
+  EXPECT_EQ(communicators_.counters().connected_now, 2u);
+}
+
+TEST_F(CommunicatorsTest, AGroupIsMadeOnTheSpotWhenAllItsPeersAreConnected) {
+  init(1);
+  make_by_thread(exchange(kSend, 1));
+  const std::vector<std::byte> send = arguments_;
+  Communicators::Request both = exchange(kRecv, 1);
+  both.flags = kGroupTogether;
+  both.calls.push_back({.function = kSend, .context = context(0), .arguments = send});
+  EXPECT_FALSE(make_now(both));
+  make_by_thread(both);
+  EXPECT_TRUE(make_now(both));
+  EXPECT_EQ(library().connections, 2);
+  EXPECT_EQ(library().exchanges, 5);
+}
+
+// What connects nothing: a group that is only estimated, one that failed, an exchange of nothing.
+TEST_F(CommunicatorsTest, OnlyWhatWasMadeIsConnected) {
+  init(1);
+  Communicators::Request estimated = exchange(kSend, 1);
+  estimated.flags = kGroupTogether | kGroupSimulate;
+  make_by_thread(estimated);
+  EXPECT_FALSE(make_now(exchange(kSend, 1)));
+  make_by_thread(all_to_all(1, 0));
+  EXPECT_EQ(library().connections, 0);
+  EXPECT_FALSE(make_now(all_to_all(1)));
+  library().aborted = true;
+  const Communicators::WorkRef failed = begin(exchange(kSend, 1));
+  wait_for([&] { return failed->is_done(); });
+  EXPECT_FALSE(failed->outcome().succeeded);
+  EXPECT_FALSE(make_now(exchange(kSend, 1)));
+}
+
+TEST_F(CommunicatorsTest, AnExchangeThatLacksItsPeerHoldsUpNobodyAndCanBeAborted) {
+  init(1);
+  make_by_thread(exchange(kSend, 1));
+  library().peers_missing = true;
+  EXPECT_TRUE(make_now(exchange(kSend, 1))) << "its connection is there";
+  const Communicators::WorkRef waiting = begin(exchange(kRecv, 1));
+  wait_for([&] { return library().connections == 2; });
+  EXPECT_FALSE(make_now(exchange(kSend, 1))) << "behind what waits";
+  EXPECT_FALSE(waiting->is_done());
+  std::string fault;
+  const Communicators::WorkRef abort = communicators_.abort(kLibrary, kAbort, 1, &fault);
+  ASSERT_NE(abort, nullptr) << fault;
+  wait_for([&] { return abort->is_done() && waiting->is_done(); });
+  EXPECT_FALSE(waiting->outcome().succeeded);
+  EXPECT_FALSE(make_now(exchange(kSend, 1)));
+}
+
+// The library has no room for the work of many such groups, and waits.
+TEST_F(CommunicatorsTest, ExchangesBetweenManyRanksHaveThreads) {
+  library().ranks = 17;
+  init(1);
+  make_by_thread(all_to_all(1));
+  EXPECT_FALSE(make_now(all_to_all(1)));
+  make_by_thread(exchange(kSend, 16));
+  EXPECT_TRUE(make_now(exchange(kSend, 16)));
+}
+
+// Other ranks are asked at each use whether their memory is registered as well.
+TEST_F(CommunicatorsTest, CollectivesOfRegisteredMemoryHaveThreads) {
+  init(1);
+  make_by_thread(words(kRegister, {1, 0x1000, 256, 0x777}, 1));
+  EXPECT_FALSE(make_now(all_reduce(1)));
+  make_by_thread(all_reduce(1));
+}
+
+// The peer made of what is none, as only a client can that is not ours.
+TEST_F(CommunicatorsTest, AnExchangeThatIsCutOffIsAFault) {
+  init(1);
+  Communicators::Request cut = exchange(kSend, 1);
+  cut.calls.front().arguments = cut.calls.front().arguments.first(32);
+  EXPECT_FALSE(make_now(cut));
+  const Communicators::WorkRef work = begin(cut);
+  wait_for([&] { return work->is_done(); });
+  EXPECT_FALSE(work->outcome().fault.empty());
+}
+
 class CommunicatorsByThreads : public CommunicatorsTest {
  protected:
   CommunicatorsByThreads() : CommunicatorsTest(false) {}
@@ -249,8 +391,10 @@ TEST_F(CommunicatorsByThreads, NothingIsMadeOnTheSpot) {
   const Communicators::WorkRef work = begin(all_reduce(1));
   wait_for([&] { return work->is_done(); });
   EXPECT_TRUE(work->outcome().succeeded);
+  make_by_thread(exchange(kSend, 1));
+  EXPECT_FALSE(make_now(exchange(kSend, 1)));
   EXPECT_EQ(communicators_.counters().made_now, 0u);
-  EXPECT_EQ(communicators_.counters().begun, 2u);
+  EXPECT_EQ(communicators_.counters().begun, 3u);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ struct Attribute {
   int64_t count = 0;
 };
 
-// What both calls begin with; false: the peer got it wrong.
+// What calls begin with; false: the peer got it wrong.
 bool take(Arguments& arguments, Attribute* attribute) {
   attribute->descriptor = reinterpret_cast<cudnnBackendDescriptor_t>(arguments.object(kBackend));
   attribute->object = arguments.last();
@@ -74,6 +74,66 @@ std::vector<uint64_t> take_addresses(Arguments& arguments, const Attribute& attr
   return addresses;
 }
 
+// One cudnnBackendGetAttribute.
+struct Question {
+  Attribute attribute;
+  int64_t* count = nullptr;
+  void* elements = nullptr;
+
+  void take_places(Arguments& arguments) {
+    count = role::Out::take<int64_t*>(arguments);
+    const bool has_array = arguments.word() != 0;
+    if (attribute.type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+      const std::span<uint64_t> named = arguments.objects(kBackend);
+      if (has_array && named.size() != static_cast<uint64_t>(attribute.count)) {
+        arguments.fail(fmt::format("{} objects for {} elements", named.size(), attribute.count));
+      }
+      elements = has_array ? named.data() : nullptr;
+    } else if (const uint64_t bytes = arguments.word(); has_array) {
+      if (bytes != bytes_of(attribute)) {
+        arguments.fail(fmt::format("{} bytes for {} elements", bytes, attribute.count));
+      } else {
+        elements = attribute.type == CUDNN_TYPE_HANDLE
+                       ? arguments.out_objects(static_cast<uint64_t>(attribute.count), kHandle)
+                       : arguments.out(bytes, nullptr);
+      }
+    }
+  }
+
+  cudnnStatus_t ask(void* function) const {
+    return reinterpret_cast<decltype(&cudnnBackendGetAttribute)>(function)(
+        attribute.descriptor, static_cast<cudnnBackendAttributeName_t>(attribute.name),
+        static_cast<cudnnBackendAttributeType_t>(attribute.type), attribute.count, count, elements);
+  }
+};
+
+// Several questions, each with a word before its answer that says whether it was answered. They are
+// asked in their order: one may be about a descriptor that another fills.
+int64_t ask_all(void* function, Arguments& arguments) {
+  struct Place {
+    Question question;
+    int64_t* is_answered = nullptr;
+  };
+  const uint64_t count = arguments.word();
+  // How large the answers are; each question says it again.
+  static_cast<void>(arguments.word());
+  if (count > protocol::cudnn_questions_max) {
+    arguments.fail(fmt::format("{} questions in one", count));
+    return 0;
+  }
+  std::vector<Place> places(count);
+  for (Place& place : places) {
+    place.is_answered = static_cast<int64_t*>(arguments.out(sizeof(int64_t), nullptr));
+    if (!take(arguments, &place.question.attribute)) return 0;
+    place.question.take_places(arguments);
+  }
+  if (!arguments.complete()) return 0;
+  for (const Place& place : places) {
+    *place.is_answered = place.question.ask(function) == CUDNN_STATUS_SUCCESS ? 1 : 0;
+  }
+  return CUDNN_STATUS_SUCCESS;
+}
+
 }  // namespace
 
 int64_t backend_set_attribute(void* function, Arguments& arguments) {
@@ -107,30 +167,15 @@ int64_t backend_set_attribute(void* function, Arguments& arguments) {
 }
 
 int64_t backend_get_attribute(void* function, Arguments& arguments) {
-  Attribute attribute;
-  if (!take(arguments, &attribute)) return 0;
-  int64_t* count = role::Out::take<int64_t*>(arguments);
-  const bool has_array = arguments.word() != 0;
-  void* elements = nullptr;
-  if (attribute.type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
-    const std::span<uint64_t> named = arguments.objects(kBackend);
-    if (has_array && named.size() != static_cast<uint64_t>(attribute.count)) {
-      arguments.fail(fmt::format("{} objects for {} elements", named.size(), attribute.count));
-    }
-    elements = has_array ? named.data() : nullptr;
-  } else if (const uint64_t bytes = arguments.word(); has_array) {
-    if (bytes != bytes_of(attribute)) {
-      arguments.fail(fmt::format("{} bytes for {} elements", bytes, attribute.count));
-    } else {
-      elements = attribute.type == CUDNN_TYPE_HANDLE
-                     ? arguments.out_objects(static_cast<uint64_t>(attribute.count), kHandle)
-                     : arguments.out(bytes, nullptr);
-    }
+  if (arguments.next() == 0) {
+    static_cast<void>(arguments.word());
+    return ask_all(function, arguments);
   }
+  Question question;
+  if (!take(arguments, &question.attribute)) return 0;
+  question.take_places(arguments);
   if (!arguments.complete()) return 0;
-  return reinterpret_cast<decltype(&cudnnBackendGetAttribute)>(function)(
-      attribute.descriptor, static_cast<cudnnBackendAttributeName_t>(attribute.name),
-      static_cast<cudnnBackendAttributeType_t>(attribute.type), attribute.count, count, elements);
+  return question.ask(function);
 }
 
 int64_t backend_execute(void* function, Arguments& arguments) {

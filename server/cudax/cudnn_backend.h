@@ -9,6 +9,8 @@
 //                             value 1 with an array and 0 without, then
 //       descriptors           objects, for the library to fill
 //       anything else         out
+//                             or several: value 0, a count, out (all answers), then for each as
+//                             above; before the answer to each a word, 1 where it was answered
 //   cudnnBackendExecute       object handle, object plan, object variant pack, a count, then for
 //                             each value in host memory its index and its bytes
 #pragma once

@@ -136,5 +136,34 @@ TEST_F(CudnnBackend, AnswersHaveRoomForAllThatIsAskedFor) {
   EXPECT_EQ(g_elements, nullptr);
 }
 
+TEST_F(CudnnBackend, SeveralQuestionsAreOneCall) {
+  const std::vector<uint64_t> one = {kDescriptorName, 402, CUDNN_TYPE_INT64, 1, 8, 1, 8};
+  const auto several = [&](uint64_t count, std::vector<uint64_t> second) {
+    std::vector<uint64_t> words = {0, count, 48};
+    words.insert(words.end(), one.begin(), one.end());
+    words.insert(words.end(), second.begin(), second.end());
+    const int before = g_calls;
+    Arguments arguments(std::as_bytes(std::span(words)), objects_, names_, 1 << 16);
+    backend_get_attribute(reinterpret_cast<void*>(&get), arguments);
+    fault_ = arguments.fault();
+    results_ = arguments.results();
+    return g_calls - before;
+  };
+  EXPECT_EQ(several(2, one), 2);
+  EXPECT_EQ(fault_, "");
+  ASSERT_EQ(results_.size(), 48u);
+  EXPECT_EQ(results_[0], std::byte{1});
+  EXPECT_EQ(results_[24], std::byte{1});
+  // One that is wrong, missing or too much: none is asked.
+  for (const uint64_t count : {uint64_t{1}, uint64_t{3}, uint64_t{1} << 40}) {
+    EXPECT_EQ(several(count, one), 0);
+    EXPECT_NE(fault_, "");
+  }
+  EXPECT_EQ(several(2, {kDescriptorName, 402, CUDNN_TYPE_INT64, 4, 8, 1, 8}), 0);
+  EXPECT_NE(fault_, "");
+  EXPECT_EQ(several(2, {99, 402, CUDNN_TYPE_INT64, 1, 8, 1, 8}), 0);
+  EXPECT_EQ(fault_, "");  // never made: nobody's fault
+}
+
 }  // namespace
 }  // namespace farlane::server::cudax::cudnn

@@ -22,6 +22,13 @@ struct TestNccl {
   std::atomic<int> looks = 0;
   // An abort has ended what waits, and waits itself while this is set.
   std::atomic<bool> abort_held = false;
+  // What sends, receives, or both connects to a peer at its first use, which waits while this is
+  // set, until a communicator is aborted.
+  std::atomic<bool> peers_missing = false;
+  std::atomic<int> connections = 0;  // begun
+  std::atomic<int> exchanges = 0;    // done: such calls
+  std::atomic<std::thread::id> exchange_thread;
+  std::atomic<int> ranks = 2;  // of every communicator
 };
 
 }  // namespace farlane::server::cudax

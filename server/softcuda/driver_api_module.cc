@@ -252,19 +252,21 @@ CUresult cuLinkAddData_v2(CUlinkState state, CUjitInputType type, void* data, si
         type >= CU_JIT_NUM_INPUT_TYPES || !log.read(option_count, options, values)) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    if (type == CU_JIT_INPUT_LIBRARY || type == CU_JIT_INPUT_NVVM) {
-      return link_failed(*link, CUDA_ERROR_NOT_SUPPORTED,
-                         "the software device links PTX and fat binaries only");
+    if (type == CU_JIT_INPUT_NVVM) {
+      return link_failed(*link, CUDA_ERROR_NOT_SUPPORTED, "the software device links no NVVM IR");
     }
     Image opened;
     std::string error;
-    const CUresult result =
-        open_image(std::span(static_cast<const std::byte*>(data), bytes), &opened, &error);
+    const std::span image(static_cast<const std::byte*>(data), bytes);
+    const CUresult result = type == CU_JIT_INPUT_LIBRARY  ? open_archive(image, &opened, &error)
+                            : type == CU_JIT_INPUT_OBJECT ? open_object(image, &opened, &error)
+                                                          : open_image(image, &opened, &error);
     if (result != CUDA_SUCCESS) {
       return link_failed(*link, result, error);
     }
+    auto& texts = type == CU_JIT_INPUT_LIBRARY ? link->archived : link->texts;
     for (std::string& text : opened.texts) {
-      link->texts.push_back(std::move(text));
+      texts.push_back(std::move(text));
     }
     return CUDA_SUCCESS;
   });
@@ -283,7 +285,13 @@ CUresult cuLinkComplete(CUlinkState state, void** cubin, size_t* bytes) {
     const JitClock clock(link->wall_ms);
     std::unique_ptr<Module> engine;
     std::string error;
-    const CUresult result = load_engine(link->texts, &engine, &error);
+    CUresult result = load_engine(link->texts, &engine, &error);
+    if (result != CUDA_SUCCESS && !link->archived.empty()) {
+      link->texts.insert(link->texts.end(), link->archived.begin(), link->archived.end());
+      link->archived.clear();
+      error.clear();
+      result = load_engine(link->texts, &engine, &error);
+    }
     if (result != CUDA_SUCCESS) {
       return link_failed(*link, result, error);
     }

@@ -159,6 +159,7 @@ struct LibraryObject {
 struct LinkObject {
   uint64_t context_id = 0;
   std::vector<std::string> texts;
+  std::vector<std::string> archived;  // taken if it does not link without
   std::vector<char> result;
   char* error_log = nullptr;
   size_t error_log_bytes = 0;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "protocol/codec/archive.h"
 #include "protocol/codec/fatbin.h"
 #include "server/softcuda/driver_device.h"
 
@@ -188,6 +189,29 @@ CUresult open_image(std::span<const std::byte> bytes, Image* out, std::string* e
   }
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   return open_text(text.substr(0, text.find('\0')), out, error);
+}
+
+CUresult open_object(std::span<const std::byte> bytes, Image* out, std::string* error) {
+  const auto fatbins = codec::object_fatbins(bytes);
+  if (fatbins.empty()) {
+    return fail(CUDA_ERROR_INVALID_IMAGE, "object holds no device code", error);
+  }
+  for (const auto fatbin : fatbins) {
+    if (const CUresult result = open_fatbin(fatbin, out, error); result != CUDA_SUCCESS) {
+      return result;
+    }
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult open_archive(std::span<const std::byte> bytes, Image* out, std::string* error) {
+  if (!codec::archive_bytes(bytes)) {
+    return fail(CUDA_ERROR_INVALID_IMAGE, "image is no archive, or is cut short", error);
+  }
+  for (const auto member : codec::archive_members(bytes)) {
+    static_cast<void>(open_object(member, out, error));
+  }
+  return CUDA_SUCCESS;
 }
 
 std::vector<char> link_container(std::span<const std::string> texts) {

@@ -26,6 +26,11 @@ CUresult open_image(const void* image, Image* out, std::string* error);
 // wrapper, which is made of pointers, is refused.
 CUresult open_image(std::span<const std::byte> bytes, Image* out, std::string* error);
 
+// What an object of the host's compiler (CU_JIT_INPUT_OBJECT) holds, and what an archive of them
+// does: members without code that can run here are left out.
+CUresult open_object(std::span<const std::byte> bytes, Image* out, std::string* error);
+CUresult open_archive(std::span<const std::byte> bytes, Image* out, std::string* error);
+
 // What cuLinkComplete returns: an opaque "cubin" that open_image() accepts.
 std::vector<char> link_container(std::span<const std::string> texts);
 

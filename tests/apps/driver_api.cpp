@@ -1,5 +1,9 @@
 // A program on the driver API alone: contexts, modules from PTX text, launches in every form,
 // memory, streams, events, libraries and kernels.
+#include <sys/mman.h>
+
+#include <cstring>
+
 #include "driver_check.h"
 
 static const char kPtx[] =
@@ -17,6 +21,27 @@ static void verify_scale(const char* what, CUdeviceptr out, int n, float factor,
   for (int i = 0; i < n; ++i) want[i] = expected(i, factor, bias);
   check::equal(what, got.data(), want.data(), n);
   CU_CHECK(cuMemsetD8(out, 0, n * sizeof(float)));
+}
+
+// A variable's address is the driver's choice. Where that is another machine's, this program may
+// have memory of its own there; where it is not, there is nothing to try.
+static bool copies_from_where(CUdeviceptr variable, CUdeviceptr to, const void* data,
+                              size_t bytes) {
+  const CUdeviceptr page = variable & ~CUdeviceptr{4095};
+  void* const mine = mmap(reinterpret_cast<void*>(page), 8192, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (mine == MAP_FAILED) return true;
+  bool equal = false;
+  if (mine == reinterpret_cast<void*>(page)) {
+    const auto host = reinterpret_cast<void*>(variable);
+    std::memcpy(host, data, bytes);
+    std::vector<char> got(bytes);
+    equal = cuMemcpyHtoD(to, host, bytes) == CUDA_SUCCESS &&
+            cuMemcpyDtoH(got.data(), to, bytes) == CUDA_SUCCESS &&
+            std::memcmp(got.data(), data, bytes) == 0;
+  }
+  munmap(mine, 8192);
+  return equal;
 }
 
 int main() {
@@ -147,6 +172,8 @@ int main() {
     numbers[i] = i * i;
     reversed[63 - i] = i * i;
   }
+  std::printf("host memory at a variable's address: %s\n",
+              copies_from_where(factors, in, numbers.data(), 256) ? "copied" : "REFUSED");
   CU_CHECK(cuMemcpyHtoD(in, numbers.data(), 256));
   void* reverse_arguments[] = {&in};
   CU_CHECK(cuLaunchKernel(reverse, 1, 1, 1, 64, 1, 1, 256, nullptr, reverse_arguments, nullptr));

@@ -6,6 +6,8 @@ __global__ void two(int* out, int a, int b) {
   *out = a * 100 + b;
 }
 
+__global__ void none() {}
+
 int main() {
   check::DeviceArray<int> out(1);
   cudaFunction_t function;
@@ -25,5 +27,14 @@ int main() {
                                            0, nullptr, nullptr, extra);
     std::printf("%+d bytes: %s, value %d\n", more, check::name_of(result), out.fetch()[0]);
   }
+  // PyCUDA launches kernels without parameters so.
+  CUDA_CHECK(cudaGetFuncBySymbol(&function, reinterpret_cast<const void*>(none)));
+  unsigned char empty[1] = {};
+  size_t bytes = 0;
+  void* extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, empty, CU_LAUNCH_PARAM_BUFFER_SIZE, &bytes,
+                   CU_LAUNCH_PARAM_END};
+  std::printf("no parameters, an empty buffer: %s\n",
+              check::name_of(cuLaunchKernel(reinterpret_cast<CUfunction>(function), 1, 1, 1, 1, 1,
+                                            1, 0, nullptr, nullptr, extra)));
   return check::finish();
 }

@@ -8,14 +8,7 @@
 #include <cstdlib>
 #include <vector>
 
-#define EXPECT(condition)                                                 \
-  do {                                                                    \
-    if (!(condition)) {                                                   \
-      std::printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-      std::exit(1);                                                       \
-    }                                                                     \
-  } while (0)
-#define OK(call) EXPECT((call) == 0)
+#include "tests/libraries/expect.h"
 
 namespace {
 
@@ -72,6 +65,17 @@ int main() {
   EXPECT(size == 1);
   OK(cufftGetSize(second, &size));
   EXPECT(size == 2);
+
+  // A property that was taken back counts no longer, and counts again when it is set once more.
+  size_t with = 0, without = 0;
+  OK(cufftSetPlanPropertyInt64(second, NVFFT_PLAN_PROPERTY_INT64_MAX_NUM_HOST_THREADS, 2));
+  OK(cufftGetSize(second, &with));
+  OK(cufftResetPlanProperty(second, NVFFT_PLAN_PROPERTY_INT64_MAX_NUM_HOST_THREADS));
+  OK(cufftGetSize(second, &without));
+  EXPECT(with > 2 && without > with);
+  OK(cufftSetPlanPropertyInt64(second, NVFFT_PLAN_PROPERTY_INT64_MAX_NUM_HOST_THREADS, 2));
+  OK(cufftGetSize(second, &size));
+  EXPECT(size == with);
 
   // A number that is no plan's, or no longer.
   OK(cufftDestroy(plan));

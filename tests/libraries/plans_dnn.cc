@@ -8,14 +8,7 @@
 #include <cstring>
 #include <vector>
 
-#define EXPECT(condition)                                                 \
-  do {                                                                    \
-    if (!(condition)) {                                                   \
-      std::printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-      std::exit(1);                                                       \
-    }                                                                     \
-  } while (0)
-#define OK(call) EXPECT((call) == 0)
+#include "tests/libraries/expect.h"
 
 namespace {
 
@@ -207,6 +200,55 @@ void plans(cudnnHandle_t handle) {
   EXPECT(cudnnBackendFinalize(t) == CUDNN_STATUS_BAD_PARAM);
 }
 
+// The same is asked of every engine that a heuristic offers, as PyTorch does: two passes, of which
+// the second knows the answers. Every engine tells its own, whatever was asked ahead.
+void engines(int64_t offered) {
+  cudnnBackendDescriptor_t heuristic = make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  set<int64_t>(heuristic, CUDNN_ATTR_ENGINEHEUR_SM_COUNT_TARGET, CUDNN_TYPE_INT64, {offered});
+  OK(cudnnBackendFinalize(heuristic));
+  std::vector<void*> configs(static_cast<size_t>(offered) + 2);
+  for (void*& config : configs) config = make(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+  int64_t count = 0;
+  OK(cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                              CUDNN_TYPE_BACKEND_DESCRIPTOR, offered + 2, &count, configs.data()));
+  EXPECT(count == offered);
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int64_t n = 0; n < offered; ++n) {
+      // Some are gone before they are asked.
+      if (n % 5 == 4) {
+        if (pass == 0) OK(cudnnBackendDestroyDescriptor(configs[static_cast<size_t>(n)]));
+        continue;
+      }
+      cudnnBackendDescriptor_t engine = make(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+      OK(cudnnBackendGetAttribute(configs[static_cast<size_t>(n)], CUDNN_ATTR_ENGINECFG_ENGINE,
+                                  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine));
+      EXPECT(count == 1);
+      int64_t number = 0;
+      OK(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1,
+                                  &count, &number));
+      EXPECT(count == 1 && number == 100 + n);
+      int32_t notes[8] = {-1, -1, -1, -1, -1, -1, -1, -1};
+      const cudnnStatus_t status = cudnnBackendGetAttribute(
+          engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, 8, &count, notes);
+      EXPECT(status == (n == 7 ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS));
+      for (int64_t i = 0; n != 7 && i < 8; ++i) EXPECT(notes[i] == (i < n % 3 ? n + i : -1));
+      EXPECT(n == 7 || count == n % 3);
+      OK(cudnnBackendDestroyDescriptor(engine));
+    }
+  }
+  // What nothing leads to is no engine of ours.
+  int64_t number = 0;
+  EXPECT(cudnnBackendGetAttribute(configs[static_cast<size_t>(offered)],
+                                  CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count,
+                                  &number) == CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED);
+  OK(cudnnBackendDestroyDescriptor(heuristic));
+  for (size_t n = 0; n < configs.size(); ++n) {
+    if (n % 5 != 4 || n >= static_cast<size_t>(offered)) {
+      OK(cudnnBackendDestroyDescriptor(configs[n]));
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -224,6 +266,9 @@ int main() {
   EXPECT(std::strcmp(message, "nothing was wrong") == 0);
   tensors(handle);
   plans(handle);
+  engines(40);
+  engines(1);
+  engines(300);
   OK(cudnnDestroy(handle));
   return 0;
 }

@@ -203,8 +203,71 @@ void collectives(const ncclUniqueId& id) {
 
   OK(ncclCommFinalize(turned));
   OK(ncclCommDestroy(turned));
+  // Its meeting place goes with rank 1, which must not be gone while rank 0 still has it.
+  OK(ncclAllReduce(in, out, 4, ncclFloat, ncclSum, comm, stream));
+  OK(cudaStreamSynchronize(stream));
   OK(ncclCommDestroy(comm));
   EXPECT(ncclCommDestroy(comm) == ncclInvalidArgument);
+}
+
+// Sends and receives: the first of each direction waits for the other rank to connect, later ones
+// are in their stream at once.
+void exchanges(const ncclUniqueId& id) {
+  ncclComm_t comm = nullptr;
+  ncclComm_t other = nullptr;
+  OK(ncclCommInitRank(&comm, kRanks, id, g_rank));
+  OK(ncclCommSplit(comm, 0, g_rank, &other, nullptr));
+  cudaStream_t stream = nullptr;
+  cudaStream_t beside = nullptr;
+  OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  OK(cudaStreamCreateWithFlags(&beside, cudaStreamNonBlocking));
+  const int peer = 1 - g_rank;
+  const float me = static_cast<float>(g_rank + 1);
+  const float they = 3 - me;
+  float* in = device({me, 10 * me, 20 * me, 30 * me});
+  float* out = device({0, 0, 0, 0});
+  float* both = device({me});
+
+  // Rank 1 comes to this only after something that it does with rank 0 meanwhile.
+  if (g_rank == 0) OK(ncclSend(in, 4, ncclFloat, peer, comm, stream));
+  EXPECT((host(in, 1) == Floats{me}));
+  OK(ncclAllReduce(both, both, 1, ncclFloat, ncclSum, other, beside));
+  OK(cudaStreamSynchronize(beside));
+  EXPECT(host(both, 1) == Floats{3});
+  if (g_rank == 1) OK(ncclRecv(out, 4, ncclFloat, peer, comm, stream));
+  OK(cudaStreamSynchronize(stream));
+  if (g_rank == 1) EXPECT((host(out, 4) == Floats{1, 10, 20, 30}));
+
+  for (int round = 0; round < 20; ++round) {
+    const Floats mine = {me, me * static_cast<float>(round)};
+    OK(cudaMemcpyAsync(in, mine.data(), 2 * sizeof(float), cudaMemcpyHostToDevice, stream));
+    OK(ncclGroupStart());
+    OK(ncclSend(in, 2, ncclFloat, peer, comm, stream));
+    OK(ncclRecv(out, 2, ncclFloat, peer, comm, stream));
+    OK(ncclGroupEnd());
+    OK(ncclAlltoAll(in, out + 2, 1, ncclFloat, comm, stream));
+    OK(ncclGather(in, in + 2, 1, ncclFloat, 1, comm, stream));
+    OK(ncclScatter(in + 2, both, 1, ncclFloat, 1, comm, stream));
+    OK(cudaStreamSynchronize(stream));
+    const float last = static_cast<float>(round);
+    EXPECT((host(out, 4) ==
+            Floats{they, they * last, g_rank == 0 ? 1 : last, g_rank == 0 ? 2 : 2 * last}));
+    EXPECT(host(both, 1) == Floats{me});
+  }
+
+  // To nobody: it holds up its stream alone, and an abort ends it.
+  if (g_rank == 0) {
+    OK(ncclSend(in, 4, ncclFloat, peer, comm, stream));
+    EXPECT(cudaStreamQuery(stream) == cudaErrorNotReady);
+    EXPECT(host(both, 1) == Floats{me});
+    OK(ncclCommAbort(comm));
+    OK(cudaStreamSynchronize(stream));
+  }
+  OK(ncclAllReduce(both, both, 1, ncclFloat, ncclSum, other, beside));
+  OK(cudaStreamSynchronize(beside));
+  EXPECT(host(both, 1) == Floats{3});
+  if (g_rank == 1) OK(ncclCommAbort(comm));
+  OK(ncclCommDestroy(other));
 }
 
 // A communicator that does not block: everything is in progress until it is there.
@@ -249,7 +312,9 @@ void death(const ncclUniqueId& id) {
   if (g_rank == 1) ::raise(SIGKILL);
   cudaStream_t stream = nullptr;
   OK(cudaStreamCreate(&stream));
-  OK(ncclAllReduce(data, data, 2, ncclFloat, ncclSum, comm, stream));
+  // It may have been told already.
+  const ncclResult_t posted = ncclAllReduce(data, data, 2, ncclFloat, ncclSum, comm, stream);
+  EXPECT(posted == ncclSuccess || posted == ncclRemoteError);
   wait_for([&] { return state_of(comm) != ncclSuccess; });
   EXPECT(state_of(comm) == ncclRemoteError);
   EXPECT(std::strstr(ncclGetLastError(comm), "another rank is gone") != nullptr);
@@ -442,7 +507,10 @@ void missing() {
 int main(int argc, char** argv) {
   const std::string which = argc > 1 ? argv[1] : "";
   const std::map<std::string, void (*)(const ncclUniqueId&)> of_two = {
-      {"collectives", collectives}, {"non_blocking", non_blocking}, {"death", death}};
+      {"collectives", collectives},
+      {"exchanges", exchanges},
+      {"non_blocking", non_blocking},
+      {"death", death}};
   const std::map<std::string, void (*)()> of_one = {{"threads", threads},
                                                     {"devices", devices},
                                                     {"errors", errors},

@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <set>
 
@@ -38,6 +39,32 @@ template <class T>
 T element(const T* a, int ld, bool transposed, int row, int column) {
   return transposed ? a[static_cast<size_t>(row) * ld + column]
                     : a[static_cast<size_t>(column) * ld + row];
+}
+
+struct Shape {
+  int m = 0, n = 0, k = 0;
+};
+
+// In floats, whatever the elements are.
+template <class T>
+cublasStatus_t multiply(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb,
+                        Shape shape, const T* alpha, const T* a, int lda, const T* b, int ldb,
+                        const T* beta, T* c, int ldc) {
+  if (shape.m < 0 || shape.n < 0 || shape.k < 0) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  const auto al = static_cast<float>(*alpha), be = static_cast<float>(*beta);
+  for (int j = 0; j < shape.n; ++j) {
+    for (int i = 0; i < shape.m; ++i) {
+      float sum = 0;
+      for (int p = 0; p < shape.k; ++p) {
+        sum += static_cast<float>(element(a, lda, transa != CUBLAS_OP_N, i, p)) *
+               static_cast<float>(element(b, ldb, transb != CUBLAS_OP_N, p, j));
+      }
+      T& to = c[static_cast<size_t>(j) * ldc + i];
+      to = static_cast<T>(al * sum + (be == 0 ? 0 : be * static_cast<float>(to)));
+    }
+  }
+  return CUBLAS_STATUS_SUCCESS;
 }
 
 }  // namespace
@@ -93,18 +120,25 @@ EXPORTED cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t 
                                        cublasOperation_t transb, int m, int n, int k,
                                        const float* alpha, const float* a, int lda, const float* b,
                                        int ldb, const float* beta, float* c, int ldc) {
-  if (m < 0 || n < 0 || k < 0) return CUBLAS_STATUS_INVALID_VALUE;
+  return multiply(handle, transa, transb, {m, n, k}, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+EXPORTED cublasStatus_t cublasHgemm(cublasHandle_t handle, cublasOperation_t transa,
+                                    cublasOperation_t transb, int m, int n, int k,
+                                    const __half* alpha, const __half* a, int lda, const __half* b,
+                                    int ldb, const __half* beta, __half* c, int ldc) {
+  return multiply(handle, transa, transb, {m, n, k}, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+EXPORTED cublasStatus_t cublasZscal_v2(cublasHandle_t handle, int n, const cuDoubleComplex* alpha,
+                                       cuDoubleComplex* x, int incx) {
+  // As a compiler may take them, in one piece.
+  if (reinterpret_cast<uintptr_t>(alpha) % alignof(cuDoubleComplex) != 0) {
+    return CUBLAS_STATUS_INTERNAL_ERROR;
+  }
   if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
-  for (int j = 0; j < n; ++j) {
-    for (int i = 0; i < m; ++i) {
-      float sum = 0;
-      for (int p = 0; p < k; ++p) {
-        sum += element(a, lda, transa != CUBLAS_OP_N, i, p) *
-               element(b, ldb, transb != CUBLAS_OP_N, p, j);
-      }
-      float& to = c[static_cast<size_t>(j) * ldc + i];
-      to = *alpha * sum + (*beta == 0 ? 0 : *beta * to);
-    }
+  for (int i = 0; i < n; ++i) {
+    x[static_cast<size_t>(i) * incx] = cuCmul(*alpha, x[static_cast<size_t>(i) * incx]);
   }
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -127,5 +161,17 @@ EXPORTED cublasStatus_t cublasSrotg_v2(cublasHandle_t, float* a, float* b, float
   *b = 1 / 0.6f;
   *c = 0.6f;
   *s = 0.8f;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// Tells flag 1, whose matrix has two elements that are stored, and two that are not.
+EXPORTED cublasStatus_t cublasSrotmg_v2(cublasHandle_t, float* d1, float* d2, float* x1,
+                                        const float* y1, float* param) {
+  *d1 += *y1;
+  *d2 += *y1;
+  *x1 += *y1;
+  param[0] = 1;
+  param[1] = 0.25f;
+  param[4] = 0.5f;
   return CUBLAS_STATUS_SUCCESS;
 }

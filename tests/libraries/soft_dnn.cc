@@ -1,6 +1,7 @@
 // A libcudnn.so.9 for machines without a GPU: the few functions that tests call, on the software
 // device. Its backend knows one plan, y = x * s for four floats, s a by-value tensor; of the two
-// engines that its heuristic offers the first cannot do it.
+// engines that its heuristic offers the first cannot do it. A heuristic that was told a count
+// offers as many; engine n has the number 100 + n, n % 3 notes, and number 7 tells no notes.
 #include <cuda.h>
 #include <cudnn.h>
 #include <dlfcn.h>
@@ -211,9 +212,33 @@ EXPORTED cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const d
     *static_cast<int64_t*>(elements) = 4096;
     return CUDNN_STATUS_SUCCESS;
   }
+  if (name == CUDNN_ATTR_ENGINECFG_ENGINE && requested == 1) {
+    Descriptor* engine = find(*static_cast<cudnnBackendDescriptor_t*>(elements));
+    if (engine == nullptr || engine->type != CUDNN_BACKEND_ENGINE_DESCRIPTOR) {
+      return CUDNN_STATUS_BAD_PARAM;
+    }
+    engine->engine = object->engine;
+    engine->is_finalized = true;
+    *count = 1;
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX && requested == 1) {
+    *count = 1;
+    *static_cast<int64_t*>(elements) = 100 + object->engine;
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE && object->engine != 7) {
+    *count = object->engine % 3;
+    for (int64_t i = 0; i < requested && i < *count; ++i) {
+      static_cast<int32_t*>(elements)[i] = static_cast<int32_t>(object->engine + i);
+    }
+    return CUDNN_STATUS_SUCCESS;
+  }
   if (name != CUDNN_ATTR_ENGINEHEUR_RESULTS) return CUDNN_STATUS_NOT_SUPPORTED;
-  *count = 2;
-  for (int64_t i = 0; i < requested && i < 2; ++i) {
+  int64_t offered = 2;
+  if (!object->said.empty()) std::memcpy(&offered, object->said.data(), sizeof offered);
+  *count = offered;
+  for (int64_t i = 0; i < requested && i < offered; ++i) {
     Descriptor* filled = find(static_cast<cudnnBackendDescriptor_t*>(elements)[i]);
     if (filled == nullptr) return CUDNN_STATUS_BAD_PARAM;
     filled->engine = i;

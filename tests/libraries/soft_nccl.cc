@@ -4,7 +4,8 @@
 // The worker that is asked for an id becomes the meeting place: a thread of it listens on a unix
 // socket whose name is the id, and moves what ranks send. A collective is a host function on its
 // stream, which exchanges with the meeting place and waits for the other ranks, as a kernel would.
-// When a rank goes, the others' communicators fail.
+// The first use of a peer in a direction connects with it and waits for it, in the call or at its
+// group's end. When a rank goes, the others' communicators fail.
 #include <cuda.h>
 #include <dlfcn.h>
 #include <nccl.h>
@@ -26,6 +27,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
@@ -59,6 +61,8 @@ enum class Op : uint32_t {
   kScatter,
   kSend,
   kRecv,
+  kConnectSend,
+  kConnectRecv,
   kSplit
 };
 
@@ -190,6 +194,7 @@ class Hub {
   struct Member {
     int rank = -1;
   };
+  using Pair = std::tuple<bool, int, int>;  // whether it only connects; from, to
 
   void take(int fd) {
     Message message;
@@ -215,10 +220,13 @@ class Hub {
       return;
     }
     const Header& h = message.header;
-    if (h.op == Op::kSend) {
-      sent_[{h.rank, h.peer}].push_back(std::move(message));
-    } else if (h.op == Op::kRecv) {
-      wanted_[{h.peer, h.rank}].push_back(h);
+    const bool receives = h.op == Op::kRecv || h.op == Op::kConnectRecv;
+    const bool connects = h.op == Op::kConnectSend || h.op == Op::kConnectRecv;
+    const Pair pair{connects, receives ? h.peer : h.rank, receives ? h.rank : h.peer};
+    if (receives) {
+      wanted_[pair].push_back(h);
+    } else if (connects || h.op == Op::kSend) {
+      sent_[pair].push_back(std::move(message));
     } else {
       std::map<int, Message>& all = collectives_[h.number];
       const uint64_t number = h.number;
@@ -229,13 +237,10 @@ class Hub {
       }
       return;
     }
-    const std::pair<int, int> pair = h.op == Op::kRecv
-                                         ? std::pair(h.peer, h.rank)
-                                         : std::pair(message.header.rank, message.header.peer);
     match(pair);
   }
 
-  void match(std::pair<int, int> pair) {
+  void match(Pair pair) {
     auto& sent = sent_[pair];
     auto& wanted = wanted_[pair];
     while (!sent.empty() && !wanted.empty()) {
@@ -310,6 +315,8 @@ class Hub {
           break;
         case Op::kSend:
         case Op::kRecv:
+        case Op::kConnectSend:
+        case Op::kConnectRecv:
           break;
       }
       answer(h, out);
@@ -325,8 +332,8 @@ class Hub {
   std::map<int, Member> members_;  // by socket
   std::map<int, int> by_rank_;     // socket
   std::map<uint64_t, std::map<int, Message>> collectives_;
-  std::map<std::pair<int, int>, std::deque<Message>> sent_;  // from, to
-  std::map<std::pair<int, int>, std::deque<Header>> wanted_;
+  std::map<Pair, std::deque<Message>> sent_;
+  std::map<Pair, std::deque<Header>> wanted_;
 };
 
 sockaddr_un address_of(const ncclUniqueId& id, socklen_t* bytes) {
@@ -376,11 +383,13 @@ struct ncclComm {
   std::atomic<int> fd{-1};
   std::atomic<int> state{ncclSuccess};
   std::atomic<uint64_t> number{0};
+  std::atomic<uint64_t> connects{0};
   std::mutex say_mutex;
   std::mutex mutex;
   std::condition_variable changed;
   std::map<std::pair<int, uint64_t>, std::vector<char>> answers;  // by operation and number
   std::thread reader;
+  std::set<std::pair<Op, int>> connected;  // in which way with which peer; one thread at a time
 
   std::mutex join_mutex;  // guards the next two, and making the socket and the reader
   bool joining = false;
@@ -548,7 +557,58 @@ void run_part(void* data) {
   }
 }
 
+// What an operation needs connected.
+std::vector<std::pair<Op, int>> connections_of(const Work& work) {
+  const Header& h = work.header;
+  std::vector<std::pair<Op, int>> all;
+  const auto with_all = [&](Op op) {
+    for (int rank = 0; rank < work.comm->ranks; ++rank) all.emplace_back(op, rank);
+  };
+  const bool is_root = h.peer == work.comm->rank;
+  switch (h.op) {
+    case Op::kSend:
+    case Op::kGather:
+      all.emplace_back(Op::kConnectSend, h.peer);
+      if (h.op == Op::kGather && is_root) with_all(Op::kConnectRecv);
+      break;
+    case Op::kRecv:
+    case Op::kScatter:
+      all.emplace_back(Op::kConnectRecv, h.peer);
+      if (h.op == Op::kScatter && is_root) with_all(Op::kConnectSend);
+      break;
+    case Op::kAlltoAll:
+      with_all(Op::kConnectSend);
+      with_all(Op::kConnectRecv);
+      break;
+    default:
+      break;
+  }
+  std::erase_if(all, [&](const auto& with) { return with.second == work.comm->rank; });
+  return all;
+}
+
+// All are asked for before one is waited for. False: a rank is gone.
+bool connect(const std::vector<Work>& all) {
+  std::vector<std::pair<ncclComm_t, Header>> asked;
+  for (const Work& work : all) {
+    for (const auto& with : connections_of(work)) {
+      if (!work.comm->connected.insert(with).second) continue;
+      const Header header{.kind = Kind::kOp,
+                          .op = with.first,
+                          .rank = work.comm->rank,
+                          .peer = with.second,
+                          .number = work.comm->connects++};
+      if (!work.comm->say(header, {})) return false;
+      asked.emplace_back(work.comm, header);
+    }
+  }
+  std::vector<char> nothing;
+  return std::all_of(asked.begin(), asked.end(),
+                     [&](const auto& each) { return each.first->take(each.second, &nothing); });
+}
+
 ncclResult_t launch(std::vector<Work> all) {
+  if (!connect(all)) return wrong(ncclRemoteError, "another rank is gone");
   std::map<std::pair<ncclComm_t, CUstream>, std::unique_ptr<Part>> parts;
   for (Work& work : all) {
     auto& part = parts[{work.comm, work.stream}];

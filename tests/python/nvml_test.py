@@ -4,7 +4,9 @@
 """
 import ctypes
 import os
+import signal
 import sys
+import threading
 import unittest
 
 import pynvml as nvml
@@ -148,6 +150,29 @@ class Nvml(unittest.TestCase):
         self.assertEqual(in_child(child), 0)
         if WITH_NVML:  # and has not disturbed the parent
             self.assertEqual(nvml.nvmlDeviceGetPowerUsage(self.device), 123456)
+
+    # Whatever they were in when it was forked, it never gets what they hold.
+    def test_a_child_does_not_wait_for_the_parents_threads(self):
+        stop = threading.Event()
+
+        def poll():
+            while not stop.is_set():
+                nvml.nvmlDeviceGetMemoryInfo(self.device)
+
+        def ask():
+            signal.alarm(30)  # ends a child that hangs
+            return nvml.nvmlDeviceGetMemoryInfo(self.device).total > 0
+
+        threads = [threading.Thread(target=poll) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(20):
+                self.assertEqual(in_child(ask), 0)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
 
     # Last, by name: from here on the process has a session.
     def test_zz_nvml_and_cuda_agree(self):

@@ -42,11 +42,13 @@ const Variant kVariants[] = {
      }},
     {"SpinningOff",
      [](RigOptions* options) {
-       options->client.spin_us = options->client.sender_spin_us = options->server.spin_us = 0;
+       options->client.spin_us = options->client.sender_spin_us = options->server.spin_us =
+           options->server.device_spin_us = 0;
      }},
     {"SpinningOn",
      [](RigOptions* options) {
        options->client.spin_us = options->client.sender_spin_us = options->server.spin_us = 200;
+       options->server.device_spin_us = 10'000;
      }},
     {"NothingCached",
      [](RigOptions* options) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <set>
 
 namespace farlane::client {
 namespace {
@@ -42,6 +43,7 @@ struct World {
   std::map<CUmodule, int> modules;
   std::map<CUcontext, std::pair<int, unsigned>> contexts;
   std::map<int, size_t> limits;
+  std::set<int> used_devices;
   uint64_t next_handle = 0x5000'0000;
   uint64_t next_id = 1;
   std::vector<std::unique_ptr<DeviceFacts>> facts;
@@ -174,6 +176,9 @@ CUresult session_start() {
 }
 bool session_is_started() {
   return context_current() != nullptr;
+}
+bool session_is_forked() {
+  return world().public_part.forked;
 }
 CUresult session_error() {
   return called(__func__);
@@ -334,7 +339,11 @@ CUresult make_device_current(int device) {
   if (const CUresult result = context_primary(device, &context); result != CUDA_SUCCESS) {
     return result;
   }
+  world().used_devices.insert(device);
   return context_set_current(context);
+}
+bool device_is_used(int device) {
+  return world().used_devices.contains(device);
 }
 
 CUresult device_synchronize(int) {
@@ -611,7 +620,7 @@ CUresult host_function(CUstream, std::function<void(CUresult status)> function) 
 }
 
 bool in_host_function() {
-  return false;
+  return world().public_part.in_host_function;
 }
 
 CUresult stream_id(CUstream stream, unsigned long long* id) {

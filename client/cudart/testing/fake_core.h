@@ -15,6 +15,8 @@ struct FakeCore {
   // What the core "has".
   CUresult session = CUDA_SUCCESS;  // what session_start answers
   const char* loss = nullptr;       // what session_loss says once the server is lost
+  bool forked = false;              // what session_is_forked answers
+  bool in_host_function = false;    // of every thread
   int devices = 2;
   std::map<int, int> attributes;                       // by CUdevice_attribute, of every device
   std::map<std::string, std::vector<char>> variables;  // of every library and module

@@ -11,6 +11,7 @@
 #include "client/core/api.h"
 #include "client/cudax/call.h"
 #include "client/cudax/cublas/scalar_bytes.h"
+#include "client/cudax/cublas/status_text.h"
 #include "generated/client/cublaslt_facts.h"
 
 using farlane::client::cudax::Call;
@@ -247,6 +248,13 @@ cublasStatus_t cublasLtEmulationDescInit_internal(cublasLtEmulationDesc_t emulat
                                                   size_t size) {
   return init(emulationDesc, size,
               [](cublasLtEmulationDesc_t* made) { return cublasLtEmulationDescCreate(made); });
+}
+
+const char* cublasLtGetStatusName(cublasStatus_t status) {
+  return cudax::cublas::status_name(status);
+}
+const char* cublasLtGetStatusString(cublasStatus_t status) {
+  return cudax::cublas::status_text(status);
 }
 
 size_t cublasLtGetCudartVersion(void) {

@@ -19,6 +19,7 @@
 
 #include "client/core/api.h"
 #include "client/cudax/call.h"
+#include "client/cudax/cudnn/ahead.h"
 #include "generated/client/cudnn_facts.h"
 #include "protocol/cudax_lists.h"
 #include "protocol/cudnn_elements.h"
@@ -166,6 +167,7 @@ cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t descript
 
 cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor) {
   host_values().set(Call::bits(descriptor), {});
+  forget(Call::bits(descriptor));
   Call call(kLibrary, k_cudnnBackendDestroyDescriptor, "cudnnBackendDestroyDescriptor");
   call.ended(descriptor, kBackend);
   return static_cast<cudnnStatus_t>(call.post());
@@ -264,42 +266,37 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
   if (object == nullptr || requestedElementCount < 0) return CUDNN_STATUS_BAD_PARAM;
   if (bytes == 0) return CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE;
   const size_t count = arrayOfElements == nullptr ? 0 : static_cast<size_t>(requestedElementCount);
-
-  Call call(kLibrary, k_cudnnBackendGetAttribute, "cudnnBackendGetAttribute");
-  call.object(descriptor, kBackend);
-  call.value(attributeName);
-  call.value(attributeType);
-  call.value(requestedElementCount);
-  int64_t found = 0;
-  call.out(&found, sizeof found);
-  call.value(uint64_t{arrayOfElements != nullptr});
-  // Programs ask for more elements than they have room for; only as many as there are is written.
-  std::vector<std::byte> elements_found;
-  if (attributeType == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
-    // The program's descriptors, for the library to fill.
-    auto* const elements = static_cast<cudnnBackendDescriptor_t*>(arrayOfElements);
-    call.objects(elements, count, kBackend);
-    for (size_t i = 0; i < count; ++i) call.fills(elements[i]);
-  } else {
-    elements_found.resize(count * bytes + 1);
-    call.out(arrayOfElements == nullptr ? nullptr : elements_found.data(), count * bytes);
+  if (!is_sendable(attributeType, static_cast<int64_t>(count), bytes)) {
+    return CUDNN_STATUS_NOT_SUPPORTED;
   }
+
+  const Attribute attribute = {attributeName, attributeType, requestedElementCount,
+                               arrayOfElements != nullptr};
+  std::span<const cudnnBackendDescriptor_t> targets;
+  if (attributeType == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+    targets = {static_cast<const cudnnBackendDescriptor_t*>(arrayOfElements), count};
+  }
+  const Object* target = targets.empty() ? nullptr : find(targets[0]);
+  const auto target_type = target == nullptr ? cudnnBackendDescriptorType_t{} : type_of(*target);
+  Question question(descriptor, attribute, targets);
   // A descriptor that is not finalized may say something else the next time; names and addresses
   // mean what they mean.
   const bool stays = (object->word & kFinalized) != 0 && attributeType != CUDNN_TYPE_HANDLE &&
                      attributeType != CUDNN_TYPE_VOID_PTR;
-  const auto status = static_cast<cudnnStatus_t>(call.ask(stays));
+  const auto status = static_cast<cudnnStatus_t>(
+      question.call.ask(stays, [&] { ask_ahead(*object, attribute, target_type); }));
   if (status != CUDNN_STATUS_SUCCESS) return status;
+  const int64_t found = question.found;
   if (elementCount != nullptr) *elementCount = found;
   const size_t written = std::min(count, static_cast<size_t>(std::max<int64_t>(found, 0)));
-  if (arrayOfElements != nullptr && !elements_found.empty()) {
-    std::memcpy(arrayOfElements, elements_found.data(), written * bytes);
+  if (arrayOfElements != nullptr && !question.elements.empty()) {
+    std::memcpy(arrayOfElements, question.elements.data(), written * bytes);
   }
-  if (attributeType == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
-    for (size_t i = 0; i < count; ++i) {
-      Object* filled = find(static_cast<cudnnBackendDescriptor_t*>(arrayOfElements)[i]);
-      if (filled != nullptr) filled->word |= kFinalized;
-    }
+  for (const cudnnBackendDescriptor_t filled : targets) {
+    if (Object* one = find(filled); one != nullptr) one->word |= kFinalized;
+  }
+  if (stays && !targets.empty() && written != 0 && farlane::client::cudax::asks_ahead()) {
+    note_filled(object->name, attribute, targets.first(written), target_type);
   }
   if (attributeName == CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS) {
     for (const HostValue& value : host_values().get(object->name)) {

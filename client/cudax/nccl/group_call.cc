@@ -26,10 +26,10 @@ struct Group {
 
   int depth = 0;
   int error = 0;
-  std::vector<std::byte> calls;
-  std::vector<NamedStream> streams;
-  std::vector<uint64_t> objects;
-  std::vector<Object*> progressing;  // communicators that do not block, with something new to do
+  Few<std::byte, 256> calls;
+  Few<NamedStream, 2> streams;
+  Few<uint64_t, 4> objects;
+  Few<Object*, 4> progressing;  // communicators that do not block, with something new to do
   std::vector<Made> made;
   std::vector<uint64_t> ended;
   bool asks = false;
@@ -49,13 +49,6 @@ Group& thread_group() {
   return group;
 }
 
-template <class T>
-void add_new(std::vector<T>* to, const std::vector<T>& from) {
-  for (const T& item : from) {
-    if (std::find(to->begin(), to->end(), item) == to->end()) to->push_back(item);
-  }
-}
-
 }  // namespace
 
 int Group::add(GroupCall& call, bool waits) {
@@ -66,12 +59,11 @@ int Group::add(GroupCall& call, bool waits) {
     return call.sent(known);
   }
   const uint64_t words[] = {call.function_, device, call.size_};
-  const auto* bytes = reinterpret_cast<const std::byte*>(words);
   if (calls.empty()) name = call.name_;
-  calls.insert(calls.end(), bytes, bytes + sizeof words);
-  calls.insert(calls.end(), call.data(), call.data() + call.size_);
-  add_new(&streams, call.streams_);
-  add_new(&objects, call.objects_);
+  calls.append(std::as_bytes(std::span(words)));
+  calls.append({call.data(), call.size_});
+  if (call.named_stream_.stream != nullptr) streams.add(call.named_stream_);
+  for (const uint64_t object : call.objects_) objects.add(object);
   if (call.made_ != nullptr) {
     // The program has the handle from now on; at the end of a group that failed it becomes null.
     call.write_name_(call.made_out_, call.made_->name);
@@ -80,7 +72,7 @@ int Group::add(GroupCall& call, bool waits) {
   }
   if (call.ended_ != 0) ended.push_back(call.ended_);
   if (waits && call.non_blocking_) {
-    add_new(&progressing, call.comms_);
+    if (call.comm_ != nullptr) progressing.add(call.comm_);
     if (!made.empty() && made.back().is_comm) progressing.push_back(made.back().object);
   } else {
     asks |= waits;
@@ -97,7 +89,7 @@ void Group::undo() {
 }
 
 int Group::send(const LibraryFacts& library, uint32_t flags, std::vector<std::byte>* results) {
-  if (asks) progressing.clear();  // the answer tells, and the server tells nothing else
+  if (asks) progressing = {};  // the answer tells, and the server tells nothing else
   if (!progressing.empty()) flags |= kTell;
   for (Object* comm : progressing) comm->status = ncclInProgress;
   const GroupRequest request{.library = library.number,
@@ -161,7 +153,7 @@ void GroupCall::group_object(uint64_t name, uint16_t kind) {
   } else {
     objects_.push_back(name);
     if (kind == nccl::kComm) {
-      comms_.push_back(found);
+      comm_ = found;
       non_blocking_ |= (found->numbers[kCommFlags] & kCommNonBlocking) != 0;
     }
   }
@@ -169,14 +161,12 @@ void GroupCall::group_object(uint64_t name, uint16_t kind) {
 }
 
 void GroupCall::stream(CUstream stream) {
-  const NamedStream named = named_stream(stream);
-  if (named.stream == nullptr) {
+  named_stream_ = named_stream(stream);
+  if (named_stream_.stream == nullptr) {
     note_text(std::string(name_) + ": the stream does not exist");
     refuse();
-  } else {
-    streams_.push_back(named);
   }
-  word(named.name);
+  word(named_stream_.name);
 }
 
 void GroupCall::config(const ncclConfig_t* given) {
@@ -231,12 +221,9 @@ bool GroupCall::may_go(int* status) {
   }
   *status = failed_;
   // An error of a communicator's stays with it.
-  for (const Object* comm : comms_) {
-    const int32_t state = comm->status;
-    if (*status == library_.success && !forgives_ && ended_ == 0 && state != library_.success &&
-        state != ncclInProgress) {
-      *status = state;
-    }
+  if (*status == library_.success && comm_ != nullptr && !forgives_ && ended_ == 0) {
+    const int32_t state = comm_->status;
+    if (state != library_.success && state != ncclInProgress) *status = state;
   }
   return *status == library_.success;
 }
@@ -273,11 +260,11 @@ int GroupCall::abort() {
   if (status != library_.success) return status;
   int64_t said = library_.success;
   std::string what;
-  const CUresult sent = opened != CUDA_SUCCESS ? opened
-                                               : cudax::abort(library_.number, function_,
-                                                              comms_.front()->name, &said, &what);
+  const CUresult sent = opened != CUDA_SUCCESS
+                            ? opened
+                            : cudax::abort(library_.number, function_, comm_->name, &said, &what);
   // With the session the communicator is gone as well.
-  object_destroy(comms_.front()->name);
+  object_destroy(comm_->name);
   if (sent != CUDA_SUCCESS) return library_.success;
   if (said != library_.success) note_text(what);
   return static_cast<int>(said);

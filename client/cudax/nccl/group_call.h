@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "client/core/few.h"
 #include "client/cudax/call.h"
 
 namespace farlane::client::cudax {
@@ -69,8 +70,8 @@ class GroupCall : public Call {
   void makes_comm(int ranks, int rank);
   // A communicator that failed may still be used for this.
   void forgive() { forgives_ = true; }
-  // The first communicator among the arguments; null: none.
-  Object* comm() const { return comms_.empty() ? nullptr : comms_.front(); }
+  // The communicator among the arguments; null: none.
+  Object* comm() const { return comm_; }
   Object* made_object() const { return made_; }
 
   int post() { return submit(false); }
@@ -89,9 +90,9 @@ class GroupCall : public Call {
   int submit(bool waits);
   bool may_go(int* status);
 
-  std::vector<Object*> comms_;
-  std::vector<uint64_t> objects_;
-  std::vector<NamedStream> streams_;
+  Object* comm_ = nullptr;  // no function has two
+  Few<uint64_t, 4> objects_;
+  NamedStream named_stream_;  // null: the call has none
   int device_ = -1;
   bool forgives_ = false;
   bool non_blocking_ = false;

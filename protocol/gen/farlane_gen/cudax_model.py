@@ -48,6 +48,7 @@ class CudaxFunction(Function):
     sets: list[str] | None = None   # changes the first object; the parameters that say which part
     sets_as: str = ""               # the function whose words these replace
     fills: list[str] = field(default_factory=list)      # objects that the call gives new contents
+    computes: list[str] = field(default_factory=list)   # objects whose contents it finds out
     word: str = ""                  # an expression that is kept with the object
     needs: str = ""                 # an expression; when it is false, nothing is sent
     ordered_with: str = ""          # the object whose stream the call's work is ordered with
@@ -57,6 +58,8 @@ class CudaxFunction(Function):
     is_idle: bool = False           # puts no work into a stream, although nothing else says so
     waits_for_host: bool = False    # asked only where its result goes to host memory
     is_prompt: bool = False         # of a grouped library: it never waits for other ranks
+    connects: list[str] = field(default_factory=list)   # nor with these (server/cudax/call.h)
+    registers: bool = False         # of a grouped library: from then on others wait
     mode_of: str = ""               # the expression that says whether scalars are in device memory
 
 
@@ -142,6 +145,8 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
                 function.sets_as, function.sets = function.sets[1], function.sets[2:]
         elif call == "fills":
             function.fills = items.split()
+        elif call == "computes":
+            function.computes = items.split()
         elif call == "word":
             function.word = items
         elif call == "needs":
@@ -156,6 +161,10 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
             function.is_pure = True
         elif word == "prompt":
             function.is_prompt = True
+        elif call == "connects":
+            function.connects = items.split()
+        elif word == "registers":
+            function.registers = True
         elif word == "by_hand":
             function.is_by_hand = True
         elif word == "binds":
@@ -222,6 +231,10 @@ def _function(library: CudaxLibrary, line: str, section: str, where: str) -> Cud
     # A result in device memory leaves nothing to wait for: Call::post() asks where it is elsewhere.
     function.waits_for_host &= not answers and not function.is_pure and any(
         p.role.removesuffix("_bytes") in ("result", "inresult") for p in function.arguments)
+    unknown = [name for name in function.fills + function.computes
+               if name not in {p.name for p in function.arguments if p.role == "object"}]
+    if unknown:
+        raise ApiError(f"{where}: {function.name} has no object {unknown[0]}")
     if travels and answers and mode != "asked":
         raise ApiError(f"{where}: {function.name} has an out parameter and is not asked")
     return function

@@ -67,6 +67,7 @@ def _client_function(library: CudaxLibrary, f: CudaxFunction) -> str:
                       f.number)
         lines.append(f"call.sets({number}{keys});")
     lines += [f"call.fills({name});" for name in f.fills]
+    lines += [f"call.computes({name});" for name in f.computes]
     if f.word:
         lines.append(f"call.keeps({f.word});")
     if f.ordered_with:
@@ -197,6 +198,18 @@ def _server_role(library: CudaxLibrary, p: Parameter) -> str:
     return f"role::{role}"
 
 
+def _prompt(f: CudaxFunction) -> str:
+    """Of a row of the server's table: when the call waits for nobody."""
+    if f.connects:
+        # Its count, its peer if it has one, its communicator: each argument is a word.
+        names = [p.name for p in f.arguments]
+        comm = next(p.name for p in f.arguments if p.role == "object")
+        count, *peer = [names.index(name) for name in f.connects]
+        words = f"{{{count}, {peer[0] if peer else 0}, {names.index(comm)}}}"
+        return f", Prompt::kConnected, {words}"
+    return ", Prompt::kNo, {}, true" if f.registers else ", Prompt::kYes" if f.is_prompt else ""
+
+
 def server_cc(library: CudaxLibrary) -> str:
     rows = ""
     for f in sorted((f for f in library.functions if f.number), key=lambda f: f.number):
@@ -205,7 +218,7 @@ def server_cc(library: CudaxLibrary) -> str:
             continue
         roles = ", ".join(_server_role(library, p) for p in f.arguments)
         rows += (f"    {{{f.number}, \"{f.name}\",\n     &Invoke<{f.returns}({f.parameters})>::call"
-                 f"<{roles}>{', true' if f.is_prompt else ''}}},\n")
+                 f"<{roles}>{_prompt(f)}}},\n")
     thunks = f"#include \"{library.thunks}\"\n" if library.thunks else ""
     # What thunks written by hand need.
     kinds = "".join(f"extern const uint16_t k{_camel(kind)};\n"
@@ -257,9 +270,22 @@ std::span<const Library* const> libraries() {{
 
 def check_cc(library: CudaxLibrary) -> str:
     """Every described function against the installed headers: drift breaks the build. In C++ some
-    have an overload of the same name; that of these parameters is meant."""
+    have an overload of the same name; that of these parameters is meant. The name of one that no
+    header is said to declare means a struct of ours, and would be ambiguous."""
     checks = "".join(f"template struct Declared<{f.returns} (*)({f.parameters}), &::{f.name}>;"
                      f"  // {f.where}\n" for f in library.functions if f.is_declared)
+    undeclared = [f for f in library.functions if not f.is_declared]
+    # The header's macros lead from a function's first name to that of its second version.
+    structs = "".join(f"#undef {f.name}\nstruct {f.name} {{}};\n" for f in undeclared)
+    absent = "".join(f"template struct Undeclared<{f.name}>;  // {f.where}\n" for f in undeclared)
+    if undeclared:
+        checks += f"""
+namespace nobodys {{
+{structs}}}  // namespace nobodys
+using namespace nobodys;
+template <class>
+struct Undeclared {{}};
+{absent}"""
     return banner(_source(library)) + f"""{_includes(library)}
 template <class F, F>
 struct Declared {{}};
