@@ -8,8 +8,9 @@
 # server's, too. FARLANE_PYTORCH_TABLES sets which tables are made (workloads failures measure),
 # FARLANE_PYTORCH_ONLY which workloads, FARLANE_PYTORCH_FIGURES which figures of `measure`,
 # FARLANE_PYTORCH_STEPS the steps of a workload (20), FARLANE_PYTORCH_RUNS the runs of `measure`
-# (5); with FARLANE_PYTORCH_ONCE=1 each side of a workload runs once. FARLANE_DEVICE=software tries
-# the script itself where there is no GPU. Logs go to OUT.
+# (5), FARLANE_PYTORCH_STARTUP_RUNS its rounds of start-up (11); with FARLANE_PYTORCH_ONCE=1 each
+# side of a workload runs once. FARLANE_DEVICE=software tries the script itself where there is no
+# GPU. Logs go to OUT.
 set -u
 build=${1:-build/release}
 out=${2:-${OUT:-build/gpu}}
@@ -55,7 +56,8 @@ for name in ${FARLANE_PYTORCH_TABLES:-workloads failures measure}; do
       [ -n "${FARLANE_PYTORCH_FIGURES:-}" ] && read -ra figures <<<"--only $FARLANE_PYTORCH_FIGURES"
       table measure "$python" tests/pytorch/measure.py "${programs[@]}" \
         --gpuserverd "$build/bin/gpuserverd" --bench "$build/bin/farlane-bench" \
-        --libraries "$libraries" --runs "${FARLANE_PYTORCH_RUNS:-5}" "${figures[@]}"
+        --libraries "$libraries" --runs "${FARLANE_PYTORCH_RUNS:-5}" \
+        --startup-runs "${FARLANE_PYTORCH_STARTUP_RUNS:-11}" "${figures[@]}"
       ;;
     *) echo "no such table: $name"; status=1 ;;
   esac

@@ -5,10 +5,19 @@
                [--bench build/release/bin/farlane-bench] [--python python3] [--libraries FOLDER:...]
                [--only startup graph network] [--runs 5]
 
-startup: from starting Python to the end of its first CUDA tensor, through a server that has never
-seen PyTorch's modules, and through one that has. graph: replaying a CUDA graph and one .item().
-network: training behind a round trip of 50 us more and 10 Gb/s. Medians; native and remote runs
-take turns. Over TCP on loopback; servers are its own.
+startup: from starting Python (or `farlane run`) to the end of its first CUDA tensor, through a
+server that has never seen PyTorch's modules, and through one that has. graph: replaying a CUDA
+graph and one .item(). network: training behind a round trip of 50 us more and 10 Gb/s. Medians;
+native and remote runs take turns. Over TCP on loopback; servers are its own.
+
+How startup is measured. A round is one native run, one cold and one warm; rounds begin with the
+native run and end with it in turn, so that a machine that gets slower or quicker is in no one's
+favour. Before each run the server has a warm worker and ended programs are gone, before native runs
+as well: then somebody holds the GPU, and nobody waits for it to come up. One run of each kind comes
+before all that count, for what is read from disk. The figure is the median of the seconds on the
+clock. Beside it: the median of the differences to native's run of the same round, with the middle
+half of them, and medians of the parts (until Python runs its first line, import, tensor; and the
+end of the process, which is not in the figure) and of the CPU seconds of all threads until then.
 """
 
 import argparse
@@ -26,14 +35,16 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from run_with_server import Server, port_only  # noqa: E402
 
+# process_time() counts from before the exec of `farlane run` on: it is the same process.
 FIRST_TENSOR = """
 import time
 begin = time.perf_counter()
 import torch
-imported = time.perf_counter()
+imported, imported_cpu = time.perf_counter(), time.process_time()
 x = torch.zeros(1, device="cuda")
 torch.cuda.synchronize()
-print(imported - begin, time.perf_counter() - imported, flush=True)
+done, done_cpu = time.perf_counter(), time.process_time()
+print(imported - begin, done - imported, imported_cpu, done_cpu - imported_cpu, flush=True)
 """
 GRAPH = """
 import json, sys, time
@@ -48,6 +59,12 @@ for block in range(12):
     times.append((time.perf_counter() - begin) / 200 * 1e6)
 print(json.dumps(sorted(times[2:])[5]))
 """
+
+
+def quartiles(numbers):
+    """The median between the bounds of the middle half; of one number three times that."""
+    return statistics.quantiles(numbers, n=4, method="inclusive") if len(numbers) > 1 else (
+        numbers * 3)
 
 
 class Measuring:
@@ -100,42 +117,52 @@ class Measuring:
             server.ended.wait(0.01)
         raise RuntimeError("the server has no warm worker, or one that does not end")
 
-    def first_tensor(self, server):
-        """Seconds: in all, importing, the tensor."""
-        if server is not None:
-            self.settled(server)
+    def first_tensor(self, server, through):
+        """The parts of one run, in seconds; `through` None: native, beside the server."""
+        self.settled(server)
         environment = dict(os.environ, FARLANE_TRANSPORT="tcp")
+        command = self.through(through) + [self.arguments.python, "-c", FIRST_TENSOR]
         begin = time.perf_counter()
-        process = subprocess.Popen(
-            self.through(server) + [self.arguments.python, "-c", FIRST_TENSOR], text=True,
-            env=environment, stdout=subprocess.PIPE)
+        process = subprocess.Popen(command, text=True, env=environment, stdout=subprocess.PIPE)
         line = process.stdout.readline()
-        seconds = time.perf_counter() - begin
+        told = time.perf_counter()
         process.communicate(timeout=self.arguments.timeout)
+        ended = time.perf_counter()
         if process.returncode != 0 or not line:
             raise RuntimeError(f"the first tensor: exit {process.returncode}")
-        return [seconds, *map(float, line.split())]
+        importing, tensor, importing_cpu, tensor_cpu = map(float, line.split())
+        return {"all": told - begin, "start": told - begin - importing - tensor,
+                "import": importing, "tensor": tensor, "end": ended - told,
+                "CPU until imported": importing_cpu, "CPU of the tensor": tensor_cpu}
+
+    def startup_round(self, native_first):
+        server = self.server()
+        try:
+            order = ["cold", "warm"]
+            order.insert(0 if native_first else 2, "native")
+            return {kind: self.first_tensor(server, None if kind == "native" else server)
+                    for kind in order}
+        finally:
+            server.kill()
 
     def startup(self):
-        samples = {"native": [], "cold": [], "warm": []}
-        self.first_tensor(None)  # what is read from disk for the first time is nobody's
-        for _ in range(self.arguments.runs):
-            samples["native"].append(self.first_tensor(None))
-            server = self.server()
-            try:
-                samples["cold"].append(self.first_tensor(server))
-                samples["warm"].append(self.first_tensor(server))
-            finally:
-                server.kill()
-        middle = {key: [statistics.median(column) for column in zip(*rows)]
-                  for key, rows in samples.items()}
-        native = middle["native"]
-        for key, limit in (("cold", native[0] + 0.3), ("warm", native[0])):
-            parts = " + ".join(f"{part:.2f}" for part in middle[key][1:])
-            least, most = (end(row[0] for row in samples[key]) for end in (min, max))
-            self.row(f"first tensor, {key} module cache", "s", native[0], middle[key][0], limit,
-                     f"import + tensor {parts}, native {native[1]:.2f} + {native[2]:.2f};"
-                     f" {least:.2f} to {most:.2f}")
+        self.startup_round(True)  # what is read from disk for the first time is nobody's
+        rounds = [self.startup_round(number % 2 == 0)
+                  for number in range(self.arguments.startup_runs)]
+        parts = rounds[0]["native"].keys()
+        middle = {kind: {part: statistics.median(one[kind][part] for one in rounds)
+                         for part in parts} for kind in ("native", "cold", "warm")}
+        native = middle["native"]["all"]
+        for kind, limit in (("cold", native + 0.3), ("warm", native)):
+            apart = [one[kind]["all"] - one["native"]["all"] for one in rounds]
+            low, middle_apart, high = quartiles(apart)
+            ends = [end(one[kind]["all"] for one in rounds) for end in (min, max)]
+            self.row(f"first tensor, {kind} module cache", "s", native, middle[kind]["all"], limit,
+                     f"{ends[0]:.2f} to {ends[1]:.2f}; by rounds {middle_apart:+.3f}"
+                     f" ({low:+.3f} to {high:+.3f})")
+        for kind, row in middle.items():
+            print(f"    {kind:7} " + "  ".join(f"{part} {row[part]:.3f}" for part in parts),
+                  flush=True)
 
     def round_trip_us(self, server):
         """A bare round trip over loopback, spinning: farlane-bench's."""
@@ -199,6 +226,7 @@ def main():
     parser.add_argument("--only", nargs="*", choices=FIGURES, default=FIGURES)
     parser.add_argument("--training", nargs="*", default=["resnet50_training", "gpt2_training"])
     parser.add_argument("--runs", type=int, default=5, help="of what is short")
+    parser.add_argument("--startup-runs", type=int, default=11, help="rounds of startup")
     parser.add_argument("--long-runs", type=int, default=3, help="of what is not")
     parser.add_argument("--timeout", type=int, default=60, help="seconds for one program")
     arguments = parser.parse_args()
