@@ -133,6 +133,16 @@ class Case(unittest.TestCase):
         self.folder = folder.name
         self.servers = []
 
+    def run(self, result=None):
+        """A failure comes with what the servers said."""
+        failed = result and len(result.failures) + len(result.errors)
+        outcome = super().run(result)
+        if result and len(result.failures) + len(result.errors) > failed:
+            for number, server in enumerate(getattr(self, "servers", [])):
+                print(f"--- log of server {number} of {self.id()}", *server.lines, sep="\n",
+                      file=sys.stderr)
+        return outcome
+
     def serve(self, *options, **variables):
         """Starts a server on the software device; its address is in self.address."""
         for name, value in variables.items():
