@@ -75,6 +75,12 @@ constexpr conf::Setting kSettings[] = {
         "timeouts.client_timeout_ms", "FARLANE_GPUSERVERD_CLIENT_TIMEOUT_MS", 100, 86'400'000,
         "How long a client may be silent, heartbeats included, before its session is ended and its "
         "GPU memory freed."),
+    conf::integer<&S::stopped_client_timeout_ms>(
+        "timeouts.stopped_client_timeout_ms", "FARLANE_GPUSERVERD_STOPPED_CLIENT_TIMEOUT_MS", 100,
+        2'592'000'000,
+        "The same for a client whose machine still answers: a debugger or Ctrl-Z stopped the "
+        "program, and it keeps its session as it would keep a local GPU's memory. Counts only when "
+        "longer than timeouts.client_timeout_ms."),
 
     conf::integer<&S::spin_us>(
         "waiting.spin_us", "FARLANE_GPUSERVERD_SPIN_US", -1, 1'000'000,

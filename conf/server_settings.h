@@ -30,6 +30,7 @@ struct ServerSettings {
   int64_t handshake_timeout_ms = 5'000;
   int64_t heartbeat_ms = 1'000;
   int64_t client_timeout_ms = 30'000;
+  int64_t stopped_client_timeout_ms = 86'400'000;
   int64_t spin_us = -1;         // -1: automatic
   int64_t device_spin_us = -1;  // -1: automatic
   int64_t device_looks = 8;

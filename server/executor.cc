@@ -36,6 +36,8 @@ constexpr size_t kWaitsMax = 4096;
 constexpr auto kSleepMin = std::chrono::microseconds(10);
 constexpr auto kSleepMax = std::chrono::milliseconds(1);
 constexpr int kSleepPart = 256;
+// How often a client that seems to be stopped is looked at again.
+constexpr auto kStoppedLook = std::chrono::seconds(1);
 // A slower network than this is none: how long the largest frame may take, beside the time that a
 // client may be silent.
 constexpr auto kLargestFrameTime = std::chrono::seconds(64);  // 8 MiB at 1 Mb/s
@@ -403,26 +405,15 @@ void Executor::wait_for_something() {
   if (!push()) return;  // step() finds out
   const auto now = Clock::now();
   const auto silent = std::chrono::milliseconds(settings_.client_timeout_ms);
-  auto deadline = last_received_ + silent;
-  if (!may_receive() || body_has_no_place_) deadline = now + silent;  // we do not listen
-  if (now >= deadline) {
-    end_session(SessionEnd::kTimeout, fmt::format("the client was silent for {} ms (setting "
-                                                  "timeouts.client_timeout_ms)",
-                                                  settings_.client_timeout_ms));
-    return;
-  }
-  check_bulk_silence();
-  if (end_ != SessionEnd::kNotYet) return;
+  auto deadline = now + silent;
+  const bool listens = may_receive() && !body_has_no_place_;
+  if (listens) check_patience("the client was silent", last_received_, {}, &deadline);
+  check_bulk_silence(&deadline);
   if (outbox_.is_blocked()) {
-    const auto limit = outbox_.is_held_by_body() ? silent + kLargestFrameTime : silent;
-    if (now - outbox_.held_since() >= limit) {
-      end_session(SessionEnd::kTimeout, fmt::format("the client took no data for {} ms (setting "
-                                                    "timeouts.client_timeout_ms)",
-                                                    settings_.client_timeout_ms));
-      return;
-    }
-    deadline = std::min(deadline, outbox_.held_since() + limit);
+    const auto more = outbox_.is_held_by_body() ? kLargestFrameTime : std::chrono::seconds(0);
+    check_patience("the client took no data", outbox_.held_since(), more, &deadline);
   }
+  if (end_ != SessionEnd::kNotYet) return;
   const bool devices_work = !waits_.empty() || copies_.has_pieces() || is_stalled() ||
                             !backlog_.is_empty() || body_has_no_place_ || bulk_.is_active() ||
                             !groups_.empty();
@@ -431,8 +422,40 @@ void Executor::wait_for_something() {
         std::clamp<Clock::duration>((now - last_progress_) / kSleepPart, kSleepMin, kSleepMax);
     deadline = std::min(deadline, now + sleep);
   }
-  channel_.wait(may_receive() && !body_has_no_place_, outbox_.is_blocked(), deadline);
+  channel_.wait(listens, outbox_.is_blocked(), deadline);
   if (copies_.recycle()) body_has_no_place_ = false;
+  // Then this process did not run, and its client perhaps did not either: their machine slept.
+  if (Clock::now() - deadline > silent / 2) last_received_ = Clock::now();
+}
+
+// Ends the session when the client has done `what` since `since`, and had `more` than the time that
+// its silence may take. A client that was stopped has longer.
+void Executor::check_patience(std::string_view what, Clock::time_point since, Clock::duration more,
+                              Clock::time_point* deadline) {
+  if (end_ != SessionEnd::kNotYet) return;
+  using std::chrono::milliseconds;
+  const auto now = Clock::now();
+  const milliseconds silent(settings_.client_timeout_ms);
+  auto end = since + silent + more;
+  if (now >= end) {
+    const milliseconds stopped(settings_.stopped_client_timeout_ms);
+    const bool is_stopped = stopped > silent && channel_.peer_is_stopped(silent / 2);
+    if (!is_stopped || now >= since + stopped + more) {
+      end_session(SessionEnd::kTimeout,
+                  fmt::format("{} for {} ms (setting timeouts.{})", what,
+                              is_stopped ? stopped.count() : silent.count(),
+                              is_stopped ? "stopped_client_timeout_ms" : "client_timeout_ms"));
+      return;
+    }
+    if (stopped_said_ != since) {
+      spdlog::info("{} for {} ms, but its machine answers: a stopped program keeps its session "
+                   "(setting timeouts.stopped_client_timeout_ms)",
+                   what, silent.count());
+      stopped_said_ = since;
+    }
+    end = now + kStoppedLook;
+  }
+  *deadline = std::min(*deadline, end);
 }
 
 void Executor::request_end(SessionEnd end, std::string text) {

@@ -429,8 +429,10 @@ class Executor final : private transport::FrameSink {
   // --- executor_bulk.cc: what comes and goes on the bulk lanes
   bool progress_bulk();
   void check_lanes();
-  void check_bulk_silence();
-  void check_lane_readers();
+  void check_patience(std::string_view what, transport::Clock::time_point since,
+                      transport::Clock::duration more, transport::Clock::time_point* deadline);
+  void check_bulk_silence(transport::Clock::time_point* deadline);
+  void check_lane_readers(transport::Clock::time_point* deadline);
 
   // --- executor_shared_host.cc: host memory that the client shares
   template <class Copy>
@@ -509,6 +511,7 @@ class Executor final : private transport::FrameSink {
   std::string end_text_;
   transport::Clock::time_point last_received_;
   transport::Clock::time_point last_progress_;
+  transport::Clock::time_point stopped_said_;  // of which silence the log has a line
 
   std::atomic<bool> end_requested_{false};
   std::mutex request_mutex_;

@@ -105,21 +105,15 @@ void Executor::check_lanes() {
   end_session(fault ? SessionEnd::kProtocol : SessionEnd::kPeerGone, why);
 }
 
-void Executor::check_bulk_silence() {
-  check_lane_readers();
+void Executor::check_bulk_silence(transport::Clock::time_point* deadline) {
+  check_lane_readers(deadline);
   const auto since = bulk_.silent_since();
-  const auto silent = std::chrono::milliseconds(settings_.client_timeout_ms);
-  if (since == transport::Clock::time_point::max() || transport::Clock::now() - since < silent) {
-    return;
-  }
-  end_session(SessionEnd::kTimeout,
-              fmt::format("the data of a copy did not come for {} ms (setting "
-                          "timeouts.client_timeout_ms)",
-                          settings_.client_timeout_ms));
+  if (since == transport::Clock::time_point::max()) return;
+  check_patience("the data of a copy did not come", since, {}, deadline);
 }
 
 // A client that takes no data from its lanes holds their pinned memory.
-void Executor::check_lane_readers() {
+void Executor::check_lane_readers(transport::Clock::time_point* deadline) {
   const auto now = transport::Clock::now();
   const uint64_t sent = lanes_.sent();
   if (sent == lanes_.handed_over() || sent != lanes_sent_) {
@@ -127,13 +121,8 @@ void Executor::check_lane_readers() {
     lanes_sent_at_ = now;
     return;
   }
-  const auto limit = std::chrono::milliseconds(settings_.client_timeout_ms) +
-                     kSlowestByte * static_cast<int64_t>(lanes_.chunk_bytes());
-  if (now - lanes_sent_at_ < limit) return;
-  end_session(SessionEnd::kTimeout,
-              fmt::format("the client took no data from its further connections for {} ms (setting "
-                          "timeouts.client_timeout_ms)",
-                          settings_.client_timeout_ms));
+  check_patience("the client took no data from its further connections", lanes_sent_at_,
+                 kSlowestByte * static_cast<int64_t>(lanes_.chunk_bytes()), deadline);
 }
 
 }  // namespace farlane::server

@@ -35,6 +35,7 @@ class Server:
     """A running gpuserverd; its log is read all the time, so that it never blocks on the pipe."""
 
     def __init__(self, command, folder):
+        self.folder = folder
         self.port_file = os.path.join(folder, "port")
         self.lines = []
         self.ended = threading.Event()

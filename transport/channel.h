@@ -102,6 +102,11 @@ class Channel {
   // The receiver's. Empty: none came.
   virtual Fd take_memory() { return {}; }
 
+  // True: the peer's program has sent nothing for so long, and could have, while its machine goes
+  // on answering: it was stopped, by a debugger or Ctrl-Z. False also where the network does not
+  // tell. The receiver's.
+  virtual bool peer_is_stopped(Clock::duration) const { return false; }
+
   // Ends the connection for both sides. Idempotent, any thread; a wait() returns. What is not
   // drained() by then is lost. A receive() under way on another thread may still deliver its frame.
   virtual void close() = 0;

@@ -56,6 +56,38 @@ TEST_P(Conformance, NothingArrivesWhereNothingWasSent) {
   EXPECT_EQ(a_.flush(), SendStatus::kSent);
 }
 
+TEST_P(Conformance, APeerThatSaysNothingAndAnswersIsStopped) {
+  using std::chrono::hours;
+  using std::chrono::milliseconds;
+  ASSERT_EQ(send_text(a_, "the last word"), SendStatus::kSent);
+  ASSERT_EQ(pump(a_, b_, sink_), ReceiveStatus::kDelivered);
+  if (GetParam().transport == Transport::kLoopback) {
+    EXPECT_FALSE(b_.peer_is_stopped(milliseconds(0)));  // it cannot tell
+    return;
+  }
+  while (!b_.peer_is_stopped(milliseconds(20)) && Clock::now() < patience()) {
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(b_.peer_is_stopped(milliseconds(20)));
+  if (GetParam().transport == Transport::kTcp) {
+    EXPECT_FALSE(b_.peer_is_stopped(hours(1)));
+  }
+  // What lies here unread keeps it from saying more.
+  const auto unread = pattern(256 * 1024, 3);
+  const Bytes body = unread;
+  static_cast<void>(send_frame(a_, bytes_of("more"), {&body, 1}));
+  while (b_.peer_is_stopped(milliseconds(0)) && Clock::now() < patience()) {
+    static_cast<void>(a_.flush());
+  }
+  EXPECT_FALSE(b_.peer_is_stopped(milliseconds(0)));
+}
+
+TEST_P(Conformance, APeerThatIsGoneIsNotStopped) {
+  a_.close();
+  ASSERT_EQ(receive_frame(b_, sink_), ReceiveStatus::kGone);
+  EXPECT_FALSE(b_.peer_is_stopped(std::chrono::milliseconds(0)));
+}
+
 TEST_P(Conformance, BusyTakesNothing) {
   const auto memory = pattern(1024 * 1024, 7);
   const size_t taken = send_until_stuck(a_, memory);

@@ -54,6 +54,9 @@ class FaultChannel final : public Channel {
     std::string ours = reason_.get();
     return ours.empty() ? inner_->close_reason() : ours;
   }
+  bool peer_is_stopped(Clock::duration silent) const override {
+    return inner_->peer_is_stopped(silent);
+  }
   std::string peer_name() const override { return inner_->peer_name(); }
 
  private:

@@ -59,6 +59,8 @@ class ShmChannel final : public Channel {
   void wake() override;
   bool pass_memory(const Fd& memory) override;
   Fd take_memory() override;
+  // A process that has ended has closed its socket.
+  bool peer_is_stopped(Clock::duration) const override { return !is_over() && !may_read(); }
   void close() override { close_because("closed on this side"); }
   std::string close_reason() const override { return reason_.get(); }
   std::string peer_name() const override { return peer_name_; }

@@ -1,7 +1,10 @@
 #include "transport/tcp.h"
 
+#include <linux/tcp.h>  // newer than the C library's
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +20,12 @@
 
 namespace farlane::transport {
 namespace {
+
+// A machine that answers at all answers the server's heartbeats, and the kernel's probes of an idle
+// connection.
+constexpr auto kMachineAnswersWithin = std::chrono::seconds(15);
+// With so much unread there was room for more.
+constexpr int kUnreadBytesMax = 32 * 1024;
 
 class TcpChannel final : public Channel {
  public:
@@ -42,6 +51,7 @@ class TcpChannel final : public Channel {
   ReceiveStatus receive(FrameSink& sink) override;
   Ready wait(bool for_read, bool for_write, Deadline deadline) override;
   void wake() override;
+  bool peer_is_stopped(Clock::duration silent) const override;
   void close() override { close_because("closed on this side"); }
   std::string close_reason() const override { return reason_.get(); }
   std::string peer_name() const override { return peer_name_; }
@@ -115,6 +125,29 @@ SendStatus TcpChannel::flush() {
     return SendStatus::kGone;
   }
   return sent(sender_.flush());
+}
+
+bool TcpChannel::peer_is_stopped(Clock::duration silent) const {
+  if (closed_ || receive_ended_ || peer_hung_up_) {
+    return false;
+  }
+  tcp_info info{};
+  socklen_t bytes = sizeof info;
+  int unread = 0;
+  if (::getsockopt(fd_.get(), IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 ||
+      ::ioctl(fd_.get(), FIONREAD, &unread) != 0) {
+    return false;
+  }
+  using std::chrono::milliseconds;
+  if (unread > kUnreadBytesMax || milliseconds(info.tcpi_last_data_recv) < silent) {
+    return false;
+  }
+  if (milliseconds(info.tcpi_last_ack_recv) < kMachineAnswersWithin) {
+    return true;
+  }
+  // A machine without room for more is asked ever more seldom; what it left unanswered is counted.
+  const bool has_no_room = info.tcpi_unacked == 0 && info.tcpi_notsent_bytes != 0;
+  return has_no_room && info.tcpi_probes < 2;
 }
 
 ReceiveStatus TcpChannel::receive(FrameSink& sink) {

@@ -69,6 +69,9 @@ class ThrottleChannel final : public Channel {
     closed_ = true;
   }
   std::string close_reason() const override { return inner_->close_reason(); }
+  bool peer_is_stopped(Clock::duration silent) const override {
+    return inner_->peer_is_stopped(silent);
+  }
   std::string peer_name() const override { return inner_->peer_name(); }
 
  private:

@@ -42,6 +42,9 @@ class TraceChannel final : public Channel {
   void wake() override { inner_->wake(); }
   void close() override { inner_->close(); }
   std::string close_reason() const override { return inner_->close_reason(); }
+  bool peer_is_stopped(Clock::duration silent) const override {
+    return inner_->peer_is_stopped(silent);
+  }
   std::string peer_name() const override { return inner_->peer_name(); }
 
  private:

@@ -19,6 +19,7 @@ using transport::ReceiveStatus;
 
 // A sleeping receiver looks at the clock at least this often.
 constexpr auto kWaitSlice = std::chrono::milliseconds(250);
+constexpr std::chrono::nanoseconds kSliceAtMost = 2 * kWaitSlice;
 // A blocked sender that another thread looks out for tries again at least this often.
 constexpr auto kBlockedSlice = std::chrono::milliseconds(5);
 
@@ -146,12 +147,19 @@ bool Inbox::take_control(std::vector<std::byte>* message) {
 }
 
 bool Inbox::check_silence(Clock::time_point waiting_since, const char* reason) {
-  const int64_t since_ns = std::max(
+  const int64_t now = now_ns();
+  int64_t since_ns = std::max(
       last_received_ns_.load(std::memory_order_relaxed),
       static_cast<int64_t>(
           std::chrono::duration_cast<std::chrono::nanoseconds>(waiting_since.time_since_epoch())
               .count()));
-  const int64_t silent_ms = (now_ns() - since_ns) / 1'000'000;
+  // Who waits looks here every kWaitSlice. Where that took far longer, this process did not run: it
+  // was stopped, or its machine slept. That was not the server's silence.
+  const int64_t looked_ns = std::max(looked_ns_.exchange(now, std::memory_order_relaxed), since_ns);
+  since_ns = std::max(since_ns, silent_since_ns_.load(std::memory_order_relaxed)) +
+             std::max<int64_t>(now - looked_ns - kSliceAtMost.count(), 0);
+  silent_since_ns_.store(since_ns, std::memory_order_relaxed);
+  const int64_t silent_ms = (now - since_ns) / 1'000'000;
   if (silent_ms < options_.silence_ms) {
     return false;
   }

@@ -222,6 +222,9 @@ class Inbox final : public transport::FrameSink {
 
   std::atomic<uint64_t> taken_bytes_ = 0;
   std::atomic<int64_t> last_received_ns_ = 0;
+  // Of the server's silence: when it was last looked at, and since when it lasts.
+  std::atomic<int64_t> looked_ns_ = 0;
+  std::atomic<int64_t> silent_since_ns_ = 0;
   std::atomic<bool> is_open_ = false;
   std::atomic<bool> control_arrived_ = false;
   std::vector<std::byte> control_;

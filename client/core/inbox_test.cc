@@ -194,5 +194,19 @@ TEST_F(InboxTest, PostedErrorsAreReportedOnceAndStickyOnesForEver) {
   EXPECT_EQ(errors_.take(), CUDA_ERROR_ILLEGAL_ADDRESS);
 }
 
+// Who was stopped, or whose machine slept, has not looked: then one cannot tell whether the server
+// was silent.
+TEST_F(InboxTest, OnlyTimeInWhichOneListenedIsSilence) {
+  reset({0, 300});
+  const auto since = transport::Clock::now() - std::chrono::hours(1);
+  EXPECT_FALSE(inbox_->check_silence(since, "test"));
+  EXPECT_FALSE(loss_.declared());
+  const auto end = transport::Clock::now() + std::chrono::seconds(60);
+  while (!inbox_->check_silence(since, "test") && transport::Clock::now() < end) {
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(loss_.declared());
+}
+
 }  // namespace
 }  // namespace farlane::client
