@@ -77,6 +77,8 @@ def make_cudax(out: Path) -> None:
         output.write(client / f"{name}.map", emit_facade.version_script(library))
         output.write(client / f"{name}_exports.txt", emit_facade.exports_txt(library))
         output.write(client / f"{name}_check.cc", emit_cudax.check_cc(library))
+        if any(f.header for f in library.functions):
+            output.write(client / f"{name}_first.cc", emit_cudax.first_cc(library))
         output.write(server / f"cudax_{name}.cc", emit_cudax.server_cc(library))
     output.write(server / "cudax_libraries.cc", emit_cudax.server_list_cc(libraries))
 

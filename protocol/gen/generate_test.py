@@ -111,6 +111,10 @@ class Cudax(unittest.TestCase):
         self.refused("posted int f(h_t h);", "a number exactly when it travels")
         self.refused("1 posted int f(h_t h);\n1 posted int g(h_t h);", "stands already")
         self.refused("1 posted int f(h_t h); m:out", "names no parameter and role")
+        self.refused("posted void f(int n); on(g) header(old.h)", "g is no function that travels")
+        self.refused("1 posted int g(h_t h);\nasked void f(void); on(g) header(old.h) why=fact",
+                     "f is asked, and g is not")
+        self.refused("1 posted int g(h_t h);\nposted void f(void); on(g)", "say which header")
 
     def test_what_a_call_finds_out_is_said(self) -> None:
         library = cudax("1 posted int f(h_t h, m_t m, float *x); computes(m)")
@@ -124,6 +128,26 @@ class Cudax(unittest.TestCase):
         self.assertIn("template struct Declared<int (*)(h_t h), &::f>;", check)
         self.assertIn("template struct Undeclared<g>;", check)
         self.assertNotIn("Undeclared<f>", check)
+
+
+    def test_the_first_api_is_made_of_the_other(self) -> None:
+        library = cudax(
+            "1 posted int g_v2(h_t h, cublasOperation_t t, int n, const float *a, float *x);\n"
+            "2 asked int d_v2(h_t h, const float *x, float *r); r:out why=fact\n"
+            "posted void g(char t, int n, float a, float *x); on(g_v2) header(old.h)\n"
+            "asked float d(const float *x); on(d_v2) why=fact header(old.h)")
+        first = emit_cudax.first_cc(library)
+        for line in ("#include <old.h>", "void g(char t, int n, float a, float *x) {",
+                     "first_posted(is_operation(t), [&](cublasHandle_t handle) {",
+                     "return g_v2(handle, operation(t), n, &a, x);",
+                     "first_asked(true, [&](cublasHandle_t handle) {",
+                     "return d_v2(handle, x, &result);", "  return result;",
+                     "template struct Declared<float (*)(const float *x), &::d>;"):
+            self.assertIn(line, first)
+        self.assertNotIn("&::d>", emit_cudax.check_cc(library))
+        with self.assertRaises(wire_model.ApiError):
+            emit_cudax.first_cc(cudax("1 posted int g_v2(h_t h, int n);\n"
+                                      "posted void g(int n, int m); on(g_v2) header(old.h)"))
 
 
 class Output(unittest.TestCase):

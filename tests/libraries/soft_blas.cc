@@ -2,21 +2,25 @@
 // device, whose memory the worker can read and write where the client's addresses say.
 //
 // It stands where the vendor's library would, in the folder that the server's setting
-// libraries.path names. Functions wait for their stream first, as a real one's kernels would.
-#include <cublas_v2.h>
+// libraries.path names. Products of matrices are in soft_blas_3.cc.
+#include "tests/libraries/soft_blas.h"
+
 #include <cuda.h>
 #include <dlfcn.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <set>
 
-struct cublasContext {
-  cudaStream_t stream = nullptr;
-  cublasPointerMode_t pointer_mode = CUBLAS_POINTER_MODE_HOST;
-  cublasMath_t math = CUBLAS_DEFAULT_MATH;
-};
+using soft_blas::wait_for;
+
+bool soft_blas::wait_for(cublasHandle_t handle) {
+  static const auto synchronize = reinterpret_cast<CUresult (*)(CUstream)>(
+      ::dlsym(::dlopen(SOFTCUDA_SONAME, RTLD_NOW | RTLD_NOLOAD), "cuStreamSynchronize"));
+  return synchronize != nullptr && synchronize(handle->stream) == CUDA_SUCCESS;
+}
 
 namespace {
 
@@ -27,12 +31,6 @@ std::set<cublasContext*> g_live;
 bool is_live(cublasHandle_t handle) {
   const std::lock_guard lock(g_mutex);
   return g_live.contains(handle);
-}
-
-bool wait_for(cublasHandle_t handle) {
-  static const auto synchronize = reinterpret_cast<CUresult (*)(CUstream)>(
-      ::dlsym(::dlopen(SOFTCUDA_SONAME, RTLD_NOW | RTLD_NOLOAD), "cuStreamSynchronize"));
-  return synchronize != nullptr && synchronize(handle->stream) == CUDA_SUCCESS;
 }
 
 template <class T>
@@ -68,8 +66,6 @@ cublasStatus_t multiply(cublasHandle_t handle, cublasOperation_t transa, cublasO
 }
 
 }  // namespace
-
-#define EXPORTED extern "C" __attribute__((visibility("default")))
 
 EXPORTED cublasStatus_t cublasGetProperty(libraryPropertyType type, int* value) {
   *value = type == MAJOR_VERSION ? SOFT_BLAS_MAJOR : 0;
@@ -114,13 +110,6 @@ EXPORTED cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mo
 EXPORTED cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
   *mode = handle->math;
   return CUBLAS_STATUS_SUCCESS;
-}
-
-EXPORTED cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transa,
-                                       cublasOperation_t transb, int m, int n, int k,
-                                       const float* alpha, const float* a, int lda, const float* b,
-                                       int ldb, const float* beta, float* c, int ldc) {
-  return multiply(handle, transa, transb, {m, n, k}, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 EXPORTED cublasStatus_t cublasHgemm(cublasHandle_t handle, cublasOperation_t transa,
@@ -173,5 +162,87 @@ EXPORTED cublasStatus_t cublasSrotmg_v2(cublasHandle_t, float* d1, float* d2, fl
   param[0] = 1;
   param[1] = 0.25f;
   param[4] = 0.5f;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSnrm2_v2(cublasHandle_t handle, int n, const float* x, int incx,
+                                       float* result) {
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  double sum = 0;
+  for (int i = 0; i < n; ++i) {
+    const double element = x[static_cast<size_t>(i) * incx];
+    sum += element * element;
+  }
+  *result = static_cast<float>(std::sqrt(sum));
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasIdamax_v2(cublasHandle_t handle, int n, const double* x, int incx,
+                                        int* result) {
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  *result = n > 0 ? 1 : 0;
+  for (int i = 1; i < n; ++i) {
+    const auto at = [&](int index) { return std::abs(x[static_cast<size_t>(index) * incx]); };
+    if (at(i) > at(*result - 1)) *result = i + 1;
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasCdotc_v2(cublasHandle_t handle, int n, const cuComplex* x, int incx,
+                                       const cuComplex* y, int incy, cuComplex* result) {
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  *result = make_cuComplex(0, 0);
+  for (int i = 0; i < n; ++i) {
+    *result = cuCaddf(*result, cuCmulf(cuConjf(x[static_cast<size_t>(i) * incx]),
+                                       y[static_cast<size_t>(i) * incy]));
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSaxpy_v2(cublasHandle_t handle, int n, const float* alpha,
+                                       const float* x, int incx, float* y, int incy) {
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  for (int i = 0; i < n; ++i) {
+    y[static_cast<size_t>(i) * incy] += *alpha * x[static_cast<size_t>(i) * incx];
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasCrot_v2(cublasHandle_t handle, int n, cuComplex* x, int incx,
+                                      cuComplex* y, int incy, const float* c, const cuComplex* s) {
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  const cuComplex cosine = make_cuComplex(*c, 0);
+  for (int i = 0; i < n; ++i) {
+    cuComplex &a = x[static_cast<size_t>(i) * incx], &b = y[static_cast<size_t>(i) * incy];
+    const cuComplex turned = cuCaddf(cuCmulf(cosine, a), cuCmulf(*s, b));
+    b = cuCsubf(cuCmulf(cosine, b), cuCmulf(cuConjf(*s), a));
+    a = turned;
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// Tells what it was given.
+EXPORTED cublasStatus_t cublasCrotg_v2(cublasHandle_t, cuComplex* a, cuComplex* b, float* c,
+                                       cuComplex* s) {
+  *c = a->x + b->x;
+  *s = *b;
+  *a = cuCaddf(*a, *b);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSgemv_v2(cublasHandle_t handle, cublasOperation_t trans, int m, int n,
+                                       const float* alpha, const float* a, int lda, const float* x,
+                                       int incx, const float* beta, float* y, int incy) {
+  if (m < 0 || n < 0 || lda < m || incx == 0 || incy == 0) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  const bool is_turned = trans != CUBLAS_OP_N;
+  for (int i = 0; i < (is_turned ? n : m); ++i) {
+    float sum = 0;
+    for (int j = 0; j < (is_turned ? m : n); ++j) {
+      sum += element(a, lda, is_turned, i, j) * x[static_cast<size_t>(j) * incx];
+    }
+    float& to = y[static_cast<size_t>(i) * incy];
+    to = *alpha * sum + (*beta == 0 ? 0 : *beta * to);
+  }
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "client/cudax/call.h"
+#include "client/cudax/cublas/settle.h"
 #include "client/cudax/cublas/status_text.h"
 #include "generated/client/cublas_facts.h"
 
@@ -53,7 +54,32 @@ constexpr client::Place kDevice = client::Place::kDevice;
 
 }  // namespace
 
+cublasStatus_t client::cudax::cublas::earlier_status() {
+  const int status = client::cudax::take_status(kLibrary.number);
+  // Less than 0: the server's version of the library lacks the function.
+  return status < 0 ? CUBLAS_STATUS_NOT_SUPPORTED : static_cast<cublasStatus_t>(status);
+}
+
+cublasStatus_t client::cudax::cublas::settle(const char* asker) {
+  // A question that is not answered here, behind the calls. What they came to stands before its
+  // answer.
+  int version = 0;
+  Call call(kLibrary, k_cublasGetVersion_v2, asker);
+  call.out(&version, sizeof version);
+  const auto asked = static_cast<cublasStatus_t>(call.ask(false));
+  const cublasStatus_t earlier = earlier_status();
+  return earlier != CUBLAS_STATUS_SUCCESS ? earlier : asked;
+}
+
 extern "C" {
+
+// The library does not look at the handle.
+cublasStatus_t cublasGetVersion_v2(cublasHandle_t, int* version) {
+  if (version == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  Call call(kLibrary, k_cublasGetVersion_v2, "cublasGetVersion_v2");
+  call.out(version, sizeof *version);
+  return static_cast<cublasStatus_t>(call.ask(true));
+}
 
 cublasStatus_t cublasGetStream_v2(cublasHandle_t handle, cudaStream_t* streamId) {
   const Object* object = find(handle);

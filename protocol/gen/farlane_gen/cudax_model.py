@@ -61,6 +61,9 @@ class CudaxFunction(Function):
     connects: list[str] = field(default_factory=list)   # nor with these (server/cudax/call.h)
     registers: bool = False         # of a grouped library: from then on others wait
     mode_of: str = ""               # the expression that says whether scalars are in device memory
+    made_of: str = ""               # the function whose call it is, in the client
+    given_again: list[str] = field(default_factory=list)    # parameters that this one takes twice
+    header: str = ""                # that declares it, where it is none of the library's
 
 
 @dataclass
@@ -175,6 +178,10 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
             function.is_idle = True
         elif word == "undeclared":
             function.is_declared = False
+        elif call == "on":
+            function.made_of, *function.given_again = items.split()
+        elif call == "header":
+            function.header, function.is_declared = items, False
         else:
             raise ApiError(f"{where}: {match.group(0).strip()!r} is no attribute")
 
@@ -216,13 +223,15 @@ def _function(library: CudaxLibrary, line: str, section: str, where: str) -> Cud
     function = CudaxFunction(match.group(2), mode, match.group(1).strip(), match.group(3).strip(),
                              section, where)
     function.number = number
-    travels = mode in ("posted", "asked")
+    if number:
+        function.arguments = _parameters(function.parameters, where)
+    _attributes(library, function, attributes)
+    travels = mode in ("posted", "asked") and not function.made_of
     if travels != bool(number):
         raise ApiError(f"{where}: {function.name} is {mode}: a function has a number exactly when "
                        "it travels")
-    if travels:
-        function.arguments = _parameters(function.parameters, where)
-    _attributes(library, function, attributes)
+    if function.made_of and not function.header:
+        raise ApiError(f"{where}: say which header declares {function.name}")
     for p in function.arguments:
         _default_role(library, p, where)
     if mode == "asked" and not function.why:
@@ -292,10 +301,14 @@ def read_cudax(text: str, file: str) -> CudaxLibrary:
             if library.also_with:
                 function.also.append(Abi(library.also_with + function.name))
             library.functions.append(function)
-    numbered = {f.name for f in library.functions if f.number}
+    numbered = {f.name: f for f in library.functions if f.number}
     for function in library.functions:
-        if function.sets_as and function.sets_as not in numbered:
-            raise ApiError(f"{function.where}: {function.sets_as} is no function that travels")
+        for name in filter(None, (function.sets_as, function.made_of)):
+            if name not in numbered:
+                raise ApiError(f"{function.where}: {name} is no function that travels")
+        if function.made_of and numbered[function.made_of].mode != function.mode:
+            raise ApiError(f"{function.where}: {function.name} is {function.mode}, and "
+                           f"{function.made_of} is not")
     library.statuses.setdefault("invalid_handle", library.statuses.get("not_initialized", ""))
     missing = [key for key in STATUSES if key not in library.statuses]
     if missing:

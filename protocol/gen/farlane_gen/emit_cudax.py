@@ -5,6 +5,7 @@ from __future__ import annotations
 from .cudax_model import (OBJECT_ROLES, OPTIONAL_STATUSES, STATUSES, CudaxFunction, CudaxLibrary,
                           Parameter, parameters_of)
 from .output import banner
+from .wire_model import ApiError
 
 
 def _source(library: CudaxLibrary) -> str:
@@ -115,6 +116,60 @@ extern "C" {{
     return [head + "".join(_client_function(library, f) for f in functions[i::parts]) +
             "".join(_second_name(library, f) for f in seconds[i::parts]) +
             "}  // extern \"C\"\n" for i in range(parts)]
+
+
+# A letter of the first API, where the function that it is made of takes an enumeration.
+_LETTERS = {"cublasOperation_t": "operation", "cublasFillMode_t": "fill_mode",
+            "cublasSideMode_t": "side_mode", "cublasDiagType_t": "diagonal"}
+
+
+def _made_of(library: CudaxLibrary, f: CudaxFunction) -> str:
+    """A function without a handle, made of the one with a handle whose parameters are the same but
+    for what could not be otherwise: letters, scalars by value, a result that is returned."""
+    target = next(other for other in library.functions if other.name == f.made_of)
+    own = parameters_of(f)
+    by_name = {p.name: p for p in own}
+    own += [by_name[name] for name in f.given_again]
+    theirs = parameters_of(target)[1:]
+    returns = f.returns != "void"
+    if len(theirs) != len(own) + returns:
+        raise ApiError(f"{f.where}: {f.name} has other parameters than {target.name}")
+    letters, names = [], []
+    for p, q in zip(own, theirs):
+        if p.type == "char":
+            letters.append(f"is_{_LETTERS[q.type]}({p.name})")
+            names.append(f"{_LETTERS[q.type]}({p.name})")
+        else:
+            names.append("&" + p.name if q.is_pointer and not p.is_pointer else p.name)
+    names += ["&result"] if returns else []
+    lines = [f"{f.returns} result{{}};"] if returns else []
+    lines.append(f"first_{f.mode}({' && '.join(letters) or 'true'}, [&](cublasHandle_t handle) {{")
+    lines.append(f"  return {target.name}(handle, {', '.join(names)});")
+    lines.append("});")
+    lines += ["return result;"] if returns else []
+    return _client_body(f, lines)
+
+
+def first_cc(library: CudaxLibrary) -> str:
+    """The functions of a library's first API, which has a header of its own that cannot be included
+    with the other; that header is held against the description here, too."""
+    functions = [f for f in library.functions if f.header]
+    headers = "".join(f"#include <{name}>\n" for name in sorted({f.header for f in functions}))
+    checks = "".join(f"template struct Declared<{f.returns} (*)({f.parameters}), &::{f.name}>;"
+                     f"  // {f.where}\n" for f in functions)
+    return banner(_source(library)) + f"""{headers}
+#include "client/cudax/{library.name}/first_api.h"
+
+using namespace farlane::client::cudax::{library.name};
+
+extern "C" {{
+
+{"".join(_made_of(library, f) for f in functions if f.made_of)}}}  // extern "C"
+
+template <class F, F>
+struct Declared {{}};
+
+{checks}"""
 
 
 def facts_h(library: CudaxLibrary) -> str:
@@ -274,7 +329,7 @@ def check_cc(library: CudaxLibrary) -> str:
     header is said to declare means a struct of ours, and would be ambiguous."""
     checks = "".join(f"template struct Declared<{f.returns} (*)({f.parameters}), &::{f.name}>;"
                      f"  // {f.where}\n" for f in library.functions if f.is_declared)
-    undeclared = [f for f in library.functions if not f.is_declared]
+    undeclared = [f for f in library.functions if not f.is_declared and not f.header]
     # The header's macros lead from a function's first name to that of its second version.
     structs = "".join(f"#undef {f.name}\nstruct {f.name} {{}};\n" for f in undeclared)
     absent = "".join(f"template struct Undeclared<{f.name}>;  // {f.where}\n" for f in undeclared)
