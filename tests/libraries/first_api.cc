@@ -121,6 +121,7 @@ void errors() {
     EXPECT(cublasGetError() == CUBLAS_STATUS_INVALID_VALUE);
   }
   cublasSgemm('N', 'N', -1, 1, 1, 1, a, 1, a, 1, 0, a, 1);
+  OK(cudaDeviceSynchronize());  // it is known here that it failed
   cublasSgemm('N', 'N', 1, 1, 1, 1, a + 1, 1, a + 2, 1, 0, a + 3, 1);
   EXPECT(cublasGetError() == CUBLAS_STATUS_INVALID_VALUE);
   OK(cublasGetError());

@@ -2,7 +2,8 @@
 // itself (13.1): before cublasInit, and after cublasShutdown, calculations do nothing and return 0,
 // and cublasGetError says CUBLAS_STATUS_NOT_INITIALIZED as often as it is asked; memory and version
 // can be had. NVIDIA's documentation says that cublasGetError tells the last error since it was
-// last asked.
+// last asked. How it has these things with several devices and threads was not seen; here each
+// device has a handle, and the error is the process's.
 #include <cublas_v2.h>
 
 #include "client/cudax/cublas/first_api.h"
