@@ -91,9 +91,16 @@ inline constexpr uint32_t control_text_bytes_max = 4096;
 // Kinds of commands whose times a worker tells, a count: op numbers are below it today.
 inline constexpr uint32_t command_kinds_max = 192;
 
-// Packed arguments or results of one CUDA-X library call, bytes: room for arrays in host memory,
-// and half a record.
+// Packed arguments or results of one CUDA-X library call in one record, bytes: room for arrays in
+// host memory, and half a record.
 inline constexpr uint32_t cudax_bytes_max = 128 * 1024;
+
+// Of one such call's pieces, and of all that a session has under way at once, in bytes: arguments,
+// and as much again for results. The worker's memory pays for them.
+inline constexpr uint64_t cudax_long_bytes_max = uint64_t{1} << 30;
+
+// Calls in pieces that a session has under way at once, a count.
+inline constexpr uint32_t cudax_long_calls_max = 256;
 
 // Streams, or objects, of one group of library calls, a count. A group has a call for each of a
 // session's devices and peers at most, or so.

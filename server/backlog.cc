@@ -25,14 +25,14 @@ inline constexpr bool is_one_of = (std::is_same_v<M, Ms> || ...);
 // Makes names that nothing before it can refer to, or asks about what no stream changes.
 template <class M>
 inline constexpr bool touches_nothing =
-    is_one_of<M, message::ClientAlive, message::CudaxAbort, message::CudaxOpen, message::Echo,
-              message::ExtentCreate, message::HostCallCopy, message::HostCallDone, message::HostMap,
-              message::ImagePart, message::JitOptions, message::JitOutcome, message::KernelBind,
-              message::KernelFactsGet, message::KernelsMore, message::LimitGet,
-              message::MemoryCreate, message::MemoryInfo, message::ModuleLoad,
-              message::OccupancyBlocks, message::OccupancyClusters, message::OccupancyShared,
-              message::TensorMapEncode, message::TensorMapMove, message::VariableFind,
-              message::WorkerTimes>;
+    is_one_of<M, message::ClientAlive, message::CudaxAbort, message::CudaxOpen, message::CudaxPiece,
+              message::CudaxResults, message::Echo, message::ExtentCreate, message::HostCallCopy,
+              message::HostCallDone, message::HostMap, message::ImagePart, message::JitOptions,
+              message::JitOutcome, message::KernelBind, message::KernelFactsGet,
+              message::KernelsMore, message::LimitGet, message::MemoryCreate, message::MemoryInfo,
+              message::ModuleLoad, message::OccupancyBlocks, message::OccupancyClusters,
+              message::OccupancyShared, message::TensorMapEncode, message::TensorMapMove,
+              message::VariableFind, message::WorkerTimes>;
 
 template <class M>
 inline constexpr bool touches_everything =

@@ -18,6 +18,7 @@
 
 #include "conf/server_settings.h"
 #include "generated/protocol/messages.h"
+#include "protocol/limits.h"
 #include "protocol/record.h"
 #include "server/backlog.h"
 #include "server/bulk_engine.h"
@@ -25,6 +26,7 @@
 #include "server/copy_engine.h"
 #include "server/cudax/communicators.h"
 #include "server/cudax/host.h"
+#include "server/cudax/long_calls.h"
 #include "server/graph.h"
 #include "server/handle_table.h"
 #include "server/host.h"
@@ -187,6 +189,10 @@ class Executor final : private transport::FrameSink {
   bool on(const RecordHeader& header, const message::CudaxOpen& open);
   bool on(const RecordHeader& header, const message::CudaxCall& call);
   bool on(const RecordHeader& header, const message::CudaxAsk& ask);
+  bool on(const RecordHeader& header, const message::CudaxPiece& piece);
+  bool on(const RecordHeader& header, const message::CudaxLongCall& call);
+  bool on(const RecordHeader& header, const message::CudaxLongAsk& ask);
+  bool on(const RecordHeader& header, const message::CudaxResults& ask);
   bool on(const RecordHeader& header, const message::CudaxGroup& group);
   bool on(const RecordHeader& header, const message::CudaxGroupAsk& ask);
   bool on(const RecordHeader& header, const message::CudaxAbort& abort);
@@ -405,8 +411,13 @@ class Executor final : private transport::FrameSink {
   // --- executor_cudax.cc
   cudax::Host& cudax();
   template <class Command>
-  bool call_library(const RecordHeader& header, const Command& command, cudax::Outcome* outcome,
-                    CUresult* result);
+  bool call_library(const RecordHeader& header, const Command& command,
+                    std::span<const std::byte> arguments, size_t results_max,
+                    cudax::Outcome* outcome, CUresult* result);
+  template <class Command>
+  bool call_in_pieces(const RecordHeader& header, const Command& command, cudax::Outcome* outcome,
+                      CUresult* result);
+  void tell_failure(const RecordHeader& header, uint32_t function, const cudax::Outcome& outcome);
 
   // --- executor_groups.cc: calls that other threads make
   struct Group {
@@ -523,6 +534,8 @@ class Executor final : private transport::FrameSink {
   // When the bulk lanes last got rid of a piece, as far as anybody looked.
   uint64_t lanes_sent_ = 0;
   transport::Clock::time_point lanes_sent_at_;
+  cudax::LongCalls long_calls_{
+      {protocol::limits::cudax_long_bytes_max, protocol::limits::cudax_long_calls_max}};
 };
 
 }  // namespace farlane::server

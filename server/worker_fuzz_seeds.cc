@@ -23,6 +23,8 @@ using protocol::StreamId;
 constexpr uint64_t kBase = 0x1000'0000'0000;
 constexpr uint64_t kGranule = 2u << 20;
 constexpr StreamId kLegacy = StreamId::legacy(0);
+// Of a library that there is not: another one might be loaded.
+constexpr uint32_t kFunction = 999 << 16 | 1;
 
 class Session {
  public:
@@ -178,5 +180,26 @@ int main(int argc, char** argv) {
       .add(message::ModuleUnload{module})
       .add(message::DeviceReset{0})
       .write(folder, "launches");
+  // The library is not there, so the calls end their session; what comes before them is taken in.
+  for (const bool is_asked : {false, true}) {
+    Session calls;
+    calls.add(message::CudaxOpen{kFunction >> 16})
+        .add(message::CudaxPiece{1, 2 * data.size(), data})
+        .add(message::CudaxPiece{2, some.size(), some})
+        .end_frame()
+        .add(message::CudaxPiece{1, 2 * data.size(), data})
+        .add(message::Echo{7});
+    if (is_asked) {
+      calls.add(message::CudaxLongAsk{kLegacy, kFunction, 1});
+    } else {
+      calls.add(message::CudaxLongCall{kLegacy, kFunction, 2});
+    }
+    calls.write(folder, is_asked ? "long_ask" : "long_call");
+  }
+  Session().add(message::CudaxResults{1}).write(folder, "results");
+  Session()
+      .add(message::CudaxAsk{kLegacy, kFunction, some})
+      .add(message::CudaxCall{kLegacy, kFunction, some})
+      .write(folder, "library");
   return 0;
 }

@@ -5,18 +5,24 @@
 #include <cstdint>
 #include <mutex>
 #include <shared_mutex>
-#include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace farlane::client {
+
+// Whether a byte of an answer was written, or is what was in its place before. Where the two are
+// the same by chance nobody can tell.
+enum class Written : uint8_t { kYes, kNo, kUnknown };
 
 class Answers {
  public:
   struct Answer {
     int64_t status = 0;
     std::vector<std::byte> results;
+    // Of each byte of the results whether the library wrote it; empty: all of them.
+    std::vector<Written> written;
   };
 
   explicit Answers(size_t bytes_max) : bytes_max_(bytes_max) {}
@@ -33,19 +39,18 @@ class Answers {
 
   // When there is no more room all are forgotten: a program that asks so many different questions
   // asks some of them again. Returns whether it is kept and was not before.
-  bool keep(const std::string& key, int64_t status, std::span<const std::byte> results) {
-    const size_t bytes = kEntryBytes + key.size() + results.size();
+  bool keep(const std::string& key, Answer answer) {
     const std::lock_guard lock(mutex_);
-    if (bytes > bytes_max_ || by_key_.contains(key)) {
-      return false;
+    return !by_key_.contains(key) && put(key, std::move(answer));
+  }
+  // The same, instead of what is known.
+  void replace(const std::string& key, Answer answer) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = by_key_.find(key); found != by_key_.end()) {
+      bytes_ -= bytes_of(key, found->second);
+      by_key_.erase(found);
     }
-    if (bytes > bytes_max_ - bytes_) {
-      by_key_.clear();
-      bytes_ = 0;
-    }
-    bytes_ += bytes;
-    by_key_.emplace(key, Answer{status, {results.begin(), results.end()}});
-    return true;
+    put(key, std::move(answer));
   }
 
   size_t bytes() const {
@@ -54,6 +59,24 @@ class Answers {
   }
 
  private:
+  static size_t bytes_of(const std::string& key, const Answer& answer) {
+    return kEntryBytes + key.size() + answer.results.size() + answer.written.size();
+  }
+  // With the lock.
+  bool put(const std::string& key, Answer answer) {
+    const size_t bytes = bytes_of(key, answer);
+    if (bytes > bytes_max_) {
+      return false;
+    }
+    if (bytes > bytes_max_ - bytes_) {
+      by_key_.clear();
+      bytes_ = 0;
+    }
+    bytes_ += bytes;
+    by_key_.emplace(key, std::move(answer));
+    return true;
+  }
+
   // What an entry takes beside its key and results: a node, two heap blocks' ends, a bucket.
   static constexpr size_t kEntryBytes = 128;
 

@@ -83,9 +83,7 @@ Stream* admit(Call* call, const Request& request, bool* is_captured) {
     stream = find_stream(call, nullptr);
   }
   if (stream != nullptr) {
-    call->error = request.arguments.size() > protocol::limits::cudax_bytes_max
-                      ? CUDA_ERROR_INVALID_VALUE
-                      : admit(call->session, *stream, request.use, is_captured);
+    call->error = admit(call->session, *stream, request.use, is_captured);
   }
   return *call ? stream : nullptr;
 }
@@ -234,6 +232,105 @@ const char* why_not(uint32_t library, const char* plain) {
   return session_loss(plain);
 }
 
+namespace {
+
+// A call that does not fit one record, from its first piece to its end.
+class InPieces {
+ public:
+  InPieces(Session* s, const Request& request) : session_(s), request_(request) {}
+  InPieces(const InPieces&) = delete;
+  ~InPieces() {
+    if (is_begun_) {
+      session_->long_calls().over(call_);
+    }
+  }
+
+  static bool is_needed(const Request& request) {
+    return request.arguments.size() > protocol::limits::cudax_bytes_max ||
+           request.results_bytes > protocol::limits::cudax_bytes_max;
+  }
+  static bool is_too_much(const Request& request) {
+    return request.arguments.size() > protocol::limits::cudax_long_bytes_max ||
+           request.results_bytes > protocol::limits::cudax_long_bytes_max;
+  }
+
+  // The command's number; 0: the session is lost.
+  uint64_t post(Stream* stream) {
+    if (!send_arguments()) {
+      return 0;
+    }
+    const uint64_t sequence = session_->post_to(
+        stream, message::CudaxLongCall{
+                    .stream = stream->id, .function = request_.function, .call = call_.number});
+    if (sequence != 0) {
+      session_->long_calls().posted(call_, sequence);
+      is_begun_ = false;
+    }
+    return sequence;
+  }
+
+  CUresult ask(Stream* stream, int64_t* status, std::vector<std::byte>* results) {
+    if (!send_arguments()) {
+      return kServerLost;
+    }
+    Answer<message::CudaxLongAsk> answer;
+    const CUresult asked = session_->ask(
+        message::CudaxLongAsk{
+            .stream = stream->id, .function = request_.function, .call = call_.number},
+        &answer, request_.name);
+    if (asked != CUDA_SUCCESS) {
+      return asked;
+    }
+    session_->touch(stream, answer.waiter.sequence);
+    *status = answer.reply.status;
+    results->assign(answer.reply.results.begin(), answer.reply.results.end());
+    // What the server says is more than there are places for is left out by whoever takes it apart.
+    const uint64_t total = std::min<uint64_t>(answer.reply.total, request_.results_bytes);
+    results->reserve(total);
+    while (results->size() < total) {
+      Answer<message::CudaxResults> more;
+      const CUresult fetched =
+          session_->ask(message::CudaxResults{.call = call_.number}, &more, request_.name);
+      if (fetched != CUDA_SUCCESS || more.reply.results.empty()) {
+        return fetched != CUDA_SUCCESS ? fetched : kServerLost;
+      }
+      results->insert(results->end(), more.reply.results.begin(), more.reply.results.end());
+    }
+    return CUDA_SUCCESS;
+  }
+
+ private:
+  bool send_arguments() {
+    const auto ask_executed = [this](uint64_t* executed) {
+      Answer<message::Echo> answer;
+      const bool is_answered = session_->ask(message::Echo{}, &answer) != kServerLost;
+      *executed = answer.reply.executed;
+      return is_answered;
+    };
+    const std::span<const std::byte> all = request_.arguments;
+    is_begun_ =
+        session_->long_calls().begin(all.size(), request_.results_bytes, ask_executed, &call_);
+    // Two of them fit a frame.
+    constexpr size_t kPiece = protocol::limits::cudax_bytes_max - 1024;
+    for (size_t at = 0; is_begun_ && (at < all.size() || at == 0); at += kPiece) {
+      const size_t bytes = std::min(kPiece, all.size() - at);
+      if (session_->post(message::CudaxPiece{
+              .call = call_.number, .total = all.size(), .arguments = all.subspan(at, bytes)}) ==
+          0) {
+        return false;
+      }
+    }
+    return is_begun_;
+  }
+
+  Session* const session_;
+  const Request& request_;
+  LongCalls::Call call_;
+  bool is_begun_ = false;  // and nobody else ends it
+};
+
+}  // namespace
+
 CUresult post(const Request& request) {
   Call call;
   bool is_captured = false;
@@ -241,9 +338,18 @@ CUresult post(const Request& request) {
   if (stream == nullptr) {
     return call.error;
   }
-  if (call->post_to(stream, message::CudaxCall{.stream = stream->id,
-                                               .function = request.function,
-                                               .arguments = request.arguments}) == 0) {
+  uint64_t sequence = 0;
+  if (request.arguments.size() > protocol::limits::cudax_bytes_max) [[unlikely]] {
+    if (InPieces::is_too_much(request)) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    sequence = InPieces(call.session, request).post(stream);
+  } else {
+    sequence = call->post_to(stream, message::CudaxCall{.stream = stream->id,
+                                                        .function = request.function,
+                                                        .arguments = request.arguments});
+  }
+  if (sequence == 0) {
     return kServerLost;
   }
   const bool waits = call->launch_blocking && request.use != Use::kNothing && !is_captured;
@@ -256,6 +362,12 @@ CUresult ask(const Request& request, int64_t* status, std::vector<std::byte>* re
   Stream* stream = admit(&call, request, &is_captured);
   if (stream == nullptr) {
     return call.error;
+  }
+  if (InPieces::is_too_much(request)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (InPieces::is_needed(request)) {
+    return InPieces(call.session, request).ask(stream, status, results);
   }
   Answer<message::CudaxAsk> answer;
   const CUresult asked = call->ask(
@@ -277,21 +389,17 @@ int take_status(uint32_t library) {
   return s == nullptr ? 0 : s->errors.take_library(library);
 }
 
-bool recall(const std::string& key, const char* name, int64_t* status,
-            std::vector<std::byte>* results) {
-  Session* s = session_if_any();
-  Answers::Answer answer;
-  const bool is_known = state().answers.find(key, &answer);
-  if (s == nullptr || !s->answers_here(is_known, name)) {
-    return false;
-  }
-  *status = answer.status;
-  *results = std::move(answer.results);
-  return true;
+bool recall(const std::string& key, KnownAnswer* answer) {
+  return state().answers.find(key, answer);
 }
 
-void remember(const std::string& key, int64_t status, std::span<const std::byte> results) {
-  state().answers.keep(key, status, results);
+bool answers_here(const char* name) {
+  Session* s = session_if_any();
+  return s != nullptr && s->answers_here(true, name);
+}
+
+void remember(const std::string& key, KnownAnswer answer) {
+  state().answers.replace(key, std::move(answer));
 }
 
 bool asks_ahead() {
@@ -299,8 +407,8 @@ bool asks_ahead() {
   return s != nullptr && s->settings().local_answers && s->settings().ask_ahead;
 }
 
-void remember_ahead(const std::string& key, int64_t status, std::span<const std::byte> results) {
-  if (state().answers.keep(key, status, results)) {
+void remember_ahead(const std::string& key, KnownAnswer answer) {
+  if (state().answers.keep(key, std::move(answer))) {
     stats::note_ahead();
   }
 }

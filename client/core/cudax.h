@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "client/core/answers.h"
 #include "client/core/api.h"
 
 namespace farlane::client::cudax {
@@ -82,7 +83,9 @@ struct Request {
   CUstream stream = nullptr;
   Use use = Use::kNothing;
   std::span<const std::byte> arguments;
+  size_t results_bytes = 0;  // that an asked call's answer has at most
 };
+// Arguments, and results, may be cudax_long_bytes_max (protocol/limits.h).
 FARLANE_CORE_API CUresult post(const Request& request);
 // `results` and `status` are set when the server answered.
 FARLANE_CORE_API CUresult ask(const Request& request, int64_t* status,
@@ -92,15 +95,16 @@ FARLANE_CORE_API int take_status(uint32_t library);
 
 // Answers that never change: by `key`, everything that they depend on. What failed may succeed the
 // next time and is not to be kept. Any thread.
-FARLANE_CORE_API bool recall(const std::string& key, const char* name, int64_t* status,
-                             std::vector<std::byte>* results);
-FARLANE_CORE_API void remember(const std::string& key, int64_t status,
-                               std::span<const std::byte> results);
+using KnownAnswer = Answers::Answer;
+// What is known so far, whatever the settings say about using it.
+FARLANE_CORE_API bool recall(const std::string& key, KnownAnswer* answer);
+// Whether the call `name` may be answered by that, which is counted then.
+FARLANE_CORE_API bool answers_here(const char* name);
+FARLANE_CORE_API void remember(const std::string& key, KnownAnswer answer);
 // Answers that the program has not asked for yet: whether fetching them makes sense, and one that
 // came.
 FARLANE_CORE_API bool asks_ahead();
-FARLANE_CORE_API void remember_ahead(const std::string& key, int64_t status,
-                                     std::span<const std::byte> results);
+FARLANE_CORE_API void remember_ahead(const std::string& key, KnownAnswer answer);
 
 // Groups of calls, which the worker makes on threads of its own (client/cudax/group_call.h).
 // A stream as it stands in the log. `stream` null: there is none such.

@@ -34,6 +34,7 @@
 #include "client/core/host_functions.h"
 #include "client/core/inbox.h"
 #include "client/core/lanes.h"
+#include "client/core/long_calls.h"
 #include "client/core/loss.h"
 #include "client/core/sharing.h"
 #include "client/core/stats.h"
@@ -45,6 +46,7 @@
 #include "generated/protocol/messages.h"
 #include "protocol/control_client.h"
 #include "protocol/handles.h"
+#include "protocol/limits.h"
 #include "protocol/sticky_errors.h"
 #include "transport/channel.h"
 
@@ -353,6 +355,7 @@ class Session {
   Courier& courier() { return courier_; }
   Lanes& lanes() { return lanes_; }
   HostCalls& host_calls() { return host_calls_; }
+  LongCalls& long_calls() { return long_calls_; }
   const ClientSettings& settings() const { return settings_; }
   uint64_t asked() const { return asked_.load(std::memory_order_relaxed); }
 
@@ -442,6 +445,8 @@ class Session {
   HostCalls host_calls_;
   std::atomic<uint64_t> asked_ = 0;
   int64_t alive_ms_ = 0;
+  LongCalls long_calls_{
+      {protocol::limits::cudax_long_bytes_max, protocol::limits::cudax_long_calls_max}};
 };
 
 // The process's session, started if need be. Null: *error says why (lost, no server, forked child).

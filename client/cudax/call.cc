@@ -29,10 +29,9 @@ uint64_t Call::number_name(uint32_t number) {
 
 void Call::append(const void* data, size_t bytes) {
   const size_t whole = (bytes + 7) & ~size_t{7};
-  if (size_ + whole > few_.size() && many_.empty()) {
-    many_.assign(few_.data(), few_.data() + size_);
-  }
   if (size_ + whole > few_.size()) {
+    if (size_ + whole > protocol::limits::cudax_long_bytes_max) return refuse_size(size_ + whole);
+    if (many_.empty()) many_.assign(few_.data(), few_.data() + size_);
     many_.resize(size_ + whole);
     std::memcpy(many_.data() + size_, data, bytes);
   } else {
@@ -110,13 +109,13 @@ void Call::refuse_size(size_t bytes) {
   constexpr size_t kAnyMemory = size_t{1} << 40;
   if (bytes > kAnyMemory) return fail(library_.invalid_value);
   unsupported((std::string(name_) + " with more than " +
-               std::to_string(protocol::limits::cudax_bytes_max / 1024) + " KiB in host memory")
+               std::to_string(protocol::limits::cudax_long_bytes_max >> 20) + " MiB in host memory")
                   .c_str());
   fail(library_.not_supported);
 }
 
 void Call::in(const void* data, size_t bytes) {
-  if (data != nullptr && bytes > protocol::limits::cudax_bytes_max) return refuse_size(bytes);
+  if (data != nullptr && bytes > protocol::limits::cudax_long_bytes_max) return refuse_size(bytes);
   word(data == nullptr ? kNull : bytes);
   if (data != nullptr) append(data, bytes);
 }
@@ -141,15 +140,17 @@ void Call::scalar(const void* data, size_t bytes) {
   }
 }
 
-void Call::out(void* data, size_t bytes) {
+void Call::place(void* data, size_t bytes, Content content) {
   word(data == nullptr ? kNull : bytes);
   if (data == nullptr) return;
-  const size_t room = protocol::limits::cudax_bytes_max - place_bytes_;
+  const size_t room = protocol::limits::cudax_long_bytes_max - place_bytes_;
+  // What was refused may be no memory of anybody's.
   if (place_count_ == places_.size() || bytes > room || ((bytes + 7) & ~size_t{7}) > room) {
     return refuse_size(bytes);
   }
   place_bytes_ += (bytes + 7) & ~size_t{7};
-  places_[place_count_++] = {data, bytes, false};
+  places_[place_count_++] = {data, bytes, size_, content, false};
+  if (content != Content::kNone) append(data, bytes);
 }
 
 void Call::scratch(const void* data, size_t bytes) {
@@ -157,11 +158,6 @@ void Call::scratch(const void* data, size_t bytes) {
     fail(library_.out_of_memory);
   }
   word(data == nullptr ? kNull : bytes);
-}
-
-void Call::inout(void* data, size_t bytes) {
-  out(data, bytes);
-  if (data != nullptr) append(data, bytes);
 }
 
 void Call::result(void* data, size_t bytes) {
@@ -180,9 +176,14 @@ void Call::inresult(void* data, size_t bytes) {
   inout(data, bytes);
 }
 
+void Call::filled(void* data, size_t bytes) {
+  if (first_ == nullptr || first_->word != kOnHost) return scalar_address(data);
+  is_on_host_ = true;
+  whole(data, bytes);
+}
+
 // False with *status set: the call goes no further.
 bool Call::begin(int* status, bool is_posted) {
-  if (size_ > protocol::limits::cudax_bytes_max && failed_ == library_.success) refuse_size(size_);
   const CUresult opened = open(library_.number, library_.name, library_.soname, library_.major);
   if (opened != CUDA_SUCCESS && !(is_posted && is_left_unsaid(opened))) {
     *status = opened == CUDA_ERROR_NOT_FOUND ? library_.not_initialized : sent(opened);
@@ -266,6 +267,10 @@ std::string Call::key() const {
     address = address == 0 ? 0 : 1 + static_cast<uint64_t>(zeros);
     std::memcpy(key.data() + addresses_[i], &address, sizeof address);
   }
+  for (size_t i = 0; i < place_count_; ++i) {
+    const Place& place = places_[i];
+    if (place.content == Content::kKept) std::memset(key.data() + place.content_at, 0, place.bytes);
+  }
   if (made_ != nullptr) std::memset(key.data() + made_at_, 0, sizeof(uint64_t));
   const uint32_t function = library_.number << 16 | function_;
   key.append(reinterpret_cast<const char*>(&function), sizeof function);
@@ -343,6 +348,16 @@ void Call::finish(bool succeeded) {
   if (ended_ != 0) object_destroy(ended_);
 }
 
+// The default stream has nothing to do with it; another one comes first.
+int Call::ask_on_host() {
+  use_ = Use::kNothing;
+  const CUresult waited =
+      first_->stream == nullptr ? CUDA_SUCCESS : stream_synchronize(first_->stream);
+  if (waited == CUDA_SUCCESS) return ask(false);
+  finish(false);
+  return sent(waited);
+}
+
 int Call::post() {
   // What only makes, sets or ends an object leaves streams alone.
   const bool prepares = made_ != nullptr || ended_ != 0 || is_setting_ || acts_ || binds_ ||
@@ -350,6 +365,7 @@ int Call::post() {
   if (!prepares) use_ = Use::kWork;
   // Something to wait for after all: a result in host memory.
   if (place_count_ != 0) {
+    if (is_on_host_) return ask_on_host();
     if (!prepares) use_ = Use::kWorkAndWait;
     return ask(false);
   }
@@ -367,8 +383,72 @@ int Call::post() {
 }
 
 void Call::answered(std::span<const std::byte> results) {
-  remember_ahead(key(), library_.success, results);
+  remember_ahead(key(), {library_.success, {results.begin(), results.end()}, {}});
   finish(true);
+}
+
+// Goes through the results' bytes in whose places something was before that is no part of the
+// question: each(the byte's number, what was there).
+template <class Each>
+void Call::each_kept_byte(std::span<const std::byte> results, Each each) const {
+  size_t at = 0;
+  for (size_t i = 0; i < place_count_; ++i) {
+    const Place& place = places_[i];
+    // Addresses lie elsewhere in what is remembered.
+    if (place.content == Content::kKept && !place.is_in_base) {
+      for (size_t byte = 0; byte < place.bytes && at + byte < results.size(); ++byte) {
+        each(at + byte, data()[place.content_at + byte]);
+      }
+    }
+    at += (place.bytes + 7) & ~size_t{7};
+  }
+}
+
+// The answer that has just come, as it is remembered; `before`: what was known of it. A byte that
+// is as it was in its place is known to be the library's when it was another one there before, and
+// to be none of its when it has changed with what was there.
+KnownAnswer Call::known_answer(std::span<const std::byte> results,
+                               const KnownAnswer& before) const {
+  KnownAnswer known = {status_, {results.begin(), results.end()}, {}};
+  const bool was_known = before.results.size() == results.size();
+  each_kept_byte(results, [&](size_t i, std::byte there) {
+    Written written = results[i] == there ? Written::kUnknown : Written::kYes;
+    if (was_known) {
+      const Written said = before.written.empty() ? Written::kYes : before.written[i];
+      if (said != Written::kUnknown) {
+        written = said;
+      } else if (written == Written::kUnknown && there != before.results[i]) {
+        written = Written::kNo;
+      }
+    }
+    if (written == Written::kYes) return;
+    known.written.resize(results.size(), Written::kYes);
+    known.written[i] = written;
+  });
+  return known;
+}
+
+// Whether it is the same whatever of it the library wrote.
+bool Call::is_known(const KnownAnswer& answer) const {
+  if (answer.written.empty()) return true;
+  bool is_known = true;
+  each_kept_byte(answer.results, [&](size_t i, std::byte there) {
+    is_known = is_known && (answer.written[i] != Written::kUnknown || answer.results[i] == there);
+  });
+  return is_known;
+}
+
+void Call::deliver(std::span<const std::byte> results) {
+  const bool failed = status_ != library_.success && !tells_nothing_;
+  size_t at = 0;
+  for (size_t i = 0; i < place_count_; ++i) {
+    const Place& place = places_[i];
+    if (place.bytes > results.size() - at) break;
+    if (!failed || place.content != Content::kNone) {
+      std::memcpy(place.to, results.data() + at, place.bytes);
+    }
+    at += std::min(results.size() - at, (place.bytes + 7) & ~size_t{7});
+  }
 }
 
 int Call::ask(bool pure, const std::function<void()>& ahead) {
@@ -376,16 +456,27 @@ int Call::ask(bool pure, const std::function<void()>& ahead) {
   if (!begin(&status, false)) return status;
   set_recipes();
   std::vector<std::byte> results;
-  std::string known;
+  std::string question;
+  KnownAnswer known;
   const bool is_asked_once = pure && made_ == nullptr;
   const bool acts = acts_ || fills_;
-  if (is_asked_once) known = key();
-  bool is_known = is_asked_once && recall(known, name_, &status_, &results);
-  if (!is_known && is_asked_once && ahead && asks_ahead()) {
+  if (is_asked_once) question = key();
+  const auto is_answered_here = [&] {
+    return recall(question, &known) && is_known(known) && answers_here(name_);
+  };
+  bool is_here = is_asked_once && is_answered_here();
+  if (!is_here && is_asked_once && ahead && asks_ahead()) {
     ahead();
-    is_known = recall(known, name_, &status_, &results);
+    is_here = is_answered_here();
   }
-  if (is_known) {
+  if (is_here) {
+    status_ = known.status;
+    results = known.results;
+    if (!known.written.empty()) {
+      each_kept_byte(known.results, [&](size_t i, std::byte there) {
+        if (known.written[i] == Written::kNo) results[i] = there;
+      });
+    }
     if (acts && status_ == library_.success) {
       status = sent(cudax::post({.function = library_.number << 16 | function_,
                                  .name = name_,
@@ -397,12 +488,15 @@ int Call::ask(bool pure, const std::function<void()>& ahead) {
                               .name = name_,
                               .stream = stream_,
                               .use = use_,
-                              .arguments = {data(), size_}},
+                              .arguments = {data(), size_},
+                              .results_bytes = place_bytes_},
                              &status_, &results));
     if (status == library_.success && has_base_) rebase(results, 1 - base_);
     // What failed to be done may be done another time.
     const bool stays = status_ == library_.success || (tells_nothing_ && status_ != kNoSuchCall);
-    if (status == library_.success && is_asked_once && stays) remember(known, status_, results);
+    if (status == library_.success && is_asked_once && stays) {
+      remember(question, known_answer(results, known));
+    }
   }
   if (status != library_.success) {
     finish(false);
@@ -416,13 +510,7 @@ int Call::ask(bool pure, const std::function<void()>& ahead) {
     const int earlier = earlier_status();
     status_ = earlier != library_.success ? earlier : library_.not_supported;
   }
-  size_t at = 0;
-  for (size_t i = 0; i < place_count_; ++i) {
-    const Place& place = places_[i];
-    if (place.bytes > results.size() - at) break;
-    std::memcpy(place.to, results.data() + at, place.bytes);
-    at += std::min(results.size() - at, (place.bytes + 7) & ~size_t{7});
-  }
+  deliver(results);
   finish(status_ == library_.success);
   return static_cast<int>(status_);
 }

@@ -79,6 +79,11 @@ class Call {
   void object(H handle, uint16_t kind) {
     name(bits(handle), kind);
   }
+  // … that was not made_on_host().
+  template <class H>
+  void object_on_device(H handle, uint16_t kind) {
+    name(bits(handle), kind);
+  }
   template <class H>
   void objects(const H* handles, size_t count, uint16_t kind) {
     if (count > protocol::cudax_list_max) return fail(library_.invalid_value);
@@ -99,6 +104,12 @@ class Call {
     }
     word(made_name);
   }
+  // … and it works in host memory (filled).
+  template <class H>
+  void made_on_host(H* out, uint16_t kind) {
+    made(out, kind);
+    keeps(kOnHost);
+  }
   // The call ends it.
   template <class H>
   void ended(H handle, uint16_t kind) {
@@ -112,9 +123,16 @@ class Call {
   // Host or device memory, as the first object says.
   void scalar(const void* data, size_t bytes);
   void scalar_address(const void* data);
-  // Host memory that the call writes: the call must be asked.
-  void out(void* data, size_t bytes);
-  void inout(void* data, size_t bytes);
+  // Host memory that the call writes: the call must be asked. What is there travels along, so that
+  // what the library leaves alone stays as it is.
+  void out(void* data, size_t bytes) { place(data, bytes, Content::kKept); }
+  // … and that it reads before.
+  void inout(void* data, size_t bytes) { place(data, bytes, Content::kRead); }
+  // … and that it writes all of when it succeeds, and nothing when it fails.
+  void whole(void* data, size_t bytes) { place(data, bytes, Content::kNone); }
+  // Device memory, or host memory that is written as with whole() where the first object was
+  // made_on_host(), behind what is in its stream.
+  void filled(void* data, size_t bytes);
   // An address that lies as far from base() for another base.
   template <class T>
   void out_in_base(T** p) {
@@ -190,6 +208,8 @@ class Call {
 
   static constexpr uint64_t kNull = ~uint64_t{0};
   static constexpr uint64_t kAddress = ~uint64_t{1};
+  // Object::word of what was made_on_host().
+  static constexpr uint32_t kOnHost = 1;
 
   // The name of a program's handle, 0 for none. Numbers count from 1 on and are looked up.
   template <class H>
@@ -202,9 +222,13 @@ class Call {
   }
 
  protected:
+  // What is in a place before the call: whether it travels, and the answer may depend on it.
+  enum class Content : uint8_t { kNone, kKept, kRead };
   struct Place {
     void* to;
     size_t bytes;
+    size_t content_at;  // in the arguments
+    Content content;
     bool is_in_base;
   };
   struct Named {
@@ -216,6 +240,7 @@ class Call {
 
   static uint64_t number_name(uint32_t number);
   void append(const void* data, size_t bytes);
+  void place(void* data, size_t bytes, Content content);
   void word(uint64_t value) {
     if (size_ + sizeof value > few_.size()) [[unlikely]]
       return append(&value, sizeof value);
@@ -235,6 +260,7 @@ class Call {
   }
   void refuse_size(size_t bytes);
   bool begin(int* status, bool is_posted);
+  int ask_on_host();
   int earlier_status();
   void follow_thread();
   static bool is_left_unsaid(CUresult result);
@@ -244,6 +270,11 @@ class Call {
   void fill_recipes();
   void compute_recipes();
   void rebase(std::vector<std::byte>& results, uint64_t difference) const;
+  template <class Each>
+  void each_kept_byte(std::span<const std::byte> results, Each each) const;
+  KnownAnswer known_answer(std::span<const std::byte> results, const KnownAnswer& before) const;
+  bool is_known(const KnownAnswer& answer) const;
+  void deliver(std::span<const std::byte> results);
   std::string key() const;
   const std::byte* data() const { return many_.empty() ? few_.data() : many_.data(); }
 
@@ -277,6 +308,7 @@ class Call {
   bool tells_nothing_ = false;
   bool acts_ = false;
   bool is_idle_ = false;
+  bool is_on_host_ = false;
   Use use_ = Use::kNothing;
   bool fills_ = false;
   bool computes_ = false;

@@ -74,6 +74,12 @@ uint64_t Arguments::object(uint16_t kind) {
   return found->second.bits;
 }
 
+uint64_t Arguments::object_on_device(uint16_t kind) {
+  const uint64_t bits = object(kind);
+  if (last_ != nullptr && last_->is_on_host) fail("an object on the host where none may be");
+  return bits;
+}
+
 std::span<uint64_t> Arguments::objects(uint16_t kind) {
   const uint64_t count = word();
   if (count > cudax_list_max) {
@@ -85,14 +91,14 @@ std::span<uint64_t> Arguments::objects(uint16_t kind) {
   return {lists_.back().get(), count};
 }
 
-uint64_t* Arguments::made(uint16_t kind) {
+uint64_t* Arguments::made(uint16_t kind, bool on_host) {
   const uint64_t name = word();
   if (name == 0) return nullptr;
   if (objects_.contains(name) || making_count_ == making_.size()) {
     fail(fmt::format("object {:#x} cannot be made", name));
     return nullptr;
   }
-  making_[making_count_] = {name, kind, 0};
+  making_[making_count_] = {name, kind, on_host, 0};
   return &making_[making_count_++].bits;
 }
 
@@ -136,13 +142,27 @@ void* Arguments::out(uint64_t count, const std::byte* before) {
   return result.data.get();
 }
 
-void* Arguments::out_objects(uint64_t count, uint16_t kind) {
-  void* data = count > cudax_list_max ? nullptr : out(count * sizeof(uint64_t), nullptr);
+// On the host an address of the client's would be one in this process.
+void* Arguments::filled() {
+  const uint64_t count = word();
+  if (count == kNull) return nullptr;
+  if ((count == kAddress) == (first_ != nullptr && first_->is_on_host)) {
+    if (!stale_) fail("host memory for an object on the device, or the other way round");
+    return nullptr;
+  }
+  return count == kAddress ? reinterpret_cast<void*>(word()) : out(count, nullptr);
+}
+
+void* Arguments::out_objects(uint64_t count, const std::byte* before, uint16_t kind) {
+  void* data = count > cudax_list_max ? nullptr : out(count * sizeof(uint64_t), before);
   if (data == nullptr) {
     fail(fmt::format("a list of {} objects", count));
-  } else {
-    results_.back().kind = kind;
+    return nullptr;
   }
+  Result& result = results_.back();
+  result.kind = kind;
+  result.before.resize(count);
+  std::memcpy(result.before.data(), data, count * sizeof(uint64_t));
   return data;
 }
 
@@ -189,8 +209,11 @@ bool Arguments::makes(uint64_t name) const {
 void Arguments::settle(bool succeeded) {
   if (!succeeded) return;
   for (size_t i = 0; i < making_count_; ++i) {
-    objects_[making_[i].name] = {
-        .kind = making_[i].kind, .bits = making_[i].bits, .scratch = {}, .values = {}};
+    objects_[making_[i].name] = {.kind = making_[i].kind,
+                                 .bits = making_[i].bits,
+                                 .is_on_host = making_[i].is_on_host,
+                                 .scratch = {},
+                                 .values = {}};
   }
   if (ending_ != 0) objects_.erase(ending_);
 }
@@ -201,6 +224,7 @@ std::vector<std::byte> Arguments::results() const {
     for (size_t at = 0; result.kind != 0 && at < result.bytes; at += sizeof(uint64_t)) {
       uint64_t bits = 0;
       std::memcpy(&bits, result.data.get() + at, sizeof bits);
+      if (bits == result.before[at / sizeof bits]) continue;
       const auto found = std::find_if(objects_.begin(), objects_.end(), [&](const auto& named) {
         return named.second.kind == result.kind && named.second.bits == bits;
       });

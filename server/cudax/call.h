@@ -6,18 +6,23 @@
 //
 //   value, address    the value, padded
 //   object, ended     the client's name of a handle or descriptor, 0 for null
+//   object_on_device  as `object`; not one that was made on the host
 //   made              the name that what the call makes will have; 0: the client wants none
+//   made_on_host      as `made`; what it makes works in host memory
 //   objects           a count, then names
 //   stream, event     the name of a stream or event
 //   in, string        a count of bytes or kNull, then the bytes, padded
 //   scalar            as `in`, or kAddress and a device address
 //   base              as `address`
-//   out               a count of bytes or kNull; the answer has the bytes, padded
+//   out, inout        a count of bytes or kNull, then the bytes as they are before the call,
+//   padded;
+//                     the answer has those that are there after it
+//   whole             as `out` without the bytes: the call writes them all, or it fails
+//   filled            as `whole` where the first object was made on the host, else kAddress and a
+//                     device address
 //   out_in_base       as `out`
-//   out_object        as `out`; the answer has the name of a handle or descriptor
-//   inout             as `out`, followed by the bytes as they are before the call
-//   result            as `out`, or kAddress and a device address
-//   inresult          as `inout`, or kAddress and a device address
+//   out_object        as `out`; the bytes are the name of a handle or descriptor
+//   result, inresult  as `out`, or kAddress and a device address
 //   scratch           a count of bytes of host memory that only the library uses, or kNull
 //   null              nothing: the parameter is always null
 //   either            below 2^56 a value, else the name of an object
@@ -49,6 +54,7 @@ inline constexpr uint64_t kAddress = ~uint64_t{1};
 struct Object {
   uint16_t kind = 0;
   uint64_t bits = 0;  // the vendor's handle
+  bool is_on_host = false;
   // Host memory for the library's own use, kept because calls may use it after they return.
   std::vector<std::unique_ptr<std::byte[]>> scratch;
   // Values in host memory that the object refers to by address: those of by-value tensors.
@@ -81,14 +87,17 @@ class Arguments {
   void value(void* to, size_t bytes);
   const std::byte* bytes(uint64_t count);
   uint64_t object(uint16_t kind);
+  uint64_t object_on_device(uint16_t kind);
   std::span<uint64_t> objects(uint16_t kind);
-  uint64_t* made(uint16_t kind);
+  uint64_t* made(uint16_t kind, bool on_host = false);
   void end(uint16_t kind, uint64_t* bits);
   CUstream stream();
   CUevent event();
   void* out(uint64_t count, const std::byte* before);
-  // Handles of the library's, which the answer has the names of.
-  void* out_objects(uint64_t count, uint16_t kind);
+  void* filled();
+  // Handles of the library's, which the answer has the names of; where the call leaves what was
+  // there `before`, it has that.
+  void* out_objects(uint64_t count, const std::byte* before, uint16_t kind);
   void* scratch(uint64_t count);
   // Zeros, for as long as these arguments.
   void* memory(size_t bytes);
@@ -125,6 +134,7 @@ class Arguments {
   struct Making {
     uint64_t name = 0;
     uint16_t kind = 0;
+    bool is_on_host = false;
     uint64_t bits = 0;
   };
   std::array<Making, 4> making_;
@@ -135,7 +145,8 @@ class Arguments {
   struct Result {
     std::unique_ptr<std::byte[]> data;
     size_t bytes = 0;
-    uint16_t kind = 0;  // of the handles in it
+    uint16_t kind = 0;             // of the handles in it
+    std::vector<uint64_t> before;  // the same, what was there before the call
   };
   std::vector<Result> results_;
   std::vector<std::unique_ptr<uint64_t[]>> lists_;
@@ -198,6 +209,20 @@ struct Made {
     return reinterpret_cast<T>(arguments.made(kKind));
   }
 };
+template <uint16_t kKind>
+struct MadeOnHost {
+  template <class T>
+  static T take(Arguments& arguments) {
+    return reinterpret_cast<T>(arguments.made(kKind, true));
+  }
+};
+template <uint16_t kKind>
+struct ObjectOnDevice {
+  template <class T>
+  static T take(Arguments& arguments) {
+    return handle<T>(arguments.object_on_device(kKind));
+  }
+};
 struct Stream {
   template <class T>
   static T take(Arguments& arguments) {
@@ -232,7 +257,21 @@ struct Out {
   template <class T>
   static T take(Arguments& arguments) {
     const uint64_t count = arguments.word();
+    if (count == kNull) return nullptr;
+    return reinterpret_cast<T>(arguments.out(count, arguments.bytes(count)));
+  }
+};
+struct Whole {
+  template <class T>
+  static T take(Arguments& arguments) {
+    const uint64_t count = arguments.word();
     return count == kNull ? nullptr : reinterpret_cast<T>(arguments.out(count, nullptr));
+  }
+};
+struct Filled {
+  template <class T>
+  static T take(Arguments& arguments) {
+    return reinterpret_cast<T>(arguments.filled());
   }
 };
 template <uint16_t kKind>
@@ -241,27 +280,11 @@ struct OutObject {
   static T take(Arguments& arguments) {
     const uint64_t count = arguments.word();
     if (count == kNull) return nullptr;
-    return reinterpret_cast<T>(arguments.out_objects(count / sizeof(uint64_t), kKind));
-  }
-};
-struct InOut {
-  template <class T>
-  static T take(Arguments& arguments) {
-    const uint64_t count = arguments.word();
-    if (count == kNull) return nullptr;
-    return reinterpret_cast<T>(arguments.out(count, arguments.bytes(count)));
+    return reinterpret_cast<T>(
+        arguments.out_objects(count / sizeof(uint64_t), arguments.bytes(count), kKind));
   }
 };
 struct Result {
-  template <class T>
-  static T take(Arguments& arguments) {
-    const uint64_t count = arguments.word();
-    if (count == kNull) return nullptr;
-    if (count == kAddress) return reinterpret_cast<T>(arguments.word());
-    return reinterpret_cast<T>(arguments.out(count, nullptr));
-  }
-};
-struct InResult {
   template <class T>
   static T take(Arguments& arguments) {
     const uint64_t count = arguments.word();

@@ -58,7 +58,7 @@ class Call : public ::testing::Test {
 
 TEST_F(Call, ArgumentsArriveAndResultsGoBack) {
   objects_[7] = {kKind, 0x1234, {}};
-  EXPECT_EQ(call(Packed().word(7).word(41).word(3).data("ab", 3).word(4)), 0);
+  EXPECT_EQ(call(Packed().word(7).word(41).word(3).data("ab", 3).word(4).word(0)), 0);
   EXPECT_EQ(arguments_->fault(), "");
   EXPECT_EQ(g_seen.handle, 0x1234u);
   EXPECT_EQ(g_seen.number, 41);
@@ -100,7 +100,7 @@ TEST_F(Call, AScalarLiesAsItsTypeMay) {
 
 TEST_F(Call, WhatIsCutShortIsNotCalled) {
   objects_[7] = {kKind, 0x1234, {}};
-  const Packed whole = Packed().word(7).word(41).word(3).data("ab", 3).word(4);
+  const Packed whole = Packed().word(7).word(41).word(3).data("ab", 3).word(4).word(0);
   for (size_t bytes = 0; bytes < whole.bytes.size(); ++bytes) {
     Packed part = whole;
     part.bytes.resize(bytes);
@@ -118,8 +118,56 @@ TEST_F(Call, WhatIsTooMuchIsNotCalled) {
   EXPECT_TRUE(refused(Packed().word(0).word(5).word(kNull).word(kNull).word(0)));
   EXPECT_TRUE(refused(Packed().word(0).word(5).word(uint64_t{1} << 60).word(kNull)));
   EXPECT_TRUE(refused(Packed().word(0).word(5).word(~uint64_t{2}).word(kNull)));
-  EXPECT_TRUE(refused(Packed().word(0).word(5).word(kNull).word(kResultsMax + 1)));
+  const std::vector<std::byte> much(kResultsMax + 1);
+  EXPECT_TRUE(refused(
+      Packed().word(0).word(5).word(kNull).word(much.size()).data(much.data(), much.size())));
   EXPECT_TRUE(refused(Packed().word(0).word(5).word(kNull).word(~uint64_t{3})));
+}
+
+TEST_F(Call, WhatTheLibraryLeavesAloneComesBack) {
+  const Packed packed = Packed().word(8).word(1234).word(16).word(0x9).word(7);
+  Arguments arguments(packed.bytes, objects_, names_, kResultsMax);
+  static_cast<void>(role::Out::take<int*>(arguments));
+  auto* objects = role::OutObject<kKind>::take<uint64_t*>(arguments);
+  ASSERT_TRUE(arguments.complete());
+  objects_[5] = {kKind, 0x77, {}};
+  objects[1] = 0x77;
+  std::vector<uint64_t> results(3);
+  const std::vector<std::byte> packed_results = arguments.results();
+  ASSERT_EQ(packed_results.size(), results.size() * 8);
+  std::memcpy(results.data(), packed_results.data(), packed_results.size());
+  EXPECT_EQ(results, (std::vector<uint64_t>{1234, 0x9, 5}));
+}
+
+// An address of the client's would be one of this process.
+TEST_F(Call, AnObjectOnTheHostGetsNoAddress) {
+  Packed made = Packed().word(7);
+  Arguments making(made.bytes, objects_, names_, kResultsMax);
+  making.made(kKind, true);
+  ASSERT_TRUE(making.complete());
+  making.settle(true);
+  objects_[8] = {kKind, 0x1234, {}};
+  const auto filled = [&](uint64_t object, const Packed& place) {
+    Packed packed = Packed().word(object);
+    packed.bytes.insert(packed.bytes.end(), place.bytes.begin(), place.bytes.end());
+    Arguments arguments(packed.bytes, objects_, names_, kResultsMax);
+    arguments.object(kKind);
+    void* const to = arguments.filled();
+    return arguments.complete() ? to : nullptr;
+  };
+  EXPECT_EQ(filled(8, Packed().word(kAddress).word(0x5000)), reinterpret_cast<void*>(0x5000));
+  EXPECT_EQ(filled(7, Packed().word(kAddress).word(0x5000)), nullptr);
+  EXPECT_NE(filled(7, Packed().word(16)), nullptr);
+  EXPECT_EQ(filled(8, Packed().word(16)), nullptr);
+  EXPECT_EQ(filled(7, Packed().word(kResultsMax + 1)), nullptr);
+  EXPECT_EQ(filled(7, Packed().word(kNull)), nullptr);
+
+  for (const uint64_t object : {7, 8}) {
+    const Packed packed = Packed().word(object);
+    Arguments arguments(packed.bytes, objects_, names_, kResultsMax);
+    arguments.object_on_device(kKind);
+    EXPECT_EQ(arguments.fault().empty(), object == 8);
+  }
 }
 
 TEST_F(Call, ObjectsAreOfTheirKind) {
@@ -172,15 +220,15 @@ TEST_F(Call, AListOfObjectsHasALimit) {
 }
 
 TEST(Host, ALibraryThatNobodyDescribedIsNotThere) {
-  Host host("", {}, kResultsMax);
+  Host host("", {});
   EXPECT_EQ(host.open(999).major, 0u);
   EXPECT_NE(host.open(999).text, "");
-  EXPECT_NE(host.call(999 << 16 | 1, {}).fault, "");
+  EXPECT_NE(host.call(999 << 16 | 1, {}, kResultsMax).fault, "");
 }
 
 TEST(Host, AFunctionOfALibraryThatIsNotThereEndsTheSession) {
-  Host host("/nowhere", {}, kResultsMax);
-  const Outcome outcome = host.call(1 << 16 | 60000, {});
+  Host host("/nowhere", {});
+  const Outcome outcome = host.call(1 << 16 | 60000, {}, kResultsMax);
   EXPECT_NE(outcome.fault, "");
 }
 

@@ -131,8 +131,7 @@ class CommunicatorsTest : public ::testing::Test {
   const DriverTable driver_ = fake_driver();
   Host host_{TEST_NCCL_FOLDER,
              {[](uint64_t name, CUstream*) { return name == kStream; },
-              [](uint64_t, CUevent*) { return false; }},
-             4096};
+              [](uint64_t, CUevent*) { return false; }}};
   std::vector<std::byte> arguments_;
   Communicators::WorkRef rest_;  // of what make_now() began
   Communicators communicators_;

@@ -81,7 +81,7 @@ struct Question {
   void* elements = nullptr;
 
   void take_places(Arguments& arguments) {
-    count = role::Out::take<int64_t*>(arguments);
+    count = role::Whole::take<int64_t*>(arguments);
     const bool has_array = arguments.word() != 0;
     if (attribute.type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
       const std::span<uint64_t> named = arguments.objects(kBackend);
@@ -93,9 +93,10 @@ struct Question {
       if (bytes != bytes_of(attribute)) {
         arguments.fail(fmt::format("{} bytes for {} elements", bytes, attribute.count));
       } else {
-        elements = attribute.type == CUDNN_TYPE_HANDLE
-                       ? arguments.out_objects(static_cast<uint64_t>(attribute.count), kHandle)
-                       : arguments.out(bytes, nullptr);
+        elements =
+            attribute.type == CUDNN_TYPE_HANDLE
+                ? arguments.out_objects(static_cast<uint64_t>(attribute.count), nullptr, kHandle)
+                : arguments.out(bytes, nullptr);
       }
     }
   }

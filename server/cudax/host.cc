@@ -114,7 +114,8 @@ void* Host::symbol(uint32_t library, const char* name) {
   return loaded.library == nullptr ? nullptr : ::dlsym(loaded.handle, name);
 }
 
-Outcome Host::call(uint32_t function, std::span<const std::byte> arguments) {
+Outcome Host::call(uint32_t function, std::span<const std::byte> arguments,
+                   size_t results_max) {
   Outcome outcome;
   Found found;
   if (!find(function, &found, &outcome.fault)) return outcome;
@@ -130,7 +131,7 @@ Outcome Host::call(uint32_t function, std::span<const std::byte> arguments) {
                                version.minor, row->name);
     return outcome;
   }
-  Arguments taken(arguments, objects_, names_, results_max_);
+  Arguments taken(arguments, objects_, names_, results_max);
   outcome.status = row->thunk(found.address, taken);
   outcome.fault = taken.fault();
   if (!outcome.fault.empty()) {

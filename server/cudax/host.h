@@ -22,8 +22,7 @@ struct Outcome {
 class Host {
  public:
   // `path`: folders to look in first, separated by colons.
-  Host(std::string path, Names names, size_t results_max)
-      : path_(std::move(path)), names_(std::move(names)), results_max_(results_max) {}
+  Host(std::string path, Names names) : path_(std::move(path)), names_(std::move(names)) {}
   Host(const Host&) = delete;
 
   struct Version {
@@ -34,7 +33,7 @@ class Host {
   };
   // A library nobody described is not there either.
   const Version& open(uint32_t library);
-  Outcome call(uint32_t function, std::span<const std::byte> arguments);
+  Outcome call(uint32_t function, std::span<const std::byte> arguments, size_t results_max);
 
   struct Found {
     const Library* library = nullptr;
@@ -58,7 +57,6 @@ class Host {
 
   const std::string path_;
   const Names names_;
-  const size_t results_max_;
   std::map<uint32_t, Loaded> loaded_;
   Objects objects_;
 };

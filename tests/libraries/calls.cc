@@ -13,6 +13,7 @@
 #include <iterator>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/libraries/expect.h"
@@ -189,20 +190,157 @@ void endings() {
   OK(cublasDestroy(handle));
 }
 
-// Counts that are none, and those of more than fits one call, are refused before anything is read
-// by them.
+// What the library leaves alone stays as it is, also where its answer is remembered: that is known
+// of each byte once it has been another one.
+void untouched() {
+  cublasHandle_t handle = nullptr;
+  OK(cublasCreate(&handle));
+  float* a = device({1, 2});
+  float dot = 17;
+  EXPECT(cublasSdot(handle, -1, a, 1, a, 1, &dot) == CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT(dot == 17);
+
+  const auto asked = [&] {
+    int count = -1;
+    OK(cublasIsamax(handle, 1, a, 1, &count));
+    return count;
+  };
+  const auto stays = [&](int before) {
+    cublasAtomicsMode_t mode{};
+    std::memcpy(&mode, &before, sizeof mode);
+    OK(cublasGetAtomicsMode(handle, &mode));
+    int after = 0;
+    std::memcpy(&after, &mode, sizeof mode);
+    return after == before;
+  };
+  EXPECT(stays(1) && stays(1));
+  EXPECT(asked() == 1);
+  EXPECT(stays(0) && stays(1) && stays(2));
+  EXPECT(asked() == 2);
+  EXPECT(stays(0x7f7f7f01));
+  EXPECT(asked() == 3);
+  EXPECT(stays(0x01020304) && stays(0));
+  EXPECT(asked() == 3);
+  OK(cublasDestroy(handle));
+}
+
+// Counts that are none, and those of more than any call may have, are refused before anything is
+// read by them.
 void nonsense() {
   cublasHandle_t handle = nullptr;
   OK(cublasCreate(&handle));
   const cublasOperation_t none[] = {CUBLAS_OP_N};
   const int ones[] = {1};
   const float one[] = {1};
-  for (const int groups : {-1, 1 << 20}) {
+  for (const int groups : {-1, 1 << 29}) {
     EXPECT(cublasSgemmGroupedBatched(handle, none, none, ones, ones, ones, one, nullptr, ones,
                                      nullptr, ones, one, nullptr, ones, groups, ones) ==
            (groups < 0 ? CUBLAS_STATUS_INVALID_VALUE : CUBLAS_STATUS_NOT_SUPPORTED));
   }
   OK(cublasDestroy(handle));
+}
+
+// Products of numbers, each a group by itself: c[g] = (g + first) * a * b + c[g].
+struct Groups {
+  Groups(size_t count, float first, const float* a, const float* b, float* c)
+      : operations(count, CUBLAS_OP_N), ones(count, 1), beta(count, 1), as(count, a), bs(count, b) {
+    for (size_t g = 0; g < count; ++g) {
+      alpha.push_back(first + static_cast<float>(g));
+      cs.push_back(c + g);
+    }
+    // The pointers lie in device memory.
+    const auto put = [&](const void* from, void** to) {
+      OK(cudaMalloc(to, count * sizeof(void*)));
+      OK(cudaMemcpy(*to, from, count * sizeof(void*), cudaMemcpyHostToDevice));
+    };
+    put(as.data(), reinterpret_cast<void**>(&da));
+    put(bs.data(), reinterpret_cast<void**>(&db));
+    put(cs.data(), reinterpret_cast<void**>(&dc));
+  }
+  cublasStatus_t multiply(cublasHandle_t handle) const {
+    return cublasSgemmGroupedBatched(handle, operations.data(), operations.data(), ones.data(),
+                                     ones.data(), ones.data(), alpha.data(), da, ones.data(), db,
+                                     ones.data(), beta.data(), dc, ones.data(),
+                                     static_cast<int>(ones.size()), ones.data());
+  }
+  std::vector<cublasOperation_t> operations;
+  std::vector<int> ones;
+  std::vector<float> alpha, beta;
+  std::vector<const float*> as, bs;
+  std::vector<float*> cs;
+  const float** da = nullptr;
+  const float** db = nullptr;
+  float** dc = nullptr;
+};
+
+// How often the products of such groups have been added up, or -1: something else is there.
+int times(const float* c, size_t count, float first) {
+  const std::vector<float> got = host(c, count);
+  const int sum = static_cast<int>(got[0] / first);
+  for (size_t g = 0; g < count; ++g) {
+    if (got[g] != static_cast<float>(sum) * (first + static_cast<float>(g))) return -1;
+  }
+  return sum;
+}
+
+// Calls of more than fits one record, of several threads at once and behind one that is held up.
+void long_calls() {
+  float* unit = device({1});
+  const auto work = [&](size_t count, float first, int rounds) {
+    cublasHandle_t handle = nullptr;
+    OK(cublasCreate(&handle));
+    float* c = device(std::vector<float>(count, 0));
+    Groups groups(count, first, unit, unit, c);
+    for (int i = 0; i < rounds; ++i) {
+      OK(groups.multiply(handle));
+      // What a call reads has been read when it returns.
+      const std::vector<float> kept = std::exchange(groups.alpha, std::vector<float>(count, 7));
+      groups.alpha = kept;
+    }
+    OK(cudaDeviceSynchronize());
+    EXPECT(times(c, count, first) == rounds);
+    OK(cublasDestroy(handle));
+  };
+  // About the length of one record, and many.
+  for (const size_t count : {2960, 2970, 2978, 2979, 2980, 100'000}) work(count, 1, 1);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) threads.emplace_back([&, t] { work(5000 + 3000 * t, 10 + t, 100); });
+  for (std::thread& thread : threads) thread.join();
+
+  // A stream that is held up keeps its calls; those of others pass.
+  constexpr size_t kCount = 10'000;
+  float* c = device(std::vector<float>(kCount, 0));
+  Groups groups(kCount, 5, unit, unit, c);
+  cudaStream_t stream = nullptr;
+  OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  cublasHandle_t handle = nullptr;
+  OK(cublasCreate(&handle));
+  OK(cublasSetStream(handle, stream));
+  std::promise<void> go;
+  std::future<void> may_go = go.get_future();
+  OK(cudaLaunchHostFunc(
+      stream, [](void* wait) { static_cast<std::future<void>*>(wait)->wait(); }, &may_go));
+  constexpr int kRounds = 20;
+  for (int i = 0; i < kRounds; ++i) OK(groups.multiply(handle));
+  float* d = device(std::vector<float>(kCount, 0));
+  const Groups others(kCount, 9, unit, unit, d);
+  cudaStream_t free_stream = nullptr;
+  OK(cudaStreamCreateWithFlags(&free_stream, cudaStreamNonBlocking));
+  cublasHandle_t free_handle = nullptr;
+  OK(cublasCreate(&free_handle));
+  OK(cublasSetStream(free_handle, free_stream));
+  OK(others.multiply(free_handle));
+  OK(cudaStreamSynchronize(free_stream));
+  std::vector<float> first(1);
+  OK(cudaMemcpyAsync(first.data(), d, sizeof(float), cudaMemcpyDeviceToHost, free_stream));
+  OK(cudaStreamSynchronize(free_stream));
+  EXPECT(first[0] == 9);
+  OK(cudaMemcpyAsync(first.data(), c, sizeof(float), cudaMemcpyDeviceToHost, free_stream));
+  OK(cudaStreamSynchronize(free_stream));
+  EXPECT(first[0] == 0);
+  go.set_value();
+  OK(cudaStreamSynchronize(stream));
+  EXPECT(times(c, kCount, 5) == kRounds);
 }
 
 // A handle on the per-thread stream works on that of whichever thread calls.
@@ -325,6 +463,32 @@ void lost() {
   EXPECT(cublasSdot(handle, 2, a, 1, a, 1, &dot) == CUBLAS_STATUS_EXECUTION_FAILED);
 }
 
+// … in the midst of long calls: whoever waits for room is told, too.
+void lost_in_pieces() {
+  float* unit = device({1});
+  constexpr size_t kCount = 200'000;
+  float* c = device(std::vector<float>(kCount, 0));
+  const Groups groups(kCount, 1, unit, unit, c);
+  std::vector<std::thread> threads;
+  std::promise<void> begun;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      cublasHandle_t handle = nullptr;
+      OK(cublasCreate(&handle));
+      for (int i = 0; cudaPeekAtLastError() == cudaSuccess; ++i) {
+        OK(groups.multiply(handle));
+        if (t == 0 && i == 2) begun.set_value();
+        static_cast<void>(cudaStreamQuery(nullptr));
+      }
+      OK(groups.multiply(handle));
+    });
+  }
+  begun.get_future().wait();
+  end_sessions();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT(cudaDeviceSynchronize() == cudaErrorSystemNotReady);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -332,9 +496,17 @@ int main(int argc, char** argv) {
     const char* name;
     void (*run)();
   };
-  constexpr Case kCases[] = {{"products", products}, {"errors", errors},   {"endings", endings},
-                             {"nonsense", nonsense}, {"threads", threads}, {"missing", missing},
-                             {"captures", captures}, {"lost", lost}};
+  constexpr Case kCases[] = {{"products", products},
+                             {"errors", errors},
+                             {"endings", endings},
+                             {"nonsense", nonsense},
+                             {"untouched", untouched},
+                             {"threads", threads},
+                             {"missing", missing},
+                             {"captures", captures},
+                             {"long_calls", long_calls},
+                             {"lost", lost},
+                             {"lost_in_pieces", lost_in_pieces}};
   char log_file[] = "/tmp/farlane-library-calls-XXXXXX";
   EXPECT(::mkstemp(log_file) >= 0);
   ::setenv("FARLANE_LOG_FILE", log_file, 1);

@@ -2,7 +2,9 @@
 // the library has found out, and arrays in host memory may be large. Says what failed; exits with 0
 // when all is well.
 #include <cuda_runtime_api.h>
+#include <cusolverDn.h>
 #include <cusolverRf.h>
+#include <cusolverSp.h>
 #include <cusparse.h>
 
 #include <cstdio>
@@ -60,9 +62,9 @@ void end(const Matrix& matrix) {
   OK(cudaFree(matrix.values));
 }
 
-// Diagonal matrices: what the library is told of them, and where from.
+// Diagonal matrices: what the library is told of them.
 struct Told {
-  double sum = 0, is_from_device = 0;
+  double sum = 0;
   cusolverStatus_t status = CUSOLVER_STATUS_SUCCESS;
 };
 Told refactor(cusolverRfHandle_t handle, int n, double first) {
@@ -80,7 +82,8 @@ Told refactor(cusolverRfHandle_t handle, int n, double first) {
                          columns.data(), l.data(), n, rows.data(), columns.data(), u.data(),
                          columns.data(), columns.data(), handle));
   Told told;
-  OK(cusolverRfGetNumericProperties(handle, &told.sum, &told.is_from_device));
+  double boost = 0;
+  OK(cusolverRfGetNumericProperties(handle, &told.sum, &boost));
   told.status = cusolverRfRefactor(handle);
   return told;
 }
@@ -98,22 +101,87 @@ void refactorizations() {
   cusolverRfHandle_t handle = nullptr;
   OK(cusolverRfCreate(&handle));
   Told told = refactor(handle, 10, 1);
-  EXPECT(told.sum == expected_sum(10, 1) && told.is_from_device == 0);
+  EXPECT(told.sum == expected_sum(10, 1));
   EXPECT(told.status == CUSOLVER_STATUS_SUCCESS);
   // A zero pivot is told by the call that finds it.
   told = refactor(handle, 10, 0);
   EXPECT(told.status == CUSOLVER_STATUS_ZERO_PIVOT);
-  // More than fits one call.
+  // More than fits one record.
   told = refactor(handle, 20'000, 1);
-  EXPECT(told.sum == expected_sum(20'000, 1) && told.is_from_device == 1);
+  EXPECT(told.sum == expected_sum(20'000, 1));
   EXPECT(told.status == CUSOLVER_STATUS_SUCCESS);
   OK(cusolverRfDestroy(handle));
+}
+
+cusolverStatus_t residuals(cusolverDnHandle_t handle, cusolverEigMode_t jobz, int rank,
+                           std::vector<double>* to) {
+  return cusolverDnSgesvdaStridedBatched(handle, jobz, rank, 1, 1, nullptr, 1, 1, nullptr, 1,
+                                         nullptr, 1, 1, nullptr, 1, 1, nullptr, 0, nullptr,
+                                         to->data(), static_cast<int>(to->size()));
+}
+
+// Results in host memory, of any length.
+void singular_values() {
+  cusolverDnHandle_t handle = nullptr;
+  OK(cusolverDnCreate(&handle));
+  for (const int batch : {1, 16 * 1024, 16 * 1024 + 1, 300'000}) {
+    const auto count = static_cast<size_t>(batch);
+    std::vector<double> got(count, -1), wanted(count);
+    for (size_t i = 0; i < count; ++i) wanted[i] = 0.5 * static_cast<double>(i);
+    OK(residuals(handle, CUSOLVER_EIG_MODE_VECTOR, 1, &got));
+    EXPECT(got == wanted);
+    // What the library leaves alone stays as it is, whether it succeeds or not.
+    OK(residuals(handle, CUSOLVER_EIG_MODE_NOVECTOR, 1, &got));
+    EXPECT(got == wanted);
+    EXPECT(residuals(handle, CUSOLVER_EIG_MODE_VECTOR, -1, &got) == CUSOLVER_STATUS_INVALID_VALUE);
+    EXPECT(got == wanted);
+  }
+  OK(cusolverDnDestroy(handle));
+}
+
+// Functions that work on host memory alone, of any size.
+void on_the_host() {
+  cusolverSpHandle_t handle = nullptr;
+  cusparseMatDescr_t matrix = nullptr;
+  OK(cusolverSpCreate(&handle));
+  OK(cusparseCreateMatDescr(&matrix));
+  for (const int n : {3, 100'000}) {
+    const auto count = static_cast<size_t>(n);
+    std::vector<int> rows(count + 1), columns(count), p(count), map(count);
+    std::vector<double> values(count), b(count), x(count, -1);
+    for (int i = 0; i < n; ++i) {
+      const auto at = static_cast<size_t>(i);
+      rows[at + 1] = i + 1;
+      columns[at] = p[at] = n - 1 - i;
+      values[at] = i + 1;
+      b[at] = 3.0 * (i + 1);
+      map[at] = i;
+    }
+    int singularity = 17;
+    OK(cusolverSpDcsrlsvluHost(handle, n, n, matrix, values.data(), rows.data(), columns.data(),
+                               b.data(), 0.5, 0, x.data(), &singularity));
+    EXPECT(singularity == -1 && x == std::vector<double>(count, 3));
+    values[1] = 0;
+    x.assign(count, -1);
+    OK(cusolverSpDcsrlsvluHost(handle, n, n, matrix, values.data(), rows.data(), columns.data(),
+                               b.data(), 0.5, 0, x.data(), &singularity));
+    EXPECT(singularity == 1 && x[count - 1] == 3 && x[0] == -1);
+
+    std::vector<int> buffer(count);
+    OK(cusolverSpXcsrpermHost(handle, n, n, n, matrix, rows.data(), columns.data(), p.data(),
+                              p.data(), map.data(), buffer.data()));
+    EXPECT(map == p && columns == p && rows[count] == n);
+  }
+  OK(cusparseDestroyMatDescr(matrix));
+  OK(cusolverSpDestroy(handle));
 }
 
 }  // namespace
 
 int main() {
   refactorizations();
+  singular_values();
+  on_the_host();
   cusparseHandle_t handle = nullptr;
   OK(cusparseCreate(&handle));
   const Matrix small = make(), large = make();

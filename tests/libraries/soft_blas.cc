@@ -112,6 +112,37 @@ EXPORTED cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* m
   return CUBLAS_STATUS_SUCCESS;
 }
 
+// Says nothing: what is there stays.
+EXPORTED cublasStatus_t cublasGetAtomicsMode(cublasHandle_t handle, cublasAtomicsMode_t*) {
+  ++handle->asked;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// How often it was asked that.
+EXPORTED cublasStatus_t cublasIsamax_v2(cublasHandle_t handle, int, const float*, int,
+                                        int* result) {
+  *result = handle->asked;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+EXPORTED cublasStatus_t cublasSgemmGroupedBatched(
+    cublasHandle_t handle, const cublasOperation_t transa[], const cublasOperation_t transb[],
+    const int m[], const int n[], const int k[], const float alpha[], const float* const a[],
+    const int lda[], const float* const b[], const int ldb[], const float beta[], float* const c[],
+    const int ldc[], int groups, const int sizes[]) {
+  if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
+  size_t at = 0;
+  for (int g = 0; g < groups; ++g) {
+    for (int i = 0; i < sizes[g]; ++i, ++at) {
+      const cublasStatus_t status =
+          multiply(handle, transa[g], transb[g], {m[g], n[g], k[g]}, alpha + g, a[at], lda[g],
+                   b[at], ldb[g], beta + g, c[at], ldc[g]);
+      if (status != CUBLAS_STATUS_SUCCESS) return status;
+    }
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
 EXPORTED cublasStatus_t cublasHgemm(cublasHandle_t handle, cublasOperation_t transa,
                                     cublasOperation_t transb, int m, int n, int k,
                                     const __half* alpha, const __half* a, int lda, const __half* b,
@@ -134,6 +165,7 @@ EXPORTED cublasStatus_t cublasZscal_v2(cublasHandle_t handle, int n, const cuDou
 
 EXPORTED cublasStatus_t cublasSdot_v2(cublasHandle_t handle, int n, const float* x, int incx,
                                       const float* y, int incy, float* result) {
+  if (n < 0) return CUBLAS_STATUS_INVALID_VALUE;
   if (!wait_for(handle)) return CUBLAS_STATUS_EXECUTION_FAILED;
   float sum = 0;
   for (int i = 0; i < n; ++i) {

@@ -7,6 +7,7 @@ struct cublasContext {
   cudaStream_t stream = nullptr;
   cublasPointerMode_t pointer_mode = CUBLAS_POINTER_MODE_HOST;
   cublasMath_t math = CUBLAS_DEFAULT_MATH;
+  int asked = 0;  // for the mode of atomics
 };
 
 namespace soft_blas {

@@ -79,7 +79,7 @@ Question::Question(cudnnBackendDescriptor_t of, const Attribute& attribute,
   call.value(attribute.name);
   call.value(attribute.type);
   call.value(attribute.requested);
-  call.out(&found, sizeof found);
+  call.whole(&found, sizeof found);
   results_bytes = sizeof found;
   call.value(uint64_t{attribute.has_array});
   if (attribute.type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
@@ -89,7 +89,7 @@ Question::Question(cudnnBackendDescriptor_t of, const Attribute& attribute,
     // Programs ask for more elements than they have room for; only as many as there are is
     // written.
     elements.resize(count * bytes + 1);
-    call.out(attribute.has_array ? elements.data() : nullptr, count * bytes);
+    call.whole(attribute.has_array ? elements.data() : nullptr, count * bytes);
     results_bytes += (count * bytes + 7) & ~size_t{7};
   }
 }
@@ -112,7 +112,7 @@ class Batch {
     call.value(uint64_t{0});
     call.value(uint64_t{entries_.size()});
     std::vector<std::byte> answers(bytes_);
-    call.out(answers.data(), answers.size());
+    call.whole(answers.data(), answers.size());
     for (const Entry& entry : entries_) call.part(entry.question.call);
     if (call.ask(false) != kLibrary.success) return;
     size_t at = 0;

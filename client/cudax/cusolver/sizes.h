@@ -15,4 +15,7 @@ inline size_t elements(int64_t count) {
   return count > 0 ? static_cast<size_t>(count) : 0;
 }
 
+// METIS_NOPTIONS of METIS 5, whose options cusolverSpXcsrmetisndHost takes.
+inline constexpr size_t metis_options = 40;
+
 }  // namespace farlane::client::cudax::cusolver

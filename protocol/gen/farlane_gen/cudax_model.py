@@ -12,10 +12,13 @@ from .wire_model import ApiError
 MODES = ("local", "posted", "asked", "unsupported")
 ROLES = ("value", "address", "base", "object", "objects", "made", "ended", "stream", "event", "in",
          "in_bytes", "scalar", "scalar_bytes", "out", "out_bytes", "out_in_base", "out_object",
-         "inout", "inout_bytes", "result", "result_bytes", "inresult", "inresult_bytes", "string",
-         "scratch", "null", "config", "either")
-OBJECT_ROLES = ("object", "objects", "made", "ended", "out_object", "either")
-OUT_ROLES = ("out", "out_bytes", "out_in_base", "out_object", "inout", "inout_bytes")
+         "inout", "inout_bytes", "whole", "whole_bytes", "filled", "result", "result_bytes",
+         "inresult", "inresult_bytes", "string", "scratch", "null", "config", "either",
+         "object_on_device", "made_on_host")
+OBJECT_ROLES = ("object", "objects", "made", "ended", "out_object", "either", "object_on_device",
+                "made_on_host")
+OUT_ROLES = ("out", "out_bytes", "out_in_base", "out_object", "inout", "inout_bytes", "whole",
+             "whole_bytes")
 STATUSES = ("success", "not_initialized", "invalid_value", "not_supported", "out_of_memory",
             "failed")
 # Of a null handle, where it is not not_initialized.
@@ -189,7 +192,8 @@ def _attributes(library: CudaxLibrary, function: CudaxFunction, text: str) -> No
 def _default_role(library: CudaxLibrary, p: Parameter, where: str) -> None:
     bare = re.sub(r"\bconst\b", "", p.type).strip()
     if p.role in OBJECT_ROLES:
-        type_ = bare if p.role in ("ended", "object", "either") else re.sub(r"\s*\*$", "", bare)
+        is_handle = p.role in ("ended", "object", "either", "object_on_device")
+        type_ = bare if is_handle else re.sub(r"\s*\*$", "", bare)
         p.kind = p.kind.strip() or library.kinds.get(type_, "")
         p.count = p.count.strip()
         if p.kind not in library.kind_names:
@@ -239,7 +243,8 @@ def _function(library: CudaxLibrary, line: str, section: str, where: str) -> Cud
     answers = any(p.role in OUT_ROLES for p in function.arguments)
     # A result in device memory leaves nothing to wait for: Call::post() asks where it is elsewhere.
     function.waits_for_host &= not answers and not function.is_pure and any(
-        p.role.removesuffix("_bytes") in ("result", "inresult") for p in function.arguments)
+        p.role.removesuffix("_bytes") in ("result", "inresult", "filled")
+        for p in function.arguments)
     unknown = [name for name in function.fills + function.computes
                if name not in {p.name for p in function.arguments if p.role == "object"}]
     if unknown:

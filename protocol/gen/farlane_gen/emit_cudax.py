@@ -22,7 +22,8 @@ def _kind(library: CudaxLibrary, p: Parameter) -> str:
 
 def _client_line(library: CudaxLibrary, p: Parameter) -> str:
     name = p.name
-    if p.role in ("object", "ended", "made", "out_object", "either"):
+    if p.role in ("object", "ended", "made", "out_object", "either", "object_on_device",
+                  "made_on_host"):
         return f"call.{p.role}({name}, {_kind(library, p)});"
     if p.role == "objects":
         return f"call.objects({name}, {p.count}, {_kind(library, p)});"
@@ -242,7 +243,7 @@ extern "C" int farlane_{library.name}_unsupported(const char* function_name) {{
 """
 
 
-_SERVER_ROLES = {"inout": "InOut", "inresult": "InResult", "base": "Address", "out_in_base": "Out"}
+_SERVER_ROLES = {"inout": "Out", "inresult": "Result", "base": "Address", "out_in_base": "Out"}
 
 
 def _server_role(library: CudaxLibrary, p: Parameter) -> str:
