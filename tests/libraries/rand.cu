@@ -47,6 +47,29 @@ int main() {
   CHECK(curandGenerateLongLong(sobol, longs, kN));
   print("sobol", longs, kN);
   CHECK(curandDestroyGenerator(sobol));
+  // On the host, where a stream's numbers are there when it has been waited for.
+  curandGenerator_t on_host = nullptr;
+  CHECK(curandCreateGeneratorHost(&on_host, CURAND_RNG_PSEUDO_PHILOX4_32_10));
+  CHECK(curandSetPseudoRandomGeneratorSeed(on_host, 1234));
+  std::vector<double> numbers_on_host(200'000);
+  CHECK(curandGenerateNormalDouble(on_host, numbers_on_host.data(), numbers_on_host.size(), 0, 1));
+  print("normal on the host", device(numbers_on_host), numbers_on_host.size());
+  CHECK(curandSetStream(on_host, stream));
+  CHECK(curandGenerateUniformDouble(on_host, numbers_on_host.data(), numbers_on_host.size()));
+  CHECK(cudaStreamSynchronize(stream));
+  print("uniform on the host", device(numbers_on_host), numbers_on_host.size());
+  CHECK(curandDestroyGenerator(on_host));
+
+  constexpr size_t kDimensions = 20'000;
+  unsigned* constants = nullptr;
+  CHECK(curandGetScrambleConstants32(&constants));
+  const std::vector<unsigned> kept(constants, constants + kDimensions);
+  print("constants", device(kept), kDimensions);
+  curandDirectionVectors64_t* vectors = nullptr;
+  CHECK(curandGetDirectionVectors64(&vectors, CURAND_SCRAMBLED_DIRECTION_VECTORS_64_JOEKUO6));
+  const unsigned long long* first = vectors[0];
+  print("vectors", device(std::vector<unsigned long long>(first, first + 64 * kDimensions)),
+        64 * kDimensions);
   std::printf("no type: %d\n", curandCreateGenerator(&sobol, static_cast<curandRngType_t>(9999)));
   std::printf("no generator: %d\n", curandGenerateSeeds(nullptr));
   return 0;
