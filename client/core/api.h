@@ -176,6 +176,14 @@ FARLANE_CORE_API CUresult memory_share(CUdeviceptr address, std::span<char, 64> 
 FARLANE_CORE_API CUresult memory_open(std::span<const char, 64> handle, int device,
                                       CUdeviceptr* address);
 FARLANE_CORE_API CUresult memory_close(CUdeviceptr address);
+// A new descriptor of memory that was made for it (shared_descriptor.h), the caller's to close;
+// asks once per memory. It keeps the memory as a handle does, while this session lasts.
+FARLANE_CORE_API CUresult memory_export(CUmemGenericAllocationHandle memory, int* descriptor);
+// The memory that a descriptor stands for, of this process too; the descriptor stays the caller's.
+// `device`: for which, where this session does not have the one it is on. CUDA_ERROR_INVALID_VALUE
+// for what is no such descriptor, and for memory that the server does not know (any more).
+FARLANE_CORE_API CUresult memory_import(int descriptor, int device,
+                                        CUmemGenericAllocationHandle* memory);
 // Events with CU_EVENT_INTERPROCESS.
 FARLANE_CORE_API CUresult event_share(CUevent event, std::span<char, 64> handle);
 FARLANE_CORE_API CUresult event_open(std::span<const char, 64> handle, int device, CUevent* event);

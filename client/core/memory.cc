@@ -12,6 +12,7 @@ namespace farlane::client {
 
 CUresult Device::extent_create(uint64_t address, uint64_t bytes) {
   memory_mutex.unlock();
+  release_closed(session);
   const CUresult result = session->ask(
       message::ExtentCreate{.device = server_ordinal, .address = address, .bytes = bytes});
   memory_mutex.lock();
@@ -122,6 +123,7 @@ CUresult memory_info(int device, size_t* free_bytes, size_t* total_bytes) {
   if (found == nullptr) {
     return call.error;
   }
+  release_closed(call.session);
   const uint64_t changes = found->memory_changes.load(std::memory_order_acquire);
   const auto max_age = std::chrono::milliseconds(call->settings().info_age_ms);
   std::unique_lock lock(found->memory_mutex);

@@ -476,6 +476,9 @@ inline CUresult posted(uint64_t sequence) {
 // The record of an event that other processes may wait for has been made: they learn about it by
 // other ways, and must not come before it.
 CUresult settle_record(Session* s, CUstream stream, uint64_t sequence);
+// Gives back what only exported descriptors kept and nobody has open any more. Costs nothing where
+// there is none.
+void release_closed(Session* s);
 
 // All peer access of a device, given and had, ends.
 void peer_access_reset(Session* s, int device);

@@ -1,12 +1,14 @@
 #include "client/core/sharing.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <random>
 
 #include "client/core/call.h"
 #include "client/core/log_line.h"
 #include "client/core/session.h"
+#include "client/core/shared_descriptor.h"
 
 namespace farlane::client {
 namespace {
@@ -60,6 +62,41 @@ void say_unknown(CUresult result, const char* what) {
                                      " is not known to this server: the process that shared it has "
                                      "ended, or has its session on another server");
   }
+}
+
+CUresult export_held(Session* s, const VirtualMemory::Physical& physical, int* descriptor) {
+  if ((physical.properties.requestedHandleTypes & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) == 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::lock_guard lock(s->shared_memory.mutex);
+  std::shared_ptr<SharedDescriptor> shared = s->virtual_memory.descriptor(physical.name);
+  if (shared == nullptr) {
+    SharedHandle made = new_handle(SharedHandle::Kind::kPhysical);
+    Answer<message::MemoryShare> answer;
+    CUresult result =
+        s->ask(message::MemoryShare{.name = made.name, .memory = physical.name}, &answer);
+    if (result == CUDA_SUCCESS) {
+      result = become_visible(s);
+    }
+    if (result != CUDA_SUCCESS) {
+      return result;
+    }
+    made.name = answer.reply.name;
+    made.bytes = physical.bytes;
+    static_assert(sizeof made.device == sizeof(CUuuid));
+    std::memcpy(made.device.data(), s->device(physical.device)->facts.uuid.bytes,
+                made.device.size());
+    shared = SharedDescriptor::make(made);
+  }
+  const int opened = shared == nullptr ? -1 : shared->open();
+  if (opened < 0) {
+    log_line(LogLevel::kWarning, std::string("memory cannot be exported: no descriptor for it: ") +
+                                     std::strerror(errno));
+    return CUDA_ERROR_OPERATING_SYSTEM;
+  }
+  s->virtual_memory.set_descriptor(physical.name, std::move(shared));
+  *descriptor = opened;
+  return CUDA_SUCCESS;
 }
 
 }  // namespace
@@ -185,6 +222,68 @@ CUresult memory_open(std::span<const char, 64> from, int device, CUdeviceptr* ad
   opened.start = start;
   *address = start + handle.offset;
   call->shared_memory.opened.emplace(*address, opened);
+  return CUDA_SUCCESS;
+}
+
+CUresult memory_export(CUmemGenericAllocationHandle memory, int* descriptor) {
+  Call call;
+  if (!call) {
+    return call.error;
+  }
+  VirtualMemory::Physical physical;
+  // A reference, so that the server's memory outlives the question.
+  if (const CUresult wrong = call->virtual_memory.hold(memory, &physical); wrong != CUDA_SUCCESS) {
+    return wrong;
+  }
+  const CUresult result = export_held(call.session, physical, descriptor);
+  const CUresult released = memory_release(memory);
+  return result == CUDA_SUCCESS ? released : result;
+}
+
+CUresult memory_import(int descriptor, int device, CUmemGenericAllocationHandle* memory) {
+  Call call;
+  if (!call) {
+    return call.error;
+  }
+  SharedHandle handle;
+  if (!read_shared_descriptor(descriptor, &handle) || handle.magic != kMagic ||
+      handle.kind != SharedHandle::Kind::kPhysical) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  // The device it is on, where this session has it: only that one reaches it for certain.
+  Device* owner = call.device(device);
+  for (const auto& one : call->devices) {
+    if (std::memcmp(one->facts.uuid.bytes, handle.device.data(), handle.device.size()) == 0) {
+      owner = one.get();
+    }
+  }
+  if (owner == nullptr) {
+    return call.error;
+  }
+  VirtualMemory::Physical physical;
+  physical.name = call->virtual_memory.next_name();
+  physical.device = owner->ordinal;
+  physical.properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  physical.properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  physical.properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  physical.properties.location.id = owner->ordinal;
+  Answer<message::MemoryOpen> answer;
+  CUresult result = call->ask(
+      message::MemoryOpen{
+          .name = handle.name, .memory = physical.name, .device = owner->server_ordinal},
+      &answer);
+  if (result != CUDA_SUCCESS) {
+    say_unknown(result, "memory descriptor");
+    return result == CUDA_ERROR_INVALID_HANDLE ? CUDA_ERROR_INVALID_VALUE : result;
+  }
+  physical.bytes = answer.reply.bytes;
+  result = handle.bytes == physical.bytes ? become_visible(call.session) : CUDA_ERROR_INVALID_VALUE;
+  if (result != CUDA_SUCCESS) {
+    call->post(message::MemoryRelease{.memory = physical.name});
+    return result;
+  }
+  *memory = physical.name;
+  call->virtual_memory.keep(std::move(physical));
   return CUDA_SUCCESS;
 }
 

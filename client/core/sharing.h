@@ -1,5 +1,5 @@
-// Memory and events shared with sessions of other processes (CUDA's IPC): what a handle's 64 bytes
-// are, and what this session shares and has opened.
+// Memory and events shared with sessions of other processes (CUDA's IPC, and what descriptors hold,
+// shared_descriptor.h): what a handle's 64 bytes are, and what this session shares and has opened.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@ namespace farlane::client {
 
 // The client makes it; the server knows only the name in it.
 struct SharedHandle {
-  enum class Kind : uint32_t { kMemory = 1, kEvent = 2 };
+  enum class Kind : uint32_t { kMemory = 1, kEvent = 2, kPhysical = 3 };
   using Name = std::array<std::byte, 16>;
 
   std::array<char, 4> magic{};
@@ -21,8 +21,8 @@ struct SharedHandle {
   Name name{};          // random
   uint64_t maker = 0;   // the process that made it: a random number
   uint64_t offset = 0;  // kMemory: of the block in what is shared by the name
-  uint64_t bytes = 0;   // kMemory: of the block
-  std::array<std::byte, 16> spare{};
+  uint64_t bytes = 0;   // kMemory: of the block; kPhysical: of all
+  std::array<std::byte, 16> device{};  // kPhysical: the uuid of the one it is on
 };
 static_assert(sizeof(SharedHandle) == 64, "CUipcMemHandle and CUipcEventHandle");
 

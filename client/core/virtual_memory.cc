@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "client/core/shared_descriptor.h"
+
 namespace farlane::client {
 namespace {
 
@@ -191,11 +193,60 @@ CUresult VirtualMemory::release(uint64_t name, bool* gone) {
   if (physical == nullptr) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  *gone = --physical->handles == 0 && physical->mappings == 0;
-  if (*gone) {
-    physicals_.erase(name);
-  }
+  *gone = --physical->handles == 0 && physical->mappings == 0 && let_go(name);
   return CUDA_SUCCESS;
+}
+
+bool VirtualMemory::let_go(uint64_t name) {
+  auto found = physicals_.find(name);
+  if (const auto& descriptor = found->second->descriptor;
+      descriptor != nullptr && descriptor->is_open()) {
+    ++only_exported_;
+    return false;
+  }
+  physicals_.erase(found);
+  return true;
+}
+
+std::vector<uint64_t> VirtualMemory::take_closed() {
+  std::vector<uint64_t> closed;
+  if (only_exported_ == 0) {
+    return closed;
+  }
+  std::lock_guard lock(mutex_);
+  only_exported_ -= std::erase_if(physicals_, [&](const auto& entry) {
+    const Physical& physical = *entry.second;
+    if (physical.handles != 0 || physical.mappings != 0 || physical.descriptor->is_open()) {
+      return false;
+    }
+    closed.push_back(physical.name);
+    return true;
+  });
+  return closed;
+}
+
+CUresult VirtualMemory::hold(uint64_t name, Physical* out) {
+  std::lock_guard lock(mutex_);
+  Physical* physical = held(name);
+  if (physical == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  ++physical->handles;
+  *out = *physical;
+  return CUDA_SUCCESS;
+}
+
+std::shared_ptr<SharedDescriptor> VirtualMemory::descriptor(uint64_t name) {
+  std::lock_guard lock(mutex_);
+  const Physical* physical = held(name);
+  return physical == nullptr ? nullptr : physical->descriptor;
+}
+
+void VirtualMemory::set_descriptor(uint64_t name, std::shared_ptr<SharedDescriptor> descriptor) {
+  std::lock_guard lock(mutex_);
+  if (Physical* physical = held(name); physical != nullptr) {
+    physical->descriptor = std::move(descriptor);
+  }
 }
 
 CUresult VirtualMemory::retain(uint64_t address, uint64_t* name) {
@@ -274,9 +325,8 @@ CUresult VirtualMemory::unmap(uint64_t address, uint64_t bytes, std::vector<uint
   }
   for (auto mapping = begin; mapping != end; ++mapping) {
     Physical& physical = *mapping->second.physical;
-    if (--physical.mappings == 0 && physical.handles == 0) {
+    if (--physical.mappings == 0 && physical.handles == 0 && let_go(physical.name)) {
       gone->push_back(physical.name);
-      physicals_.erase(physical.name);
     }
   }
   mappings_.erase(begin, end);
@@ -346,7 +396,14 @@ void VirtualMemory::forget(int device) {
     return physical.device == device && physical.view_bytes == 0;
   };
   std::erase_if(mappings_, [&](const auto& entry) { return is_gone(*entry.second.physical); });
-  std::erase_if(physicals_, [&](const auto& entry) { return is_gone(*entry.second); });
+  std::erase_if(physicals_, [&](const auto& entry) {
+    const Physical& physical = *entry.second;
+    if (!is_gone(physical)) {
+      return false;
+    }
+    only_exported_ -= physical.handles == 0 && physical.mappings == 0 ? 1 : 0;
+    return true;
+  });
 }
 
 }  // namespace farlane::client

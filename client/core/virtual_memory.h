@@ -7,6 +7,7 @@
 
 #include <cuda.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -14,6 +15,8 @@
 #include <vector>
 
 namespace farlane::client {
+
+class SharedDescriptor;
 
 // The reservations of one window.
 class ReservedAddresses {
@@ -49,6 +52,8 @@ class VirtualMemory {
     uint64_t view_bytes = 0;
     unsigned handles = 0;   // references that the program holds
     unsigned mappings = 0;  // with these it can still be asked for
+    // Null: never exported. While a process has one of its descriptors open, the memory stays.
+    std::shared_ptr<SharedDescriptor> descriptor;
   };
   struct Mapping {
     uint64_t start = 0;
@@ -73,6 +78,12 @@ class VirtualMemory {
   CUresult release(uint64_t name, bool* gone);
   CUresult retain(uint64_t address, uint64_t* name);
   CUresult properties(uint64_t name, CUmemAllocationProp* out);
+  // One reference more, and what it is.
+  CUresult hold(uint64_t name, Physical* out);
+  std::shared_ptr<SharedDescriptor> descriptor(uint64_t name);
+  void set_descriptor(uint64_t name, std::shared_ptr<SharedDescriptor> descriptor);
+  // The names of memory that only descriptors kept, and that none keeps any more.
+  std::vector<uint64_t> take_closed();
 
   CUresult map(uint64_t address, uint64_t bytes, uint64_t name);
   // `*gone`: names of memory that nothing refers to any more.
@@ -95,11 +106,15 @@ class VirtualMemory {
   bool whole(uint64_t address, uint64_t bytes, Mappings::iterator* begin, Mappings::iterator* end);
   Mappings::iterator at(uint64_t address);
   Physical* held(uint64_t name);  // null: the program has no handle of it
+  // Nothing refers to it any more: it is gone, unless a descriptor keeps it.
+  bool let_go(uint64_t name);
 
   std::mutex mutex_;
   std::map<int, ReservedAddresses> windows_;
   std::map<uint64_t, std::shared_ptr<Physical>> physicals_;  // by name
-  Mappings mappings_;                                        // by start
+  // Of physicals_, those that only a descriptor keeps. Read without the lock where there are none.
+  std::atomic<size_t> only_exported_{0};
+  Mappings mappings_;  // by start
   uint64_t names_ = 0;
   uint64_t ids_ = 0;
 };

@@ -4,6 +4,15 @@
 
 namespace farlane::client {
 
+void release_closed(Session* s) {
+  for (uint64_t memory : s->virtual_memory.take_closed()) {
+    s->post(message::MemoryRelease{.memory = memory});
+    for (auto& device : s->devices) {
+      device->memory_changed();
+    }
+  }
+}
+
 CUresult memory_granularity(size_t* bytes) {
   *bytes = VirtualMemory::kGranularityBytes;
   return session_start();
@@ -43,6 +52,7 @@ CUresult memory_create(size_t bytes, const CUmemAllocationProp& properties,
   if (bytes == 0 || bytes % VirtualMemory::kGranularityBytes != 0) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  release_closed(call.session);
   message::MemoryCreate question{.memory = call->virtual_memory.next_name(),
                                  .device = owner->server_ordinal,
                                  .compression = properties.allocFlags.compressionType,
@@ -70,6 +80,7 @@ CUresult memory_release(CUmemGenericAllocationHandle memory) {
   if (!call) {
     return call.error;
   }
+  release_closed(call.session);
   bool gone = false;
   const CUresult result = call->virtual_memory.release(memory, &gone);
   if (gone) {

@@ -1,9 +1,12 @@
 #include "client/core/virtual_memory.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <map>
 #include <random>
+
+#include "client/core/shared_descriptor.h"
 
 namespace farlane::client {
 namespace {
@@ -150,6 +153,50 @@ TEST_F(Virtual, MemoryLivesUntilNothingRefersToIt) {
   EXPECT_EQ(memory_.unmap(at + kGranule, kGranule, &dropped), CUDA_SUCCESS);
   EXPECT_EQ(dropped, std::vector<uint64_t>{memory});
   EXPECT_EQ(memory_.retain(at, &again), CUDA_ERROR_INVALID_VALUE);
+}
+
+// An exported descriptor keeps memory as a handle does, though the program cannot name it any more.
+TEST_F(Virtual, ADescriptorKeepsWhatItStandsFor) {
+  const uint64_t name = make(1);
+  VirtualMemory::Physical held;
+  ASSERT_EQ(memory_.hold(name, &held), CUDA_SUCCESS);
+  EXPECT_EQ(held.name, name);
+  memory_.set_descriptor(name, SharedDescriptor::make({}));
+  transport::Fd exported(memory_.descriptor(name)->open());
+  ASSERT_TRUE(exported);
+  bool gone = false;
+  EXPECT_EQ(memory_.release(name, &gone), CUDA_SUCCESS);
+  EXPECT_EQ(memory_.release(name, &gone), CUDA_SUCCESS);
+  EXPECT_FALSE(gone);
+  EXPECT_EQ(memory_.release(name, &gone), CUDA_ERROR_INVALID_VALUE) << "no handle is left";
+  EXPECT_EQ(memory_.hold(name, &held), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(memory_.created_bytes(0), kGranule);
+  EXPECT_TRUE(memory_.take_closed().empty());
+  exported.reset();
+  EXPECT_EQ(memory_.take_closed(), std::vector{name});
+  EXPECT_TRUE(memory_.take_closed().empty());
+  EXPECT_EQ(memory_.created_bytes(0), 0u);
+}
+
+TEST_F(Virtual, ADescriptorKeepsWhatIsUnmappedAndGoesWithItsDevice) {
+  std::vector<transport::Fd> exported;
+  for (int round = 0; round < 2; ++round) {
+    const uint64_t name = make(1);
+    const uint64_t at = reserve(1);
+    ASSERT_EQ(memory_.map(at, kGranule, name), CUDA_SUCCESS);
+    memory_.set_descriptor(name, SharedDescriptor::make({}));
+    exported.emplace_back(memory_.descriptor(name)->open());
+    bool gone = false;
+    EXPECT_EQ(memory_.release(name, &gone), CUDA_SUCCESS);
+    std::vector<uint64_t> ended;
+    EXPECT_EQ(memory_.unmap(at, kGranule, &ended), CUDA_SUCCESS);
+    EXPECT_TRUE(ended.empty());
+  }
+  exported.pop_back();
+  EXPECT_EQ(memory_.take_closed().size(), 1u);
+  memory_.forget(0);
+  exported.clear();
+  EXPECT_TRUE(memory_.take_closed().empty());
 }
 
 }  // namespace

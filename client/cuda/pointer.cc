@@ -16,6 +16,18 @@ CUresult give(void* data, Value value) {
   return CUDA_SUCCESS;
 }
 
+// What physical memory was made for; nothing else can be exported.
+unsigned long long allowed_handle_types(const PointerFacts& facts, CUdeviceptr address) {
+  CUmemGenericAllocationHandle memory = 0;
+  if (!facts.mapped_by_program || core::memory_retain(address, &memory) != CUDA_SUCCESS) {
+    return CU_MEM_HANDLE_TYPE_NONE;
+  }
+  CUmemAllocationProp properties{};
+  (void)core::memory_properties(memory, &properties);
+  (void)core::memory_release(memory);
+  return static_cast<unsigned long long>(properties.requestedHandleTypes);
+}
+
 // The answer for memory that we know. CUDA_ERROR_INVALID_VALUE where it has no such attribute.
 CUresult answer(const PointerFacts& facts, CUpointer_attribute attribute, CUdeviceptr address,
                 void* data) {
@@ -60,7 +72,7 @@ CUresult answer(const PointerFacts& facts, CUpointer_attribute attribute, CUdevi
     case CU_POINTER_ATTRIBUTE_MAPPED:
       return give<int>(data, 1);
     case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-      return give<unsigned long long>(data, 0);
+      return give(data, allowed_handle_types(facts, address));
     case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
       return give<unsigned>(data, CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
     case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:

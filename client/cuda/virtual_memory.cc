@@ -1,22 +1,33 @@
 // Virtual memory management.
+#include <climits>
+#include <cstdint>
+
 #include "client/cuda/driver.h"
 
 using namespace farlane::cuda;
 
 namespace {
 
-// Memory of a device, not to be shared with other processes. A kind of handle that a program asks
-// for in case may stay: it is the export that fails.
+constexpr unsigned kDescriptor = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+constexpr unsigned kFabric = CU_MEM_HANDLE_TYPE_FABRIC;
+
+CUresult check_handle_types(unsigned types) {
+  if ((types & kFabric) != 0) {
+    core::unsupported("cuMemCreate of memory for a fabric");
+    return CUDA_ERROR_NOT_PERMITTED;  // as a driver without a fabric says
+  }
+  return (types & ~kDescriptor) == 0
+             ? CUDA_SUCCESS
+             : not_supported("cuMemCreate of memory for handles of another system");
+}
+
+// Memory of a device. Programs ask for its granularity whatever its handles are.
 CUresult check_properties(const CUmemAllocationProp* properties) {
   if (properties == nullptr || properties->type != CU_MEM_ALLOCATION_TYPE_PINNED) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE) {
     return not_supported("cuMemCreate of the host's memory");
-  }
-  if ((properties->requestedHandleTypes & CU_MEM_HANDLE_TYPE_FABRIC) != 0) {
-    core::unsupported("cuMemCreate of memory for a fabric");
-    return CUDA_ERROR_NOT_PERMITTED;  // as a driver without a fabric says
   }
   if (properties->allocFlags.usage != 0) {
     return not_supported("cuMemCreate for sparse arrays");
@@ -59,7 +70,10 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, size_t size,
     if (handle == nullptr || flags != 0) {
       return CUDA_ERROR_INVALID_VALUE;
     }
-    const CUresult result = check_properties(prop);
+    CUresult result = check_properties(prop);
+    if (result == CUDA_SUCCESS) {
+      result = check_handle_types(static_cast<unsigned>(prop->requestedHandleTypes));
+    }
     return result == CUDA_SUCCESS ? core::memory_create(size, *prop, handle) : result;
   });
 }
@@ -127,5 +141,41 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle* handle, void*
   return enter([&]() -> CUresult {
     return handle == nullptr ? CUDA_ERROR_INVALID_VALUE
                              : core::memory_retain(reinterpret_cast<CUdeviceptr>(addr), handle);
+  });
+}
+
+CUresult cuMemExportToShareableHandle(void* shareableHandle, CUmemGenericAllocationHandle handle,
+                                      CUmemAllocationHandleType handleType,
+                                      unsigned long long flags) {
+  return enter([&]() -> CUresult {
+    // No memory is made for another type.
+    if (shareableHandle == nullptr || handleType != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR ||
+        flags != 0) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    return core::memory_export(handle, static_cast<int*>(shareableHandle));
+  });
+}
+
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* osHandle,
+                                        CUmemAllocationHandleType shHandleType) {
+  return enter([&]() -> CUresult {
+    switch (static_cast<unsigned>(shHandleType)) {
+      case CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR:
+        break;
+      case CU_MEM_HANDLE_TYPE_WIN32:
+      case CU_MEM_HANDLE_TYPE_WIN32_KMT:
+      case CU_MEM_HANDLE_TYPE_FABRIC:
+        return not_supported("cuMemImportFromShareableHandle of what is no descriptor");
+      default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    // The number of the descriptor, as if it were an address.
+    const auto number = reinterpret_cast<uintptr_t>(osHandle);
+    if (handle == nullptr || number > INT_MAX) {
+      return CUDA_ERROR_INVALID_VALUE;
+    }
+    const int device = core::current_device();
+    return core::memory_import(static_cast<int>(number), device < 0 ? 0 : device, handle);
   });
 }

@@ -1,5 +1,7 @@
 // Several devices in one session: which they are, and memory that one frees while another uses it.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
@@ -8,6 +10,7 @@
 #include <mutex>
 #include <string>
 
+#include "client/core/shared_descriptor.h"
 #include "tests/system/rig.h"
 
 namespace farlane::system_test {
@@ -261,6 +264,169 @@ TEST(Devices, OpenedMemoryBelongsToTheDeviceThatOpenedIt) {
   EXPECT_EQ(opened, before) << "its addresses are free again";
   EXPECT_EQ(fill_words(opened, 4, 1024, nullptr), CUDA_SUCCESS);
   EXPECT_EQ(client::memory_close(opened), CUDA_SUCCESS);
+  EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+}
+
+constexpr size_t kSegmentBytes = client::VirtualMemory::kGranularityBytes;
+
+CUresult make_exportable(int device, CUmemGenericAllocationHandle* memory) {
+  CUmemAllocationProp properties{};
+  properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, device};
+  properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  return client::memory_create(kSegmentBytes, properties, memory);
+}
+CUresult map_anywhere(CUmemGenericAllocationHandle memory, int device, CUdeviceptr* at) {
+  CUmemAccessDesc access{};
+  access.location = {CU_MEM_LOCATION_TYPE_DEVICE, device};
+  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  CUresult result = client::address_reserve(device, kSegmentBytes, 0, 0, at);
+  if (result == CUDA_SUCCESS) result = client::memory_map(*at, kSegmentBytes, memory);
+  if (result == CUDA_SUCCESS) result = client::memory_set_access(*at, kSegmentBytes, {&access, 1});
+  return result;
+}
+uint32_t word_at(CUdeviceptr at) {
+  uint32_t word = 0;
+  EXPECT_EQ(to_host(&word, at, sizeof word, nullptr, false), CUDA_SUCCESS);
+  return word;
+}
+
+TEST(Devices, ADescriptorIsTheMemoryWhoeverHasIt) {
+  Agreeing ipc;
+  RigOptions options = with_devices(0, 0);
+  options.ipc = &ipc;
+  Rig rig(options);
+  CUmemGenericAllocationHandle memory = 0;
+  CUmemGenericAllocationHandle imported = 0;
+  CUdeviceptr here = 0;
+  CUdeviceptr there = 0;
+  int first = -1;
+  int second = -1;
+  ASSERT_EQ(make_exportable(1, &memory), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_export(memory, &first), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_export(memory, &second), CUDA_SUCCESS);
+  EXPECT_NE(first, second) << "each the caller's to close";
+  EXPECT_EQ(ipc.names(), 1u);
+  ::close(first);
+  // It is on device 1, whatever the importer's current one is.
+  ASSERT_EQ(client::memory_import(second, 0, &imported), CUDA_SUCCESS);
+  ::close(second);
+  CUmemAllocationProp properties{};
+  ASSERT_EQ(client::memory_properties(imported, &properties), CUDA_SUCCESS);
+  EXPECT_EQ(properties.location.id, 1);
+  EXPECT_EQ(properties.type, CU_MEM_ALLOCATION_TYPE_PINNED);
+  ASSERT_EQ(map_anywhere(memory, 1, &here), CUDA_SUCCESS);
+  ASSERT_EQ(map_anywhere(imported, 1, &there), CUDA_SUCCESS);
+  EXPECT_TRUE(client::pointer_facts(there).mapped_by_program);
+  ASSERT_EQ(fill_words(here, 42, 16, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(client::device_synchronize(1), CUDA_SUCCESS);
+  EXPECT_EQ(word_at(there), 42u);
+  // What is opened outlives the name.
+  EXPECT_EQ(client::memory_unmap(here, kSegmentBytes), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_release(memory), CUDA_SUCCESS);
+  EXPECT_EQ(word_at(there), 42u);
+  EXPECT_EQ(ipc.names(), 0u);
+  EXPECT_EQ(client::memory_unmap(there, kSegmentBytes), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_release(imported), CUDA_SUCCESS);
+}
+
+TEST(Devices, ADescriptorKeepsItsMemoryUntilItIsClosed) {
+  Agreeing ipc;
+  RigOptions options;
+  options.ipc = &ipc;
+  Rig rig(options);
+  const uint64_t before = device_free_bytes();
+  CUmemGenericAllocationHandle memory = 0;
+  CUdeviceptr at = 0;
+  int descriptor = -1;
+  ASSERT_EQ(make_exportable(0, &memory), CUDA_SUCCESS);
+  ASSERT_EQ(map_anywhere(memory, 0, &at), CUDA_SUCCESS);
+  ASSERT_EQ(fill_words(at, 42, 16, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_export(memory, &descriptor), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_release(memory), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_unmap(at, kSegmentBytes), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_export(memory, &descriptor), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(client::memory_import(descriptor, 0, &memory), CUDA_SUCCESS);
+  ASSERT_EQ(map_anywhere(memory, 0, &at), CUDA_SUCCESS);
+  EXPECT_EQ(word_at(at), 42u);
+  EXPECT_EQ(client::memory_unmap(at, kSegmentBytes), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_release(memory), CUDA_SUCCESS);
+  // Closed: whatever asks for memory, or how much there is, gives it back.
+  ::close(descriptor);
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  EXPECT_EQ(client::memory_info(0, &free_bytes, &total_bytes), CUDA_SUCCESS);
+  EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+  EXPECT_EQ(ipc.names(), 0u);
+  EXPECT_EQ(device_free_bytes(), before);
+}
+
+TEST(Devices, DescriptorsThatAreNoneAreRefused) {
+  Agreeing ipc;
+  RigOptions options;
+  options.ipc = &ipc;
+  Rig rig(options);
+  CUmemGenericAllocationHandle memory = 0;
+  int ends[2] = {-1, -1};
+  ASSERT_EQ(::pipe(ends), 0);
+  const auto refused = [&](int descriptor) {
+    return client::memory_import(descriptor, 0, &memory) == CUDA_ERROR_INVALID_VALUE;
+  };
+  EXPECT_TRUE(refused(-1));
+  EXPECT_TRUE(refused(ends[0]));
+  ::close(ends[0]);
+  ::close(ends[1]);
+  EXPECT_TRUE(refused(ends[0]));
+  // As of another server, or of a session that ended: the file is right, the name is not known.
+  client::SharedHandle handle;
+  handle.magic = {'F', 'L', 'S', '1'};
+  handle.kind = client::SharedHandle::Kind::kPhysical;
+  handle.bytes = kSegmentBytes;
+  const auto refused_as = [&](const client::SharedHandle& one) {
+    const transport::Fd made(client::SharedDescriptor::make(one)->open());
+    return refused(made.get());
+  };
+  EXPECT_TRUE(refused_as(handle));
+  client::SharedHandle wrong = handle;
+  wrong.magic[3] = '2';
+  EXPECT_TRUE(refused_as(wrong));
+  wrong = handle;
+  wrong.kind = client::SharedHandle::Kind::kMemory;
+  EXPECT_TRUE(refused_as(wrong));
+  // Known, but not as large as it says.
+  int descriptor = -1;
+  ASSERT_EQ(make_exportable(0, &memory), CUDA_SUCCESS);
+  ASSERT_EQ(client::memory_export(memory, &descriptor), CUDA_SUCCESS);
+  ASSERT_TRUE(client::read_shared_descriptor(descriptor, &handle));
+  ::close(descriptor);
+  wrong = handle;
+  wrong.bytes *= 2;
+  CUmemGenericAllocationHandle imported = 0;
+  const transport::Fd larger(client::SharedDescriptor::make(wrong)->open());
+  EXPECT_EQ(client::memory_import(larger.get(), 0, &imported), CUDA_ERROR_INVALID_VALUE);
+  // Not made for it, not one at all, and released.
+  CUmemAllocationProp properties{};
+  properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
+  CUmemGenericAllocationHandle plain = 0;
+  ASSERT_EQ(client::memory_create(kSegmentBytes, properties, &plain), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_export(plain, &descriptor), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(client::memory_export(12345, &descriptor), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(client::memory_release(plain), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_release(memory), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_export(memory, &descriptor), CUDA_ERROR_INVALID_VALUE);
+  // The session goes on.
+  EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
+}
+
+TEST(Devices, WithoutASupervisorNothingIsExported) {
+  Rig rig;
+  CUmemGenericAllocationHandle memory = 0;
+  int descriptor = -1;
+  ASSERT_EQ(make_exportable(0, &memory), CUDA_SUCCESS);
+  EXPECT_EQ(client::memory_export(memory, &descriptor), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(descriptor, -1);
+  EXPECT_EQ(client::memory_release(memory), CUDA_SUCCESS);
   EXPECT_EQ(client::device_synchronize(0), CUDA_SUCCESS);
 }
 

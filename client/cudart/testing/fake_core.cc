@@ -244,6 +244,14 @@ CUresult memory_open(std::span<const char, 64>, int, CUdeviceptr*) {
   FAKE_CALLED();
   return CUDA_ERROR_INVALID_HANDLE;
 }
+CUresult memory_export(CUmemGenericAllocationHandle, int*) {
+  FAKE_CALLED();
+  return CUDA_SUCCESS;
+}
+CUresult memory_import(int, int, CUmemGenericAllocationHandle*) {
+  FAKE_CALLED();
+  return CUDA_ERROR_INVALID_VALUE;
+}
 CUresult memory_close(CUdeviceptr) {
   FAKE_CALLED();
   return CUDA_ERROR_INVALID_VALUE;
