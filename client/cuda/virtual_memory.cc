@@ -12,10 +12,9 @@ constexpr unsigned kDescriptor = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
 constexpr unsigned kFabric = CU_MEM_HANDLE_TYPE_FABRIC;
 
 CUresult check_handle_types(unsigned types) {
-  if ((types & kFabric) != 0) {
-    core::unsupported("cuMemCreate of memory for a fabric");
-    return CUDA_ERROR_NOT_PERMITTED;  // as a driver without a fabric says
-  }
+  // As a driver without a fabric says. Nothing for the log: programs try this to find out, PyTorch
+  // with its expandable segments for one.
+  if ((types & kFabric) != 0) return CUDA_ERROR_NOT_PERMITTED;
   return (types & ~kDescriptor) == 0
              ? CUDA_SUCCESS
              : not_supported("cuMemCreate of memory for handles of another system");

@@ -4,6 +4,7 @@ Run by hand or where somebody has installed PyTorch: it is too large to fetch fo
 """
 import os
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -109,6 +110,20 @@ class Torch(unittest.TestCase):
         self.assertEqual(total, sum(range(64)))
         self.assertIn("Cannot re-initialize CUDA in forked", in_child(lambda: torch.ones(3).cuda()))
         self.assertIn("initialization error", in_child(there.cpu))
+
+    def test_a_tensor_in_two_processes(self):
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_shared.py")
+        for segments in "True", "False":
+            with self.subTest(expandable_segments=segments):
+                allocator = {"PYTORCH_CUDA_ALLOC_CONF": f"expandable_segments:{segments}"}
+                run = subprocess.run([sys.executable, program], text=True, capture_output=True,
+                                     timeout=250, env={**os.environ, **allocator})
+                self.assertEqual(run.returncode, 0, run.stderr)
+                self.assertEqual(run.stdout.splitlines(), [
+                    "the consumer sees [0.0, 1.0, 2.0]",
+                    "the owner sees [2097146.0, 2097148.0, 2097150.0]",
+                    "the consumer ended with 0"], run.stderr)
+                self.assertNotIn("farlane", run.stderr)
 
     # Last, by name: it ends the session.
     def test_zz_a_killed_worker_is_an_exception(self):
