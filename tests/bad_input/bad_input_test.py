@@ -353,41 +353,34 @@ class EndOfTheClient(Case):
         self.expect_lost(victim)
         self.expect_good_session()
 
-    def expect_kept(self, victim):
-        """A stopped program that goes on after longer than either side bears silence."""
-        victim.wait_ready()
-        worker = self.worker_of(victim)
-        victim.process.send_signal(signal.SIGSTOP)
-        self.wait_for_log("client.* for 1500 ms, but its machine answers.*"
-                          "timeouts.stopped_client_timeout_ms")
-        victim.process.send_signal(signal.SIGCONT)
-        victim.go_on()
-        self.assertEqual(victim.wait(), 0, victim.describe() + self.server_log())
-        self.assertEqual(victim.err, [])
-        wait_until(lambda: not is_running(worker), what="the worker's end")
-        self.expect_clean_log()
-
-    def test_stopped_while_it_works(self):
+    def expect_kept(self, *mode, **variables):
+        """A stopped program goes on after longer than either side bears silence."""
         for transport in "tcp", "shm":
             with self.subTest(transport=transport):
                 self.serve("--client-timeout-ms", "1500", "--heartbeat-ms", "100")
-                self.expect_kept(self.victim("work", 0, FARLANE_CALL_TIMEOUT_MS="1000",
-                                             FARLANE_TRANSPORT=transport,
-                                             FARLANE_SOCKET_DIR=self.server.folder))
-
-    def test_stopped_while_it_copies_over_lanes(self):
-        self.serve("--client-timeout-ms", "1500", "--heartbeat-ms", "100")
-        self.expect_kept(self.victim("work", 0, FARLANE_CALL_TIMEOUT_MS="1000",
-                                     FARLANE_TRANSPORT="tcp", FARLANE_CONNECTIONS="2",
-                                     FARLANE_LANES_THRESHOLD_BYTES="65536"))
+                victim = self.victim(*mode, FARLANE_CALL_TIMEOUT_MS="1000",
+                                     FARLANE_TRANSPORT=transport,
+                                     FARLANE_SOCKET_DIR=self.server.folder, **variables)
+                victim.wait_ready()
+                worker = self.worker_of(victim)
+                victim.process.send_signal(signal.SIGSTOP)
+                self.wait_for_log("client.* for 1500 ms, but its machine answers.*"
+                                  "timeouts.stopped_client_timeout_ms")
+                victim.process.send_signal(signal.SIGCONT)
+                victim.go_on()
+                self.assertEqual(victim.wait(), 0, victim.describe() + self.server_log())
+                self.assertEqual(victim.err, [])
+                wait_until(lambda: not is_running(worker), what="the worker's end")
+                self.expect_clean_log()
 
     def test_stopped_while_it_is_idle(self):
-        for transport in "tcp", "shm":
-            with self.subTest(transport=transport):
-                self.serve("--client-timeout-ms", "1500", "--heartbeat-ms", "100")
-                self.expect_kept(self.victim("hold", 1, FARLANE_CALL_TIMEOUT_MS="1000",
-                                             FARLANE_TRANSPORT=transport,
-                                             FARLANE_SOCKET_DIR=self.server.folder))
+        self.expect_kept("hold", 1)
+
+    def test_stopped_while_it_works(self):
+        self.expect_kept("work", 0)
+
+    def test_stopped_while_it_copies_over_lanes(self):
+        self.expect_kept("work", 0, FARLANE_CONNECTIONS="2", FARLANE_LANES_THRESHOLD_BYTES="65536")
 
     def test_an_idle_program_keeps_its_session(self):
         self.serve("--client-timeout-ms", "600", "--stopped-client-timeout-ms", "600")
