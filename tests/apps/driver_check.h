@@ -32,3 +32,17 @@ inline CUresult step(const char* what, CUresult got, CUresult want) {
       std::exit(1);                                                            \
     }                                                                          \
   } while (0)
+
+namespace check {
+
+// The first device's primary context, current for this thread.
+inline void use_first_device() {
+  CUdevice device;
+  CUcontext context;
+  CU_CHECK(cuInit(0));
+  CU_CHECK(cuDeviceGet(&device, 0));
+  CU_CHECK(cuDevicePrimaryCtxRetain(&context, device));
+  CU_CHECK(cuCtxSetCurrent(context));
+}
+
+}  // namespace check

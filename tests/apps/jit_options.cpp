@@ -77,13 +77,8 @@ unsigned run(CUmodule module, const char* name, int registers_max, CUdeviceptr o
 }  // namespace
 
 int main() {
-  CUdevice device;
-  CUcontext context;
   CUdeviceptr out;
-  CU_CHECK(cuInit(0));
-  CU_CHECK(cuDeviceGet(&device, 0));
-  CU_CHECK(cuDevicePrimaryCtxRetain(&context, device));
-  CU_CHECK(cuCtxSetCurrent(context));
+  check::use_first_device();
   CU_CHECK(cuMemAlloc(&out, 4));
 
   // 1. Numbers in, logs out. (How long it took is 0 where the driver has compiled it before.)

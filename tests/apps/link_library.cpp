@@ -78,13 +78,8 @@ void finish(const char* what, CUlinkState link, CUdeviceptr out) {
 }  // namespace
 
 int main() {
-  CUdevice device;
-  CUcontext context;
   CUdeviceptr out;
-  CU_CHECK(cuInit(0));
-  CU_CHECK(cuDeviceGet(&device, 0));
-  CU_CHECK(cuDevicePrimaryCtxRetain(&context, device));
-  CU_CHECK(cuCtxSetCurrent(context));
+  check::use_first_device();
   CU_CHECK(cuMemAlloc(&out, 4));
 
   CUlinkState link = begin();
